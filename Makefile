@@ -1,0 +1,62 @@
+# Two commands: `make demo` shows what Guardrail does, `make test` proves it. Both set up all they need.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+# State of tests and the demo: weights are fetched once and shared by both.
+DEV_HOME ?= $(CURDIR)/.guardrail
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test slow check bench weights clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	@GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/guardrail demo $(ARGS)
+
+# Everything but the suites marked slow, which `make slow` runs.
+test: check weights clients
+	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+slow: $(VENV)/.developed weights clients
+	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/.developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+weights: $(VENV)/.installed
+	@GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/guardrail models pull
+
+# What a request costs through Guardrail, beside the bare upstream and nginx; see serving/load/README.md.
+bench: $(VENV)/.developed weights
+	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python serving/load/bench.py $(ARGS)
+
+# The real openai packages, each line of them in an environment of its own.
+.PHONY: clients
+clients: .venv-openai3/.installed .venv-openai2/.installed
+
+.venv-openai3/.installed: OPENAI := openai==3.54.0
+.venv-openai2/.installed: OPENAI := openai==2.54.0
+.venv-openai3/.installed .venv-openai2/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip --disable-pip-version-check install --quiet "$(OPENAI)"
+	@touch $@
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "no python3 found; Python 3.11 or later is expected"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is expected, this is " + sys.version.split()[0] or 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing Guardrail into $(VENV)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	@echo "installing what the tests need"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv-openai3 .venv-openai2 $(DEV_HOME) build dist

@@ -1,0 +1,100 @@
+"""Home: the folder that holds all state, and the key that protects it.
+
+Everything secret is derived from one 32-byte key, each purpose its own by HKDF, so that a template of the registry
+can't be opened with what signs the audit log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from guardrail.errors import ConfigError
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where state lives and with what it is protected.
+
+    `path` is made on first use, readable by its owner only. The key is `secret` (hex or base64) where that is given,
+    else the file `key_file`, else the file `key` under `path`, which is made on first use.
+    """
+
+    path: Path
+    key_file: Path | None = None
+    secret: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def default(cls, environ: Mapping[str, str] | None = None) -> Home:
+        """GUARDRAIL_HOME or the platform's data folder; GUARDRAIL_KEY where it is set."""
+        around = os.environ if environ is None else environ
+        path = around.get("GUARDRAIL_HOME") or platformdirs.user_data_dir("guardrail", appauthor=False)
+        return cls(Path(path).expanduser(), secret=around.get("GUARDRAIL_KEY") or None)
+
+    def folder(self, *below: str) -> Path:
+        """A folder of this home, made where it is not there yet, readable by its owner only."""
+        path = self.path.absolute().joinpath(*below)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+    def key(self, purpose: str) -> bytes:
+        """32 bytes for one purpose ("audit", "registry"): HKDF-SHA256 (RFC 5869) of the operator's key.
+
+        Raises ConfigError when the key is not 32 bytes in hex or base64.
+        """
+        master = _decode(self.secret, "GUARDRAIL_KEY") if self.secret else self._from_file()
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"guardrail:" + purpose.encode()).derive(master)
+
+    def _from_file(self) -> bytes:
+        path = self.key_file or self.folder() / "key"
+        if not path.exists():
+            if self.key_file:
+                raise ConfigError(f"key_file: {path} does not exist; 32 bytes in hex or base64 are expected there")
+            _create(path)
+        return _decode(path.read_text(encoding="ascii", errors="replace"), str(path))
+
+
+def _create(path: Path) -> None:
+    # Written whole under another name and then linked: a second process sees the whole key or none.
+    fresh = path.with_name(f".key-{os.getpid()}-{secrets.token_hex(4)}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(KEY_BYTES) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass  # another process was first: its key is the key
+    finally:
+        fresh.unlink()
+
+
+def _decode(text: str, where: str) -> bytes:
+    ways: tuple[Callable[[str], bytes], ...] = (bytes.fromhex, _base64)
+    for decode in ways:
+        try:
+            raw = decode(text.strip())
+        except ValueError:
+            continue
+        if len(raw) == KEY_BYTES:
+            return raw
+    raise ConfigError(f"{where}: a key of 32 bytes in hex or base64 is expected; `openssl rand -hex 32` makes one")
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None
