@@ -1,0 +1,141 @@
+"""The policies in force: one default, one per tenant where it has its own, and candidates in shadow.
+
+Reloading is all or nothing: the book is swapped in one assignment once every file is read and checked, and a file
+that is broken leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from guardrail.errors import ConfigError
+from guardrail.policy.load import SHIPPED, load
+from guardrail.policy.model import Policy
+from guardrail.policy.nodes import PolicyError, Problem
+
+Source = str | Path
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What one reading of the files gave: read it once per request, so that a reload never splits a request."""
+
+    default: Policy
+    tenants: Mapping[str, Policy]
+    shadow: tuple[Policy, ...]
+
+    def policy_of(self, tenant: str) -> Policy:
+        """The tenant's own policy under the floors of the default, or the default."""
+        return self.tenants.get(tenant, self.default)
+
+
+class PolicyBook:
+    """Policies from files, safe to read from any thread while another reloads.
+
+    `default`, the values of `tenants` and `shadow` are file names or names of shipped policies. Policies in `shadow`
+    are candidates: whoever decides asks them too and records what they say; they are read as if they were in force.
+
+    Raises ConfigError when a file is wrong.
+    """
+
+    def __init__(
+        self,
+        default: Source = "default",
+        tenants: Mapping[str, Source] | None = None,
+        shadow: Sequence[Source] = (),
+    ) -> None:
+        self._default = default
+        self._tenants = dict(tenants or {})
+        self._shadow = tuple(shadow)
+        self._available: frozenset[str] | None = None
+        self._pages = self._read(None)
+
+    @classmethod
+    def open(
+        cls, default: Source = "default", *, tenants: Mapping[str, Source] | None = None, shadow: Sequence[Source] = ()
+    ) -> PolicyBook:
+        """Read the policies. Raises ConfigError with everything that is wrong with any of them."""
+        return cls(default, tenants, shadow)
+
+    def require(self, available: Collection[str]) -> None:
+        """Raise PolicyError when a rule names a signal that is not in `available`; reloads ask the same from now on."""
+        self._available = frozenset(available)
+        problems: dict[Problem, None] = {}
+        pages = self._pages
+        for policy in (pages.default, *pages.tenants.values(), *pages.shadow):
+            try:
+                policy.require(self._available)
+            except PolicyError as error:
+                problems.update(dict.fromkeys(error.problems))
+        if problems:
+            raise PolicyError(list(problems))
+
+    @property
+    def pages(self) -> Pages:
+        return self._pages
+
+    @property
+    def default(self) -> Policy:
+        return self._pages.default
+
+    @property
+    def shadow(self) -> tuple[Policy, ...]:
+        return self._pages.shadow
+
+    def policy_of(self, tenant: str) -> Policy:
+        """The policy that judges this tenant's requests; an unknown tenant gets the default."""
+        return self._pages.policy_of(tenant)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was read, to be watched; shipped policies are not among them."""
+        sources = (self._default, *self._tenants.values(), *self._shadow)
+        return tuple(dict.fromkeys(Path(source) for source in sources if source not in SHIPPED))
+
+    def labels(self) -> list[str]:
+        """The label, name@digest, of everything in force, for the record of a reload."""
+        pages = self._pages
+        return list(dict.fromkeys(p.label for p in (pages.default, *pages.tenants.values(), *pages.shadow)))
+
+    def reload(self, available: Collection[str] | None = None) -> list[str]:
+        """Read every file again. Returns what is wrong, in words; unless that is empty, nothing has changed.
+
+        `available`: the signals that the loaded checks give; without it, those of the last `require`.
+        """
+        if available is not None:
+            self._available = frozenset(available)
+        try:
+            self._pages = self._read(self._available)
+        except ConfigError as error:
+            return str(error).splitlines()
+        return []
+
+    def _read(self, available: frozenset[str] | None) -> Pages:
+        problems: list[Problem] = []
+        wrong: list[str] = []
+        loaded: dict[Source, Policy] = {}
+        for source in dict.fromkeys((self._default, *self._tenants.values(), *self._shadow)):
+            try:
+                policy = load(source)
+                if available is not None:
+                    policy.require(available)
+                loaded[source] = policy
+            except PolicyError as error:
+                problems.extend(error.problems)
+            except ConfigError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ConfigError("\n".join([*wrong, *map(str, problems)]))
+        if problems:
+            raise PolicyError(problems)
+        default = loaded[self._default]
+        return Pages(
+            default=default,
+            tenants=MappingProxyType(
+                {tenant: loaded[source].under(default) for tenant, source in self._tenants.items()}
+            ),
+            shadow=tuple(loaded[source].in_force() for source in self._shadow),
+        )
