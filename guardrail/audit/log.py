@@ -1,0 +1,273 @@
+"""The log: entries go in from any thread or event loop, and are acknowledged once they are committed.
+
+One writer thread takes all that waits and commits it as one group. Alone, an entry is committed at once; under load
+groups grow by themselves, because entries gather while the group before is being written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from guardrail.audit.chain import check_key
+from guardrail.audit.database import file_of, parse
+from guardrail.audit.entry import Entry, Record, Row, Sealed, to_row
+from guardrail.audit.read import Reader
+from guardrail.audit.store import Duplicate, Step, Store
+from guardrail.audit.sync import WalSyncer
+from guardrail.errors import AuditError
+
+# A write this recent is proof enough that the log can be written; the probe need not write another.
+FRESH_S = 1.0
+
+
+T = TypeVar("T")
+
+
+class _Settle(Protocol):
+    """A future of asyncio or of threads."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, exception: Any, /) -> None: ...
+
+
+class _Waiting(NamedTuple):
+    row: Row
+    future: _Settle
+    loop: asyncio.AbstractEventLoop | None
+
+
+_Outcome = tuple[_Settle, Sealed | AuditError]
+
+
+class AuditLog:
+    """An append-only, hash-chained log. Safe to share between threads and event loops; one per process is enough.
+
+    Other processes may append to the same log at the same time.
+    """
+
+    def __init__(
+        self, store: Store, reader: Reader, syncer: WalSyncer | None, *, max_rows: int, queue_rows: int, step: Step
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._syncer = syncer
+        self._max_rows = max_rows
+        self._queue_rows = queue_rows
+        self._step = step
+        # What waits, in order: entries, probes, and None as the last of all. The queue of C costs a tenth of a
+        # Condition and a deque.
+        self._queue: SimpleQueue[_Waiting | Future[bool] | None] = SimpleQueue()
+        self._in_hand = 0
+        self._door = threading.Lock()
+        self._closed = False
+        self._written_at = float("-inf")
+        self._thread = threading.Thread(target=self._run, name="guardrail-audit-write", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        key: bytes,
+        *,
+        window_s: float = 0.05,
+        max_rows: int = 1000,
+        queue_rows: int = 10_000,
+        step: Step = lambda name: None,
+    ) -> AuditLog:
+        """Open the log at `url` (`sqlite:///FILE` or `postgresql://...`), making or migrating its tables.
+
+        `key` signs it: at least 32 bytes, the same for as long as the log lives. `window_s` is how long after a
+        commit SQLite's records reach the disk, so what a power cut can take; 0 syncs each group before it is
+        acknowledged. `max_rows` bounds a group, `queue_rows` the entries that wait. `step` is told each step of the
+        writing; tests stop there.
+
+        Raises ConfigError when the URL or key is wrong, or the log was written by a newer version; AuditError when
+        it cannot be opened or its head was not signed with this key.
+        """
+        place = parse(url)
+        check_key(key)
+        store = Store.open(place, key, full_sync=window_s <= 0, step=step)
+        path = file_of(place)
+        syncer = WalSyncer(path, window_s, step) if path is not None and window_s > 0 else None
+        return cls(store, Reader(place), syncer, max_rows=max_rows, queue_rows=queue_rows, step=step)
+
+    async def append(self, entry: Entry) -> Sealed:
+        """Put an entry on record; returns when it is committed.
+
+        Raises AuditError when the entry is not one, when too many wait, or when it could not be written; then it is
+        not on record, except when a PostgreSQL server was lost during the commit itself. Cancelling the call does
+        not take the entry back.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Sealed] = loop.create_future()
+        self._put(_Waiting(to_row(entry), future, loop))
+        return await future
+
+    def append_wait(self, entry: Entry, timeout_s: float | None = 30.0) -> Sealed:
+        """`append` for a thread: blocks until the entry is committed, for at most `timeout_s`. Raises AuditError."""
+        future: Future[Sealed] = Future()
+        self._put(_Waiting(to_row(entry), future, None))
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            raise AuditError(f"audit log: entry {entry.id} was not committed within {timeout_s:g} s") from None
+
+    def writable(self, timeout_s: float = 1.0) -> bool:
+        """Whether the log can be written now: true after a write within the last second, else one is tried.
+
+        The try goes through the writer, so a writer that hangs or has a full queue reads as not writable. Blocks
+        for at most `timeout_s`; usually about a millisecond.
+        """
+        if self._syncer is not None and self._syncer.failed:
+            return False
+        probe: Future[bool] = Future()
+        with self._door:
+            if self._closed or self.depth >= self._queue_rows:
+                return False
+            if time.monotonic() - self._written_at < FRESH_S:
+                return True
+            self._queue.put(probe)
+        try:
+            return probe.result(timeout_s)
+        except TimeoutError:
+            return False
+
+    @property
+    def depth(self) -> int:
+        """How many entries wait for their commit."""
+        return self._queue.qsize() + self._in_hand
+
+    @property
+    def reader(self) -> Reader:
+        """The reading side in full: rulings, long walks, the head. Ends with the log."""
+        return self._reader
+
+    def get(self, entry_id: str) -> Record | None:
+        """The record of this id, None when there is none. Raises AuditError when the log cannot be read."""
+        return self._reader.get(entry_id)
+
+    def entries(self, **filters: Any) -> list[Record]:
+        """The newest records that fit, newest first; see `Reader.entries` for the filters."""
+        return self._reader.entries(**filters)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Commit and sync what waits, then end the threads. Entries that come later are refused."""
+        with self._door:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join(timeout_s)
+        if self._syncer is not None:
+            self._syncer.close(timeout_s)
+        self._reader.close()
+        if self._thread.is_alive():
+            return  # stuck in the database: the daemon thread ends with the process, its entries unacknowledged
+        self._store.close()
+
+    def __enter__(self) -> AuditLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, waiting: _Waiting) -> None:
+        # The door is held so that nothing is queued behind the None that ends the writer.
+        with self._door:
+            if self._closed:
+                raise AuditError("audit log: it is closed; nothing is taken on record any more")
+            if self._queue.qsize() >= self._queue_rows:
+                raise AuditError(f"audit log: {self._queue_rows} entries wait already; is the disk or server slow?")
+            self._queue.put(waiting)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            taken = self._take()
+            group = [item for item in taken if isinstance(item, _Waiting)]
+            self._in_hand = len(group)
+            if group:
+                self._settle(group, self._write(group))
+                self._in_hand = 0
+            for item in taken:
+                if isinstance(item, Future):
+                    item.set_result(self._probe())
+            ended = taken[-1] is None
+
+    def _take(self) -> list[_Waiting | Future[bool] | None]:
+        """Wait for something, then take all that is there, up to `max_rows`."""
+        taken = [self._queue.get()]
+        try:
+            while len(taken) < self._max_rows:
+                taken.append(self._queue.get_nowait())
+        except Empty:
+            pass
+        return taken
+
+    def _write(self, group: Sequence[_Waiting]) -> Sequence[Sealed | AuditError]:
+        outcome = self._guarded(lambda: self._store.write([waiting.row for waiting in group]))
+        if not isinstance(outcome, AuditError):
+            self._committed()
+            return outcome
+        self._written_at = float("-inf")
+        if isinstance(outcome, Duplicate) and len(group) > 1:
+            # One bad entry must not refuse its neighbours: each by itself, then.
+            return [self._write([waiting])[0] for waiting in group]
+        return [outcome] * len(group)
+
+    def _guarded(self, work: Callable[[], T]) -> T | AuditError:
+        try:
+            self._step("taken")
+            if self._syncer is not None:
+                self._syncer.wait()
+            return work()
+        except AuditError as error:
+            return error
+        except Exception as error:  # the writer must outlive whatever a driver throws; nobody is acknowledged
+            return AuditError(f"audit log cannot be written: {type(error).__name__}")
+
+    def _probe(self) -> bool:
+        if time.monotonic() - self._written_at < FRESH_S:
+            return True
+        outcome = self._guarded(self._store.touch)
+        if isinstance(outcome, AuditError):
+            return False
+        self._committed()
+        return True
+
+    def _committed(self) -> None:
+        self._written_at = time.monotonic()
+        if self._syncer is not None:
+            self._syncer.committed()
+
+    def _settle(self, group: Sequence[_Waiting], outcomes: Sequence[Sealed | AuditError]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if waiting.loop is None:
+                _tell([(waiting.future, outcome)])
+            else:
+                by_loop.setdefault(waiting.loop, []).append((waiting.future, outcome))
+        for loop, told in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_tell, told)
+            except RuntimeError:
+                continue  # the loop has ended, and with it whoever waited
+        self._step("acknowledged")
+
+
+def _tell(told: Sequence[_Outcome]) -> None:
+    for future, outcome in told:
+        if future.done():
+            continue  # cancelled: the caller went away
+        if isinstance(outcome, AuditError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -1,0 +1,258 @@
+"""The log's tables in use: opened and migrated, and written one group of records at a time.
+
+Everything that must hold together is one transaction: the records of a group and the signed head that counts them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection
+
+from guardrail.audit.chain import LOG_ID_BYTES, Head, genesis, seal
+from guardrail.audit.database import BUSY_S, Damage, file_of, make_engine, make_file, said, where
+from guardrail.audit.entry import Row, Sealed
+from guardrail.audit.sync import Checkpointer
+from guardrail.audit.tables import REVISION, revision
+from guardrail.errors import AuditError, ConfigError
+
+T = TypeVar("T")
+Step = Callable[[str], None]
+
+# Any number will do that no other program takes for its own advisory lock: the letters "guardaud".
+_LOCK = int.from_bytes(b"guardaud", "big") >> 1
+
+_READ = "SELECT log_id, seq, digest, mac FROM guardrail_audit_head WHERE one = 1"
+_INSERT = (
+    "INSERT INTO guardrail_audit_records (seq, kind, id, at, tenant, action, body, prev, digest)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_MOVE = "UPDATE guardrail_audit_head SET seq = ?, digest = ?, mac = ? WHERE one = 1"
+_GENESIS = "INSERT INTO guardrail_audit_head (one, log_id, seq, digest, mac) VALUES (1, ?, ?, ?, ?)"
+_BALLAST = "INSERT INTO guardrail_audit_probe (one, ballast) VALUES (1, ?)"
+_TOUCH = "UPDATE guardrail_audit_probe SET ballast = ? WHERE one = 1"
+
+# A record and its index entries change about seven pages of 4 KiB: a probe that fits where no record does proves
+# nothing.
+PROBE_BYTES = 40 << 10
+
+
+class Duplicate(AuditError):
+    """A record of the group has an id or a number that is taken. Nothing of the group was written."""
+
+
+class Store:
+    """One writer's hold on the log; used by one thread at a time. Several processes may each have one."""
+
+    def __init__(self, url: URL, key: bytes, engine: Engine, step: Step) -> None:
+        self._where = where(url)
+        self._key = key
+        self._engine = engine
+        self._step = step
+        self._conn: PoolProxiedConnection | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._sent = False
+        self._server = server = file_of(url) is None
+        self._driver: Any = engine.dialect.loaded_dbapi
+        # The row lock on the head is what BEGIN IMMEDIATE is in SQLite: one writer at a time reads it and writes.
+        self._read = _READ + " FOR UPDATE" if server else _READ
+        self._mark = "%s" if server else "?"
+
+    @classmethod
+    def open(cls, url: URL, key: bytes, *, full_sync: bool, step: Step) -> Store:
+        """Make or migrate the tables as needed, and check that the head was signed with `key`.
+
+        Raises AuditError when the log cannot be opened, or its head does not hold; ConfigError when it was written
+        by a newer version.
+        """
+        path = file_of(url)
+        if path is not None:
+            make_file(path)
+            step("file made")
+        store = cls(url, key, make_engine(url, "write", full_sync=full_sync), step)
+        try:
+            if path is not None:
+                _use_wal(store._engine)
+                step("journal set")
+            store._prepare()
+            if path is not None:
+                store._checkpointer = Checkpointer(store._engine)
+        except (*Damage, store._driver.Error) as fault:
+            store.close()
+            raise AuditError(f"audit log {store._where} cannot be opened: {said(fault)}") from None
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def write(self, rows: Sequence[Row]) -> list[Sealed]:
+        """Append the rows in one transaction; returns when it is committed, with each row's place in the chain.
+
+        Raises Duplicate when an id is taken, AuditError when the log cannot be written or its head does not hold.
+        In both cases none of the rows stands in the log, except when the server was lost during the commit itself:
+        then they may, unacknowledged.
+        """
+        return self._retried(lambda cursor: self._append(cursor, rows))
+
+    def touch(self) -> None:
+        """Write as much as a record takes, beside the records: proof that one can be written. Raises AuditError."""
+        self._retried(self._touch)
+
+    def close(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        self._drop()
+        self._engine.dispose()
+
+    def _append(self, cursor: Any, rows: Sequence[Row]) -> list[Sealed]:
+        self._step("begun")
+        head = self._head(cursor)
+        self._step("head read")
+        seq, prev = head.seq, head.digest
+        values, sealed = [], []
+        for row in rows:
+            seq += 1
+            digest = seal(self._key, prev, seq, row)
+            values.append((seq, *row, prev, digest))
+            sealed.append(Sealed(seq, digest.hex()))
+            prev = digest
+        self._sent = True
+        cursor.executemany(self._sql(_INSERT), values)
+        self._step("inserted")
+        moved = Head.signed(self._key, head.log_id, seq, prev)
+        cursor.execute(self._sql(_MOVE), (moved.seq, moved.digest, moved.mac))
+        self._step("head written")
+        return sealed
+
+    def _touch(self, cursor: Any) -> None:
+        self._head(cursor)
+        # Random, or the server would compress it to nothing.
+        cursor.execute(self._sql(_TOUCH), (secrets.token_bytes(PROBE_BYTES),))
+
+    def _retried(self, work: Callable[[Any], T]) -> T:
+        for attempt in (1, 2):
+            self._sent = False
+            try:
+                return self._transaction(work)
+            except self._driver.IntegrityError as fault:
+                raise Duplicate(f"audit log {self._where}: {said(fault)}") from None
+            except (*Damage, self._driver.Error) as fault:
+                self._drop()
+                # A connection that broke while nothing was going on says nothing about the server now.
+                if self._server and not self._sent and attempt == 1:
+                    continue
+                raise AuditError(f"audit log {self._where} cannot be written: {said(fault)}") from None
+        raise AssertionError("unreachable")
+
+    def _transaction(self, work: Callable[[Any], T]) -> T:
+        """Run `work` with a cursor of the driver itself: the engine's own layer costs twice what SQLite does."""
+        if self._conn is None:
+            self._conn = self._engine.raw_connection()
+        cursor = self._conn.cursor()
+        try:
+            if not self._server:
+                cursor.execute("BEGIN IMMEDIATE")
+            done = work(cursor)
+            self._conn.commit()
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            cursor.close()
+        self._step("committed")
+        if self._checkpointer is not None:
+            self._checkpointer.committed()
+        return done
+
+    def _undo(self) -> None:
+        if self._conn is not None:
+            try:
+                self._conn.rollback()
+            except self._driver.Error:
+                self._drop()
+
+    def _head(self, cursor: Any) -> Head:
+        cursor.execute(self._read)
+        found = cursor.fetchone()
+        if found is None:
+            raise AuditError(
+                f"audit log {self._where}: its signed head is gone; nothing is appended to a log that was tampered "
+                "with: see guardrail audit verify, and restore it from a copy or name a new one"
+            )
+        head = Head(*found)
+        if not head.holds(self._key):
+            raise AuditError(
+                f"audit log {self._where}: its head was not signed with this key; either the key is not the one that "
+                "the log was begun with, or the log was tampered with: see guardrail audit verify"
+            )
+        return head
+
+    def _prepare(self) -> None:
+        with self._engine.connect() as conn, conn.begin():
+            if conn.dialect.name == "postgresql":
+                conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            self._step("locked")
+            before = revision(conn)
+            if before != REVISION:
+                _migrate(conn, self._where)
+            self._step("migrated")
+            if before is None:
+                log_id = secrets.token_bytes(LOG_ID_BYTES)
+                head = Head.signed(self._key, log_id, 0, genesis(self._key, log_id))
+                conn.exec_driver_sql(self._sql(_GENESIS), (head.log_id, head.seq, head.digest, head.mac))
+                conn.exec_driver_sql(self._sql(_BALLAST), (secrets.token_bytes(PROBE_BYTES),))
+            self._step("begun with")
+            self._head(conn.connection.cursor())
+        self._step("opened")
+
+    def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            # Closed for good, and not asked whether it still works: what it held is rolled back with it.
+            conn.invalidate()
+
+    def _sql(self, text: str) -> str:
+        return text.replace("?", self._mark)
+
+
+def _use_wal(engine: Engine) -> None:
+    """Let readers read while one writes. The setting stays with the file; setting it needs the file for itself."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                return
+            if cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
+                return
+            raise AuditError("audit log: SQLite cannot keep a write-ahead log there; is it on a network drive?")
+        except sqlite3.OperationalError as fault:
+            # SQLite does not wait here by itself: another process that opens the same new log is in the way.
+            if "locked" not in str(fault) or time.monotonic() > deadline:
+                raise AuditError(f"audit log cannot be opened: {fault}") from None
+            time.sleep(0.01)
+        finally:
+            raw.close()
+
+
+def _migrate(conn: Connection, place: str) -> None:
+    from alembic import command  # heavy, and only needed when the tables are not as they should be
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    folder = Path(__file__).with_name("migrations")
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = conn
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise ConfigError(
+            f"audit log {place}: its tables are not known to this version; was it written by a newer one?"
+        ) from None

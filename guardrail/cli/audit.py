@@ -1,0 +1,163 @@
+"""`guardrail audit`: verify the record, explain one decision, list and export."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from guardrail.audit import Head, Reader, export, holds, verify
+from guardrail.cli.audit_view import explained, listed
+from guardrail.cli.common import console, progress, settings
+from guardrail.errors import AuditError
+
+app = typer.Typer(no_args_is_help=True)
+
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, 2026-03-01T12:00, or 24h ago.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Before then; same forms.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's.")]
+OneAction = Annotated[
+    str | None, typer.Option("--action", metavar="WORD", help="Only this action: allow, flag, hold, block.")
+]
+OneKind = Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only decisions, rulings or events.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Verify, show and export the record of what was decided."""
+
+
+@app.command("verify")
+def run_verify(
+    ctx: typer.Context,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HEAD", help="A head kept elsewhere, or the file that holds it."),
+    ] = None,
+) -> None:
+    """Walk the whole log and name every record that is not what was written; exit status 1 when there is one."""
+    chosen = settings(ctx)
+    started = time.perf_counter()
+    faults = verify(chosen.audit_url, chosen.key("audit"), _head_of(head))
+    took_s = time.perf_counter() - started
+    for fault in faults:
+        console.print(f"record {fault.seq}: {fault.what}" if fault.seq else f"log: {fault.what}", markup=False)
+    if faults:
+        progress.print(f"{len(faults)} faults: the log is not what was written", markup=False)
+        raise typer.Exit(1)
+    with _reader(ctx) as reader:
+        end = _end(reader)
+    beyond = "" if head else "; a head kept elsewhere (export --head) would also show a log put back as a whole"
+    console.print(f"whole: {end.seq} records and their signed head hold ({took_s:.1f} s){beyond}", markup=False)
+
+
+@app.command()
+def show(ctx: typer.Context, record_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a receipt.")]) -> None:
+    """Explain one record: who decided, what was seen, what was looked at and with what, and what was not."""
+    key = settings(ctx).key("audit")
+    with _reader(ctx) as reader:
+        record = reader.get(record_id)
+        if record is None:
+            progress.print(f"no record with id {record_id!r}", markup=False)
+            raise typer.Exit(1)
+        console.print(explained(record, reader.rulings(record_id), holds(key, record)))
+
+
+@app.command("list")
+def run_list(
+    ctx: typer.Context,
+    since: Since = None,
+    until: Until = None,
+    tenant: Tenant = None,
+    action: OneAction = None,
+    kind: OneKind = None,
+    before: Annotated[int | None, typer.Option("--before", metavar="N", help="Only records before number N.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")] = 50,
+) -> None:
+    """List the newest records, newest first."""
+    with _reader(ctx) as reader:
+        found = reader.entries(
+            since=_time(since),
+            until=_time(until),
+            tenant=tenant,
+            action=action,
+            kind=kind,
+            before=before,
+            limit=limit,
+        )
+    console.print(listed(found))
+
+
+@app.command("export")
+def run_export(
+    ctx: typer.Context,
+    since: Since = None,
+    until: Until = None,
+    tenant: Tenant = None,
+    action: OneAction = None,
+    kind: OneKind = None,
+    form: Annotated[Literal["jsonl"], typer.Option("--format", help="One JSON object a line.")] = "jsonl",
+    head: Annotated[
+        bool, typer.Option("--head", help="Print only the signed head of the log, to keep elsewhere.")
+    ] = False,
+) -> None:
+    """Write records to standard output, oldest first; or the log's head, to verify against later."""
+    with _reader(ctx) as reader:
+        if head:
+            typer.echo(_end(reader).token)
+            return
+        chosen = reader.scan(since=_time(since), until=_time(until), tenant=tenant, action=action, kind=kind)
+        count = export(chosen, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    progress.print(f"{count} records exported as {form}", markup=False)
+
+
+@contextmanager
+def _reader(ctx: typer.Context) -> Iterator[Reader]:
+    reader = Reader.open(settings(ctx).audit_url)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _end(reader: Reader) -> Head:
+    head = reader.head()
+    if head is None:
+        raise AuditError("the log's signed head is gone; run guardrail audit verify")
+    return head
+
+
+def _head_of(given: str | None) -> str | None:
+    if given is None or given.startswith("guardrail-head-"):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise AuditError(f"--head {given}: expected a head, or a file that holds one") from None
+
+
+def _time(given: str | None) -> float | None:
+    """Seconds since 1970 of a date, a time (UTC unless it says otherwise) or an age such as 24h."""
+    if given is None:
+        return None
+    age = _AGO.fullmatch(given)
+    if age:
+        return time.time() - int(age[1]) * _SECONDS[age[2]]
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise typer.BadParameter(f"{given!r}: expected 2026-03-01, 2026-03-01T12:00 or an age such as 24h") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

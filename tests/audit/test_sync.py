@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from guardrail.audit import AuditLog
+from guardrail.audit.database import make_engine, parse
+from guardrail.audit.sync import Checkpointer, WalSyncer
+from guardrail.errors import AuditError
+
+from .support import KEY, entry
+
+
+def carried_over(database: Path, copy: Path) -> int:
+    """How many records the database holds without its write-ahead log."""
+    shutil.copy(database, copy)
+    conn = sqlite3.connect(copy)
+    count: int = conn.execute("SELECT count(*) FROM guardrail_audit_records").fetchone()[0]
+    conn.close()
+    return count
+
+
+def test_the_write_ahead_log_is_carried_over_while_the_log_is_open(sqlite_url, tmp_path):
+    database = Path(sqlite_url.removeprefix("sqlite:///"))
+    with AuditLog.open(sqlite_url, KEY) as log:
+        log.append_wait(entry("a"))
+        more = Checkpointer(make_engine(parse(sqlite_url), "write"), every_s=0.01)
+        more.committed()
+        deadline = time.monotonic() + 10
+        while carried_over(database, tmp_path / "copy.db") == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        more.close()
+        assert carried_over(database, tmp_path / "copy.db") == 1
+
+
+def test_a_database_that_is_gone_does_not_end_the_checkpointer(tmp_path):
+    more = Checkpointer(make_engine(parse(f"sqlite:///{tmp_path}/none.db"), "write"), every_s=0.01)
+    more.committed()
+    time.sleep(0.1)
+    assert more._thread.is_alive()
+    more.close()
+    assert not more._thread.is_alive()
+
+
+def test_no_write_ahead_log_is_nothing_to_sync(tmp_path):
+    seen: list[str] = []
+    syncer = WalSyncer(tmp_path / "none.db", 0.01, seen.append)
+    syncer.committed()
+    syncer.close()
+    syncer.wait()
+    assert not syncer.failed
+    assert set(seen) == {"syncing"}
+
+
+def test_a_disk_that_hangs_holds_the_writer_back_once_the_window_is_over(tmp_path):
+    hang = threading.Event()
+    syncing = threading.Event()
+
+    def step(name: str) -> None:
+        syncing.set()
+        assert hang.wait(20)
+
+    syncer = WalSyncer(tmp_path / "none.db", 0.2, step)
+    syncer.committed()
+    syncer.wait()
+    assert not syncer.failed
+    assert syncing.wait(10)
+    deadline = time.monotonic() + 10
+    while not syncer.failed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(AuditError, match=r"within 0\.3 s"):
+        syncer.wait(timeout_s=0.3)
+    assert syncer.failed
+    hang.set()
+    syncer.wait()
+    assert not syncer.failed
+    syncer.close()
+
+
+def test_a_commit_during_a_sync_gets_a_sync_of_its_own(tmp_path):
+    first, second, go = threading.Event(), threading.Event(), threading.Event()
+
+    def step(name: str) -> None:
+        if first.is_set():
+            second.set()
+        first.set()
+        assert go.wait(20)
+
+    syncer = WalSyncer(tmp_path / "none.db", 0.05, step)
+    syncer.committed()
+    assert first.wait(10)
+    syncer.committed()
+    go.set()
+    assert second.wait(10)
+    syncer.close()

@@ -1,0 +1,208 @@
+"""The command as an operator runs it, in this process: settings from flags, exit status, what is printed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console, RenderableType
+from typer.testing import CliRunner, Result
+
+from guardrail import config
+from guardrail.audit import AuditLog, Entry
+from guardrail.cli import app
+from guardrail.cli.audit_view import explained, listed
+from guardrail.errors import AuditError
+
+BODY = {
+    "receipt": {
+        "id": "rcpt-1",
+        "policy": "default@abc",
+        "looks": [
+            {"slot": "prompt", "kind": "prompt", "digest": "d" * 64, "checked": ["prompt-safety"], "unchecked": {}},
+            {
+                "slot": "image[0]",
+                "kind": "input",
+                "digest": "e" * 64,
+                "checked": ["exposure"],
+                "unchecked": {"age": "no face found"},
+                "notes": ["frame 1 of 3"],
+            },
+        ],
+        "models": ["yunet@8f2383e4"],
+        "absent": {"concept": "no CLIP weights"},
+        "recorded": True,
+    },
+    "signals": [
+        ["prompt.undress", "prompt", "prompt-safety", 0.91, None],
+        ["input.minor", "image[0]", "age", None, "no face found"],
+    ],
+    "reasons": [
+        {
+            "rule": "undress-request",
+            "action": "block",
+            "saw": {"prompt.undress": 0.91, "input.minor": None},
+            "says": "asks to undress a person in the picture",
+            "unknown": False,
+        }
+    ],
+    "stage": "input",
+    "would": None,
+    "policy": "default@abc",
+    "route": "POST /v1/images/edits",
+    "status": "refused",
+    "took_ms": 41.6,
+    "clamped": ["moderation"],
+}
+DECISION = Entry("decision", "rcpt-1", 1_700_000_000.0, "acme", "block", BODY)
+RULING = Entry("ruling", "rule-1", 1_700_000_100.0, "acme", "allow", {"record": "rcpt-1", "by": "anna"})
+
+
+def on_screen(shown: RenderableType) -> str:
+    console = Console(width=160, file=StringIO())
+    console.print(shown)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def place(home):
+    return config.load(None, {"home": str(home)})
+
+
+@pytest.fixture
+def log(place):
+    with AuditLog.open(place.audit_url, place.key("audit")) as log:
+        log.append_wait(DECISION)
+        log.append_wait(RULING)
+        yield log
+
+
+@pytest.fixture
+def audit(home):
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(app, ["--home", str(home), "audit", *words])
+
+    return run
+
+
+def test_show_says_who_decided_why_what_was_looked_at_and_what_was_not(log):
+    shown = on_screen(explained(log.get("rcpt-1"), [log.get("rule-1")], holds=True))
+    for told in (
+        "2023-11-14 22:13:20 UTC",
+        "block by policy default@abc, judged up to the input, in 42 ms",
+        "POST /v1/images/edits by tenant acme",
+        "Outcome  refused",
+        "Clamped  ['moderation']",
+        "undress-request",
+        "input.minor not known, prompt.undress 0.91",
+        "asks to undress a person in the picture",
+        "undress 0.91 (prompt-safety)",
+        "minor not known: no face found (age)",
+        "eeeeeeeeeeeeeeee",
+        "exposure (frame 1 of 3)",
+        "age: no face found",
+        "yunet@8f2383e4",
+        "concept (no CLIP weights)",
+        "by: anna",
+        "this is what was written",
+    ):
+        assert told in shown, told
+    assert len(shown.splitlines()) <= 25
+
+
+def test_show_finds_the_record_its_rulings_and_whether_its_seal_holds(audit, log):
+    done = audit("show", "rcpt-1")
+    assert done.exit_code == 0
+    for told in ("decision rcpt-1", "default@abc", "anna", "this is what was written"):
+        assert told in done.stdout, told
+
+
+def test_show_says_that_a_policy_was_only_watching(audit, log):
+    log.append_wait(replace(DECISION, id="rcpt-2", action="allow", body={**BODY, "would": "block"}))
+    assert "the policy said block, and is only watching" in audit("show", "rcpt-2").stdout
+    assert "only watching" not in audit("show", "rcpt-1").stdout
+
+
+def test_show_survives_any_body(audit, log):
+    odd = {"receipt": 5, "signals": [1, [2], ["a", None, 3, 4, 5]], "reasons": [None, {"saw": 5}], "took_ms": "long"}
+    for n, body in enumerate(({}, odd, {"receipt": {"looks": [1, {}], "models": 5, "absent": []}})):
+        log.append_wait(replace(DECISION, id=f"odd-{n}", body=body))
+        done = audit("show", f"odd-{n}")
+        assert done.exit_code == 0, done.exception
+        assert audit("list").exit_code == 0
+
+
+def test_what_a_stranger_wrote_cannot_move_the_cursor_or_be_taken_for_style(log):
+    log.append_wait(
+        replace(DECISION, id="odd", tenant="\x1b[2J[bold]x[/bold]", body={**BODY, "route": "GET /\x1b]0;t"})
+    )
+    record = log.get("odd")
+    for shown in (on_screen(explained(record, [], holds=True)), on_screen(listed([record]))):
+        assert "\x1b" not in shown
+        assert "[bold]x[/bold]" in shown
+
+
+def test_show_of_an_id_that_is_not_there_fails(audit, log):
+    assert audit("show", "rcpt-9").exit_code == 1
+
+
+def test_list_filters(audit, log):
+    assert [word in audit("list", "--kind", "ruling").stdout for word in ("rule-1", "undress-request")] == [True, False]
+    assert [word in audit("list", "--action", "block").stdout for word in ("rule-1", "rcpt-1")] == [False, True]
+    assert "no records" in audit("list", "--since", "24h").stdout
+    assert "rcpt-1" in audit("list", "--since", "2023-11-14", "--until", "2023-11-14T22:14").stdout
+    assert "no records" in audit("list", "--tenant", "other").stdout
+    assert audit("list", "--since", "yesterday").exit_code == 2
+
+
+def test_export_writes_json_lines_oldest_first(audit, log):
+    done = audit("export", "--format", "jsonl")
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["rcpt-1", "rule-1"]
+    assert json.loads(done.stdout.splitlines()[0])["body"] == BODY
+    assert "2 records" in done.stderr
+    assert audit("export", "--format", "csv").exit_code == 2
+
+
+def test_verify_passes_a_whole_log_and_fails_one_that_was_changed(audit, log, place):
+    done = audit("verify")
+    assert done.exit_code == 0
+    assert "2 records" in done.stdout
+    conn = sqlite3.connect(place.audit_url.removeprefix("sqlite:///"))
+    conn.execute("UPDATE guardrail_audit_records SET action = 'allow' WHERE seq = 1")
+    conn.commit()
+    done = audit("verify")
+    assert done.exit_code == 1
+    assert "record 1 is not what was written" in done.stdout
+    assert "DOES NOT HOLD" in audit("show", "rcpt-1").stdout
+
+
+def test_a_head_kept_elsewhere_is_given_as_a_word_or_a_file(audit, log, place, tmp_path):
+    token = audit("export", "--head").stdout
+    (tmp_path / "head.txt").write_text(token)
+    log.append_wait(replace(DECISION, id="rcpt-3"))
+    assert audit("verify", "--head", token.strip()).exit_code == 0
+    assert audit("verify", "--head", str(tmp_path / "head.txt")).exit_code == 0
+    conn = sqlite3.connect(place.audit_url.removeprefix("sqlite:///"))
+    conn.execute("DELETE FROM guardrail_audit_records WHERE seq > 1")
+    conn.commit()
+    done = audit("verify", "--head", token.strip())
+    assert done.exit_code == 1
+    assert "put back to before the given head" in done.stdout
+    assert isinstance(audit("verify", "--head", "nothing").exception, AuditError)
+
+
+def test_commands_without_a_log_say_so_and_make_none(audit, place, home):
+    place.key("audit")
+    for words in (("verify",), ("show", "x"), ("list",), ("export",), ("export", "--head")):
+        done = audit(*words)
+        assert isinstance(done.exception, AuditError)
+        assert "no such file" in str(done.exception)
+    assert not (home / "audit" / "audit.db").exists()
