@@ -1,0 +1,275 @@
+"""Formats: what a stranger's bytes are, by their first bytes, and where the picture in them ends.
+
+Names and content types are never believed. A picture that ends before its bytes do may be two files in one: another
+program may show the other one. What is truncated is found here, before a decoder paints the missing half grey.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+
+from guardrail.errors import CheckError
+
+READ = "PNG, JPEG, WebP, GIF, AVIF, TIFF and BMP"
+
+# A file may have this many chunks, segments or blocks: 50 MB of the smallest ones would keep a core busy for seconds.
+MAX_PARTS = 250_000
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"BM", "bmp"),
+)
+_NOT_READ = (
+    (b"\xff\x0a", "jpeg xl"),
+    (b"\x00\x00\x00\x0cJXL ", "jpeg xl"),
+    (b"\x00\x00\x00\x0cjP  ", "jpeg 2000"),
+    (b"8BPS", "psd"),
+    (b"%PDF", "pdf"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x00\x00\x01\x00", "ico"),
+    (b"II+\x00", "bigtiff"),
+    (b"MM\x00+", "bigtiff"),
+)
+_AVIF = {b"avif", b"avis"}
+_HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+# A marker inside entropy-coded data that is no stuffed zero, restart or fill byte.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_PICTURE_WITHIN = re.compile(
+    rb"\xff\xd8\xff[\xc0\xc2\xdb\xe0-\xef\xfe]|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|ftyp(?:avi[fs]|hei[cx]|mif1)|<svg"
+    rb"|II\*\x00|MM\x00\*",
+    re.DOTALL,
+)
+
+
+def sniff(data: bytes) -> str:
+    """Say what `data` is: "png", "jpeg", "webp", "gif", "avif", "tiff" or "bmp".
+
+    Raises CheckError for everything else, naming it where it is known.
+    """
+    for signature, name in _SIGNATURES:
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        if brand in _AVIF:
+            return "avif"
+        raise CheckError(f"{'heic' if brand in _HEIF else 'this mp4-like format'} is not read: expected {READ}")
+    for signature, name in _NOT_READ:
+        if data.startswith(signature):
+            raise CheckError(f"{name} is not read: expected {READ}")
+    head = data[:4096].replace(b"\x00", b"").lower()  # UTF-16 too
+    if b"<svg" in head or head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<?xml"):
+        raise CheckError("svg is not rendered: refused")
+    raise CheckError(f"not a picture: expected {READ}")
+
+
+def size_ahead(data: bytes, kind: str) -> tuple[int, int] | None:
+    """Width and height as the header says, for kinds whose decoder would set memory aside before saying them."""
+    if kind == "webp":
+        chunk = data[12:16]
+        if chunk == b"VP8X" and len(data) >= 30:
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+        if chunk == b"VP8L" and len(data) >= 25:
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        if chunk == b"VP8 " and len(data) >= 30:
+            width, height = struct.unpack_from("<HH", data, 26)
+            return width & 0x3FFF, height & 0x3FFF
+        raise CheckError("webp: the header cannot be read")
+    if kind == "png":
+        if data[12:16] != b"IHDR" or len(data) < 33:
+            raise CheckError("png: the header cannot be read")
+        width, height = struct.unpack_from(">II", data, 16)
+        return width, height
+    return None
+
+
+def end(data: bytes, kind: str, start: int = 0) -> int | None:
+    """Offset of the first byte after the picture that begins at `start`; None where the format does not say (TIFF).
+
+    Raises CheckError when the picture goes on after the bytes end, or its structure is broken.
+    """
+    finder = {"jpeg": _jpeg_end, "png": _png_end, "gif": _gif_end, "webp": _webp_end, "avif": _boxes_end}.get(kind)
+    if finder is None:
+        return _bmp_end(data) if kind == "bmp" else None
+    try:
+        return finder(data, start)
+    except (IndexError, struct.error) as error:
+        raise CheckError(f"{kind}: truncated") from error
+
+
+def jpegs_end(data: bytes) -> tuple[int, int]:
+    """How many JPEG pictures follow each other at the start of `data`, and where the last one ends.
+
+    Cameras and phones append a preview or a gain map this way; between two there may be zero bytes.
+    """
+    count, at = 0, 0
+    while True:
+        at = end(data, "jpeg", at) or len(data)
+        count += 1
+        following = at
+        while data[following : following + 1] == b"\x00" and following < at + 65536:
+            following += 1
+        if data[following : following + 3] != b"\xff\xd8\xff" or count >= 16:
+            return count, at
+        at = following
+
+
+def holds_picture(extra: bytes) -> bool:
+    """True when what follows a picture looks like another picture."""
+    return _PICTURE_WITHIN.search(extra) is not None
+
+
+def png_is_whole(data: bytes) -> bool:
+    """True when every frame of a PNG holds all the pixels that its header promises.
+
+    Pillow paints the rest of a stream that ends too soon black. Unpacks the pixels once more, into nothing: worth
+    it only where the last row is empty, or where rows come interlaced or in frames.
+    """
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 4)
+    return all(
+        _unpacks_to(parts, _png_size(size[0], size[1], bits, bool(interlaced)))
+        for size, parts in _png_streams(data, (width, height))
+    )
+
+
+def _png_streams(data: bytes, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], list[bytes]]]:
+    """The compressed pixels of each frame, with the frame's size."""
+    at, parts, offset = 8, list[bytes](), 0
+    for _ in range(MAX_PARTS):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name in {b"fcTL", b"IEND"} and parts:
+            yield size, parts
+            parts = []
+        if name == b"IEND":
+            return
+        if name == b"fcTL":
+            size = struct.unpack_from(">II", data, at + 12)
+        if name in {b"IDAT", b"fdAT"}:
+            offset = 4 if name == b"fdAT" else 0
+            parts.append(data[at + 8 + offset : at + 8 + length])
+        at += 12 + length
+
+
+def _png_size(width: int, height: int, bits: int, interlaced: bool) -> int:
+    """Bytes of the unpacked rows, each with its filter byte; seven smaller pictures when interlaced (Adam7)."""
+    passes = [(width, height)]
+    if interlaced:
+        starts = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+        passes = [((width - x + dx - 1) // dx, (height - y + dy - 1) // dy) for x, y, dx, dy in starts]
+    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in passes if columns > 0 and rows > 0)
+
+
+def _unpacks_to(parts: list[bytes], expected: int) -> bool:
+    stream, got = zlib.decompressobj(), 0
+    try:
+        for part in parts:
+            rest = part
+            while rest and got < expected:
+                got += len(stream.decompress(rest, 1 << 20))
+                rest = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return got >= expected
+
+
+def _jpeg_end(data: bytes, start: int) -> int:
+    at: int = start + 2
+    for _ in range(MAX_PARTS):
+        if data[at] != 0xFF:
+            raise CheckError("jpeg: broken between two segments")
+        while data[at] == 0xFF:
+            at += 1
+        marker = data[at]
+        at += 1
+        if marker == 0xD9:
+            return at
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            continue
+        at += int.from_bytes(data[at : at + 2])
+        if marker == 0xDA:
+            found = _JPEG_MARKER.search(data, at)
+            if found is None:
+                raise CheckError("jpeg: truncated")
+            at = found.start()
+    raise CheckError(f"jpeg: more than {MAX_PARTS} segments")
+
+
+def _png_end(data: bytes, start: int) -> int:
+    at: int = start + 8
+    for _ in range(MAX_PARTS):
+        length, name = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if at > len(data):
+            raise CheckError("png: truncated")
+        if name == b"IEND":
+            return at
+    raise CheckError(f"png: more than {MAX_PARTS} chunks")
+
+
+def _gif_end(data: bytes, start: int) -> int:
+    at = start + 13 + _colours(data[start + 10])
+    for _ in range(MAX_PARTS):
+        block = data[at]
+        if block == 0x3B:
+            return at + 1
+        if block == 0x2C:
+            at += 11 + _colours(data[at + 9])
+        elif block == 0x21:
+            at += 2
+        else:
+            raise CheckError("gif: broken between two blocks")
+        for _ in range(MAX_PARTS):
+            length = data[at]
+            at += 1 + length
+            if length == 0:
+                break
+        else:
+            raise CheckError(f"gif: more than {MAX_PARTS} blocks")
+    raise CheckError(f"gif: more than {MAX_PARTS} blocks")
+
+
+def _colours(flags: int) -> int:
+    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
+
+
+def _webp_end(data: bytes, start: int) -> int:
+    length: int = struct.unpack_from("<I", data, start + 4)[0]
+    at = start + 8 + length
+    if at > len(data):
+        raise CheckError("webp: truncated")
+    return at
+
+
+def _boxes_end(data: bytes, start: int) -> int:
+    """End of the last whole box; what follows without being a box is no part of the picture."""
+    at = start
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(data) or not all(0x20 <= byte < 0x7F for byte in data[at + 4 : at + 8]):
+            return at
+        length: int = struct.unpack_from(">I", data, at)[0]
+        if length == 1:
+            length = struct.unpack_from(">Q", data, at + 8)[0]
+        if length == 0:
+            return len(data)
+        if length < 8 or at + length > len(data):
+            raise CheckError("avif: truncated")
+        at += length
+    raise CheckError(f"avif: more than {MAX_PARTS} boxes")
+
+
+def _bmp_end(data: bytes) -> int | None:
+    declared: int = struct.unpack_from("<I", data, 2)[0] if len(data) >= 6 else 0
+    return declared if 26 <= declared <= len(data) else None

@@ -1,0 +1,109 @@
+"""Frames: the pixels of one rendering of a picture, and the smaller sizes of it that checks ask for.
+
+Four checks that each shrink a picture for themselves pay more than its decoding did, so sizes are made once. A whole
+factor is by far the cheapest way down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+class Frame:
+    """One rendering of a picture, upright, and the smaller sizes of it that checks ask for, each made once.
+
+    `scale` is the size of these pixels relative to the original's; `index` the frame in the file; `view` says how it
+    was rendered: "shown", "on black", "on white" or "without alpha".
+    """
+
+    def __init__(self, pixels: Pixels, *, scale: float, index: int = 0, view: str = "shown") -> None:
+        """`pixels` is uint8 (H, W, 4): red, green, blue and one byte that means nothing."""
+        pixels.setflags(write=False)
+        self._pixels = pixels
+        self.scale = scale
+        self.index = index
+        self.view = view
+        # Two threads may make the same size at once; both make the same, and one is kept.
+        self._reductions: dict[int, Image.Image] = {}
+        self._sizes: dict[tuple[int, int, float], Pixels] = {}
+
+    @property
+    def height(self) -> int:
+        return int(self._pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self._pixels.shape[1])
+
+    @property
+    def rgb(self) -> Pixels:
+        """uint8 (H, W, 3), read-only; a view whose pixels lie four bytes apart."""
+        return self._pixels[..., :3]
+
+    def shrunk(self, side: int) -> Pixels:
+        """The frame averaged down by the smallest whole factor that makes its long side at most `side` pixels.
+
+        The cheapest way to a smaller picture, by far. Returns uint8 (h, w, 3); `shrink_factor(side)` is the factor.
+        """
+        return _rgb(self._reduced(self.shrink_factor(side)))
+
+    def shrink_factor(self, side: int) -> int:
+        return -(-max(self.width, self.height) // side)
+
+    def fit(self, side: int) -> Pixels:
+        """The frame with its long side at most `side` pixels, proportions kept, never enlarged: uint8 (h, w, 3)."""
+        longest = max(self.width, self.height)
+        if longest <= side:
+            return self.rgb
+        size = max(1, round(self.width * side / longest)), max(1, round(self.height * side / longest))
+        return self._resized(size, 2.0)
+
+    def letterbox(self, side: int, fill: int = 0) -> Pixels:
+        """`fit(side)` in the top left corner of a square of `side` pixels, the rest `fill`: uint8 (side, side, 3)."""
+        small = self.fit(side)
+        canvas = np.full((side, side, 3), fill, np.uint8)
+        canvas[: small.shape[0], : small.shape[1]] = small
+        return canvas
+
+    def square(self, side: int, gap: float = 2.0) -> Pixels:
+        """The whole frame stretched or squeezed onto a square: uint8 (side, side, 3), bilinear.
+
+        Before that it is averaged down by a whole factor that leaves at least `gap` times the pixels: 2.0 is hard to
+        tell from a plain bilinear resize, 1.0 is the fastest.
+        """
+        return self._resized((side, side), gap)
+
+    def _image(self) -> Image.Image:
+        # RGBX is the one layout of three colours that Pillow takes over without copying.
+        return Image.frombuffer("RGBX", (self.width, self.height), self._pixels, "raw", "RGBX", 0, 1)
+
+    def _reduced(self, factor: int) -> Image.Image:
+        if factor <= 1:
+            return self._image()
+        if factor not in self._reductions:
+            # 4 is made of 2, which others probably asked for already.
+            half = self._reductions.get(factor // 2) if factor % 2 == 0 else None
+            self._reductions[factor] = half.reduce(2) if half is not None else self._image().reduce(factor)
+        return self._reductions[factor]
+
+    def _resized(self, size: tuple[int, int], gap: float) -> Pixels:
+        key = (*size, gap)
+        if key not in self._sizes:
+            factor = max(1, int(min(self.width / size[0], self.height / size[1]) / gap))
+            small = self._reduced(factor)
+            if small.size != size:
+                small = small.resize(size, Image.Resampling.BILINEAR)
+            self._sizes[key] = _rgb(small)
+        return self._sizes[key]
+
+    def __repr__(self) -> str:  # never the content
+        return f"Frame({self.width}x{self.height}, {self.view}, frame {self.index})"
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    """The three colours of an RGBX image, read-only uint8 (h, w, 3)."""
+    return np.asarray(image)[..., :3]

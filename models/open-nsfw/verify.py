@@ -1,0 +1,55 @@
+"""Compare the 8-bit open_nsfw with the published float graph on harmless pictures it was not calibrated on.
+
+    python models/open-nsfw/verify.py FLOAT.onnx EIGHT_BIT.onnx LIST.txt
+
+Prints the differences of the score and the CPU time of one run of each, in turns.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from calibrate import prepared
+
+from guardrail.errors import CheckError
+from guardrail.inference.session import open_session
+
+
+def main(published: str, built: str, listed: str) -> None:
+    sessions = [open_session(Path(published)), open_session(Path(built))]
+    scores: list[list[float]] = []
+    spent: list[list[float]] = []
+    for line in Path(listed).read_text("utf-8").split("\n"):
+        try:
+            picture = prepared(Path(line))
+        except CheckError:
+            continue
+        row, took = [], []
+        for session in sessions:
+            began = time.process_time()
+            row.append(float(session.run(None, {session.get_inputs()[0].name: picture})[0][0, 1]))
+            took.append(time.process_time() - began)
+        scores.append(row)
+        spent.append(took)
+    reference, other = np.array(scores).T
+    difference = np.abs(other - reference)
+    top = np.argsort(-reference)[:30]
+    print(f"pictures {len(scores)}, correlation {np.corrcoef(reference, other)[0, 1]:.4f}")
+    print(
+        f"difference: mean {difference.mean():.4f}, p99 {np.quantile(difference, 0.99):.4f}, max {difference.max():.4f}"
+    )
+    print(
+        f"30 highest (from {reference[top[-1]]:.3f}): mean {difference[top].mean():.4f}, "
+        f"signed {(other - reference)[top].mean():+.4f}"
+    )
+    for threshold in (0.1, 0.2, 0.3, 0.5):
+        print(f"at or above {threshold}: {(reference >= threshold).sum()} float, {(other >= threshold).sum()} 8-bit")
+    medians = np.median(np.array(spent), axis=0) * 1e3
+    print(f"cpu-ms, median: {medians[0]:.1f} float, {medians[1]:.1f} 8-bit")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,60 @@
+"""`guardrail models`: what is there, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from guardrail.cli import app
+from guardrail.inference.manifest import packaged
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUARDRAIL_HOME", str(tmp_path))
+
+    def command(*words: str):
+        return CliRunner().invoke(app, ["models", *words])
+
+    return command
+
+
+def test_list_names_every_weight_with_its_licence(run):
+    rows = json.loads(run("list", "--json").stdout)
+    assert [row["name"] for row in rows] == list(packaged().names())
+    assert not any(row["here"] for row in rows)
+    assert all(row["licence_weights"] and row["training_data"] and row["packages"] for row in rows)
+
+
+def test_list_shows_a_table(run):
+    answer = run("list")
+    assert answer.exit_code == 0
+    assert "yunet" in answer.stdout
+
+
+def test_a_path_that_is_not_there_is_an_error(run):
+    answer = run("path", "yunet")
+    assert answer.exit_code == 2
+    assert answer.stdout == ""
+
+
+def test_verifying_an_empty_cache_is_an_error(run):
+    assert run("verify").exit_code == 2
+
+
+def test_verify_names_what_is_missing_and_fails(run):
+    answer = run("verify", "yunet")
+    assert answer.exit_code == 1
+    assert "weight yunet is not in" in answer.stdout
+
+
+def test_pulling_from_an_empty_folder_fails_and_says_what_to_do(run, tmp_path, capfd):
+    answer = run("pull", "yunet", "--from", str(tmp_path), "--no-packages")
+    assert answer.exit_code == 2
+    assert not (tmp_path / "models" / "yunet.onnx").exists()
+
+
+def test_an_unknown_weight_is_an_error(run):
+    assert run("pull", "nonsense", "--no-packages").exit_code == 2
