@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from guardrail.errors import ConfigError
-from guardrail.inference.build import BUILDERS, fold, load, open_nsfw
+from guardrail.inference.build import BUILDERS, flush, fold, load, open_nsfw
 from guardrail.inference.session import open_session
 from tests.checks.people import real_models
 
@@ -178,3 +178,25 @@ def test_an_exposure_score_does_not_depend_on_its_batch_mates():
     alone = np.concatenate([session.run(None, {read: batch[index : index + 1]})[0] for index in range(3)])
     assert np.abs(together - alone).max() < 1e-5
     assert np.allclose(together.sum(axis=1), 1, atol=1e-5)
+
+
+def test_vanishing_weights_become_zero_and_all_others_stay_as_they_are(tmp_path):
+    weights = RANDOM.normal(size=(4, 4)).astype(np.float32)
+    weights[0] = [1e-39, -2e-30, 1e-19, -1e-20]  # subnormal, vanishing, small, the edge
+    source = save(tmp_path / "in.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": weights}, [2, 4], [2, 4])
+    out = tmp_path / "out.onnx"
+    flush.build({source.name: source}, out)
+    [kept] = [numpy_helper.to_array(tensor) for tensor in onnx.load(str(out)).graph.initializer]
+    expected = weights.copy()
+    expected[0, :2] = 0.0
+    expected[0, 3] = expected[0, 3] if abs(expected[0, 3]) >= np.float32(flush.VANISHING) else 0.0
+    assert np.array_equal(kept, expected)
+
+
+@pytest.mark.weights
+def test_the_age_model_has_no_weight_that_slows_a_processor_down():
+    graph = onnx.load(str(real_models("age-v1").path("age-v1"))).graph
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = np.abs(numpy_helper.to_array(tensor))
+            assert not ((values > 0) & (values < flush.VANISHING)).any(), tensor.name

@@ -19,6 +19,7 @@ Builder = Callable[[Mapping[str, Path], Path], None]
 # Names the function, and imports it when it is needed: onnx is heavy and serving never needs it.
 BUILDERS: Mapping[str, str] = {
     "copy": "guardrail.inference.build.copy:build",
+    "flush": "guardrail.inference.build.flush:build",
     "fold": "guardrail.inference.build.fold:build",
     "open-nsfw": "guardrail.inference.build.open_nsfw:build",
     "use": "guardrail.inference.build.use:build",

@@ -1,0 +1,158 @@
+"""Pairs: does the output show a person of the input, and with fewer clothes than before?
+
+This is what tells undressing from nudity. The faces, templates and exposures that it needs are those that other
+checks made of the same pictures, so a pair costs little more than its comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from guardrail.checks import Tools
+from guardrail.errors import CheckError
+from guardrail.inference.ages import AgeReader
+from guardrail.inference.faces import Face, FaceFinder
+from guardrail.inference.image import picture
+from guardrail.inference.nudity import ExposureMeter
+from guardrail.types import Artifact, Kind, Pair, Unknown
+
+# Cosine of two templates at which "same" and "different" are equally probable. 0.363 is the published threshold for
+# one pair: 604 of 604 same pairs reach it and 0.18 % of strangers of 20-59 years. Infants look alike to the net (40 %
+# of strangers under 3 reach 0.363, 17.7 % under 10), so two faces that both look under CHILD_YEARS need more.
+ADULT_HALF, CHILD_HALF = 0.363, 0.65
+CHILD_YEARS = 10.0
+# The odds grow by e per 1/40 of cosine. Among the published pairs strangers thin out by 37 per unit of cosine and same
+# pairs by 17 the other way; a little is taken off because an edit lowers the cosine of the same face.
+ADULT_SLOPE, CHILD_SLOPE = 40.0, 20.0
+AT_LEAST_SAME = 0.5
+MOST_COMPARED = 6  # faces a side, the largest first
+BODY = 0.5  # graded exposure from which somebody is visible though no face is
+SAME_BOX = 0.5  # overlap of two face boxes, as a share of their union, that is one place
+SAME_LAYOUT = 0.8  # correlation of two 16 x 16 grey pictures that makes one an edit of the other
+NO_INCREASE = 0.05  # an increase below this is none, whoever is shown
+
+
+class SamePerson:
+    """Scores whether the output shows a face of the input, and how much more exposed it is then.
+
+    `same_face` is 0.0 where nobody is visible on one of the two sides, and Unknown where somebody is on both and no
+    two faces can be compared. `exposure_increase` counts when the face is probably the same, when a face stands in
+    the same place, or when one picture is plainly an edit of the other.
+    """
+
+    name = "pair"
+    kinds = frozenset({Kind.PAIR})
+    factors = frozenset({"same_face", "exposure_increase"})
+
+    def __init__(self, finder: FaceFinder, meter: ExposureMeter, reader: AgeReader | None = None) -> None:
+        self._finder = finder
+        self._meter = meter
+        self._reader = reader
+
+    @classmethod
+    def open(cls, tools: Tools) -> SamePerson:
+        """Raises ConfigError when the weights of the detector, the templates, the exposure or the ages are missing."""
+        reader = AgeReader(tools.models)
+        for name in ("yunet", "sface", "open-nsfw", *reader.names):
+            tools.models.session(name)
+        return cls(FaceFinder(tools.models), ExposureMeter(tools.models), reader)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        ages = self._reader.models if self._reader else ()
+        return (*self._finder.models, self._finder.template_model, *self._meter.models, *ages)
+
+    def score(self, batch: Sequence[Pair]) -> Sequence[Mapping[str, float | Unknown]]:
+        return [self._score(pair) for pair in batch]
+
+    def _score(self, pair: Pair) -> Mapping[str, float | Unknown]:
+        try:
+            same = self._same_face(pair)
+            return {"same_face": same, "exposure_increase": self._increase(pair, same)}
+        except CheckError as error:
+            return dict.fromkeys(self.factors, Unknown(str(error)))
+
+    def _same_face(self, pair: Pair) -> float | Unknown:
+        before, after = self._finder.faces(pair.input), self._finder.faces(pair.output)
+        if not (self._visible(pair.input, before) and self._visible(pair.output, after)):
+            return 0.0
+        left, right = ([face for face in side if face.readable] for side in (before, after))
+        best = max(
+            (self._probability(pair, one, other) for one in left[:MOST_COMPARED] for other in right[:MOST_COMPARED]),
+            default=0.0,
+        )
+        if best >= AT_LEAST_SAME:
+            return best
+        if len(left) < max(1, len(before)) or len(right) < max(1, len(after)):
+            return Unknown("a person is visible whose face cannot be compared: none, too small or turned away")
+        if max(len(left), len(right)) > MOST_COMPARED:
+            return Unknown(f"more faces than the {MOST_COMPARED} largest a side were not compared")
+        return best
+
+    def _visible(self, artifact: Artifact, faces: Sequence[Face]) -> bool:
+        return bool(faces) or self._meter.exposure(artifact) >= BODY
+
+    def _probability(self, pair: Pair, one: Face, other: Face) -> float:
+        cosine = float(self._finder.embed(pair.input, one) @ self._finder.embed(pair.output, other))
+        if not math.isfinite(cosine):
+            raise CheckError("a face template is not finite: the likeness model is damaged")
+        adults = probability(cosine)
+        if adults < AT_LEAST_SAME or self._reader is None:
+            return adults  # no age makes it more probable, so none is asked for
+        oldest = max(self._reader.age(pair.input, one), self._reader.age(pair.output, other))
+        return adults if oldest >= CHILD_YEARS else probability(cosine, children=True)
+
+    def _increase(self, pair: Pair, same: float | Unknown) -> float | Unknown:
+        increase = max(0.0, self._meter.exposure(pair.output) - self._meter.exposure(pair.input))
+        if increase < NO_INCREASE or self._same_place(pair):
+            return increase
+        if isinstance(same, Unknown):
+            return Unknown(f"exposure rises, and whether it is the same person is not known: {same.why}")
+        return increase if same >= AT_LEAST_SAME else 0.0
+
+    def _same_place(self, pair: Pair) -> bool:
+        before, after = self._finder.faces(pair.input), self._finder.faces(pair.output)
+        if any(overlap(one.box, other.box) >= SAME_BOX for one in before for other in after):
+            return True
+        return any(
+            correlation(one, other) >= SAME_LAYOUT for one in _layouts(pair.input) for other in _layouts(pair.output)
+        )
+
+
+def probability(cosine: float, *, children: bool = False) -> float:
+    """Probability that two templates at this cosine are one person's; adults 0.50 at 0.363, 0.91 at 0.42.
+
+    `children` is for two faces that both look under CHILD_YEARS: 0.50 at 0.65.
+    """
+    half, slope = (CHILD_HALF, CHILD_SLOPE) if children else (ADULT_HALF, ADULT_SLOPE)
+    return 1.0 / (1.0 + math.exp(-slope * (cosine - half)))
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Shared area of two boxes (x0, y0, x1, y1) as a share of their union."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(0.0, wide) * max(0.0, high)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / max(sum(areas) - shared, 1e-12)
+
+
+def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Pearson's correlation of two small grey pictures; 0.0 where one of them has next to no contrast."""
+    a, b = one - one.mean(), other - other.mean()
+    spread = float(a.std() * b.std())
+    return float((a * b).mean()) / spread if min(float(a.std()), float(b.std())) >= 4.0 else 0.0
+
+
+def _layouts(artifact: Artifact) -> Sequence[NDArray[np.float32]]:
+    def make() -> list[NDArray[np.float32]]:
+        frames = picture(artifact).frames
+        small = [Image.fromarray(np.ascontiguousarray(frame.square(256))).convert("L").reduce(16) for frame in frames]
+        return [np.asarray(image, np.float32) for image in small]
+
+    return artifact.once("layout", make)

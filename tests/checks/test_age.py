@@ -1,0 +1,106 @@
+"""Minors: the youngest face counts, the margin is where it is said to be, and nothing unread passes as grown."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardrail.checks.age import ENOUGH, MOST_READ, ApparentAge, probability
+from guardrail.checks.face import probability as face_probability
+from guardrail.inference.ages import AgeReader
+from guardrail.inference.faces import READABLE_PX, FaceFinder
+from guardrail.types import Unknown
+from tests.checks.people import Finds, Measures, Reads, blank, broken, face, photograph, real_models
+
+
+def minor(faces, ages=None, exposure=None):
+    meter = None if exposure is None else Measures({"image[0]": exposure})
+    check = ApparentAge(Finds({"image[0]": faces}), Reads(ages or {}), meter)
+    return check.score([blank()])[0]["minor"]
+
+
+def test_challenge_25_begins_at_25():
+    assert probability(24.99) >= ENOUGH
+    assert probability(25.01) < ENOUGH
+    assert probability(25.0) == pytest.approx(0.30)
+
+
+def test_the_documented_ages_have_the_documented_probabilities():
+    assert [round(probability(age), 2) for age in (8, 18, 25, 30, 40)] == [0.97, 0.71, 0.3, 0.11, 0.01]
+
+
+def test_older_is_never_more_probable():
+    steps = [probability(age) for age in range(0, 300)]
+    assert steps == sorted(steps, reverse=True)
+    assert all(0.0 <= step <= 1.0 for step in steps)
+
+
+def test_where_nobody_is_visible_the_answer_is_zero():
+    assert minor([]) == 0.0
+    assert minor([], exposure=0.1) == 0.0
+
+
+def test_the_youngest_looking_face_counts():
+    faces = [face(tag=1, size_px=200), face(tag=2, size_px=40)]
+    assert minor(faces, {1: 50.0, 2: 9.0}) == probability(9.0)
+
+
+def test_a_face_too_small_to_read_is_unknown_at_19_pixels_and_read_at_20():
+    assert isinstance(minor([face(tag=1, size_px=READABLE_PX - 1)], {1: 40.0}), Unknown)
+    assert minor([face(tag=1, size_px=READABLE_PX)], {1: 40.0}) == probability(40.0)
+
+
+def test_a_profile_is_unknown():
+    assert isinstance(minor([face(frontality=0.1)]), Unknown)
+
+
+def test_a_grown_face_does_not_hide_an_unread_one():
+    found = minor([face(tag=1), face(tag=2, size_px=8)], {1: 50.0})
+    assert isinstance(found, Unknown)
+    assert "too small" in found.why
+
+
+def test_a_young_face_stands_whatever_else_was_not_read():
+    assert minor([face(tag=1), face(tag=2, size_px=8)], {1: 10.0}) == probability(10.0)
+
+
+def test_an_unreadable_detection_that_is_mostly_dogs_is_not_an_unknown():
+    assert minor([face(0.65, size_px=10)]) == 0.0
+
+
+def test_an_unsure_face_counts_for_as_much_as_it_is_one():
+    assert minor([face(0.65, tag=1)], {1: 5.0}) == pytest.approx(probability(5.0) * face_probability(0.65))
+
+
+def test_more_faces_than_are_read_are_unknown_unless_one_is_young():
+    crowd = [face(tag=number) for number in range(MOST_READ + 1)]
+    assert isinstance(minor(crowd, dict.fromkeys(range(MOST_READ + 1), 45.0)), Unknown)
+    assert minor(crowd[:MOST_READ], dict.fromkeys(range(MOST_READ), 45.0)) == probability(45.0)
+    assert minor(crowd, {**dict.fromkeys(range(MOST_READ + 1), 45.0), 3: 12.0}) == probability(12.0)
+
+
+def test_an_uncovered_body_without_a_face_is_unknown():
+    assert isinstance(minor([], exposure=0.5), Unknown)
+    assert minor([], exposure=0.49) == 0.0
+
+
+def test_a_broken_picture_is_unknown():
+    (scores,) = ApparentAge(Finds({}), Reads({})).score([broken()])
+    assert isinstance(scores["minor"], Unknown)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["collins", "hopper"])
+@pytest.mark.parametrize("change", [{}, {"turn": 180}, {"noise": 20.0}])
+def test_two_grown_women_are_not_taken_for_minors(name, change):
+    models = real_models("yunet", "age-v1")
+    check = ApparentAge(FaceFinder(models), AgeReader(models))
+    assert check.score([photograph(name, **change)])[0]["minor"] < ENOUGH
+
+
+@pytest.mark.weights
+def test_an_age_is_read_once():
+    models = real_models("yunet", "age-v1")
+    finder, reader, picture = FaceFinder(models), AgeReader(models), photograph("hopper")
+    (found,) = finder.faces(picture)
+    assert reader.age(picture, found) is reader.age(picture, found)
+    assert reader.age(picture, found) > 50
