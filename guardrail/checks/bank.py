@@ -1,0 +1,248 @@
+"""The block bank: hashes of pictures that must not go in or come out, and the right to have one taken off again.
+
+It holds no pictures. A withdrawn hash stops matching at once and is remembered only so that an old list, imported
+again, does not bring it back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from guardrail.checks.store import WRITE_WAIT_S, StateFile, revision_in
+from guardrail.errors import ConfigError
+from guardrail.inference.pdq import BITS, MATCH_BITS
+
+HEX_DIGITS = 64
+"""Of a PDQ hash and of a SHA-256 alike: 256 bits."""
+MAX_ENTRIES = 1_000_000
+MAX_TEXT = 500
+ACTIVE, WITHDRAWN = "active", "withdrawn"
+
+_SCHEMA = """
+CREATE TABLE entry (
+    pdq TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    source TEXT NOT NULL,
+    note TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('active', 'withdrawn')),
+    added TEXT NOT NULL,
+    PRIMARY KEY (pdq, sha256, source)
+) WITHOUT ROWID;
+CREATE INDEX entry_sha256 ON entry (sha256)
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of the bank: its PDQ hash, the SHA-256 of its file, or both, in lower-case hex; "" where unknown."""
+
+    pdq: str = ""
+    sha256: str = ""
+    source: str = ""
+    note: str = ""
+    status: str = ACTIVE
+    added: str = ""
+
+    def __post_init__(self) -> None:
+        for digits in filter(None, (self.pdq, self.sha256)):
+            if not is_hash(digits):
+                raise ConfigError(f"bank: a hash is {HEX_DIGITS} lower-case hex digits; one of these is not")
+        if not self.pdq and not self.sha256:
+            raise ConfigError("bank: an entry needs a PDQ hash, a SHA-256 or both")
+        if self.pdq and self.pdq == self.pdq[0] * HEX_DIGITS and self.pdq[0] in "0f":
+            raise ConfigError("bank: this is the PDQ hash of an empty picture; it would match others")
+        if max(len(self.source), len(self.note)) > MAX_TEXT:
+            raise ConfigError(f"bank: source and note have at most {MAX_TEXT} characters each")
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a change did: `new` entries, those that were `there` already, and those kept out as `withdrawn`."""
+
+    new: int = 0
+    there: int = 0
+    withdrawn: int = 0
+    taken_off: int = 0
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """All active hashes as a server holds them. `words` is uint64 (4, n): column i is the i-th PDQ hash."""
+
+    words: npt.NDArray[np.uint64] = field(repr=False)
+    digests: frozenset[bytes] = field(repr=False)
+    revision: int
+
+    @classmethod
+    def of(cls, pdq: Sequence[str], sha256: Iterable[str], revision: int) -> Hashes:
+        flat = np.frombuffer(bytes.fromhex("".join(pdq)), np.uint64).reshape(-1, 4)
+        return cls(np.ascontiguousarray(flat.T), frozenset(map(bytes.fromhex, sha256)), revision)
+
+    def nearest(self, bits: bytes) -> int:
+        """The smallest Hamming distance of a PDQ hash (32 bytes) to one of these, where it is at most MATCH_BITS.
+
+        More than that when none is so near. Exact: a hash within MATCH_BITS is within MATCH_BITS in its first half.
+        """
+        query = np.frombuffer(bits, np.uint64)
+        half = np.bitwise_count(self.words[0] ^ query[0]) + np.bitwise_count(self.words[1] ^ query[1])
+        (close,) = np.nonzero(half <= MATCH_BITS)
+        if not len(close):
+            return BITS
+        rest = self.words[2:, close] ^ query[2:, None]
+        distances = half[close].astype(np.int64) + np.bitwise_count(rest).sum(axis=0, dtype=np.int64)
+        return int(distances.min())
+
+    def __len__(self) -> int:
+        return int(self.words.shape[1]) + len(self.digests)
+
+
+NOTHING = Hashes.of((), (), 0)
+
+
+class Bank:
+    """The bank file below `folder`. Raises ConfigError when it is there and cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = StateFile(folder / "bank.sqlite", what="bank", application=0x4752424B, schema=_SCHEMA)
+        self.file.revision()
+
+    def add(
+        self, entries: Iterable[Entry], *, now: datetime, again: bool = False, withdrawn: Iterable[str] = ()
+    ) -> Added:
+        """Add all of `entries` and withdraw all hashes of `withdrawn`, or, when anything fails, nothing.
+
+        A hash that was withdrawn stays so, whatever source names it, unless `again`. Raises ConfigError.
+        """
+        count = {"new": 0, "there": 0, "withdrawn": 0}
+        with self.file.writing() as connection:
+            for entry in entries:
+                count[_add(connection, entry, now.isoformat(timespec="seconds"), again)] += 1
+            taken_off = sum(_withdraw(connection, digits, now.isoformat(timespec="seconds")) for digits in withdrawn)
+            total = connection.execute("SELECT count(*) FROM entry").fetchone()[0]
+            if total > MAX_ENTRIES:
+                raise ConfigError(f"bank: this would make {total} entries, at most {MAX_ENTRIES} are kept")
+        return Added(**count, taken_off=taken_off)
+
+    def withdraw(self, hashes: Iterable[str], *, now: datetime, erase: bool = False) -> int:
+        """Take hashes off, PDQ or SHA-256, with all that belongs to the same pictures; how many entries that were.
+
+        They stay known as withdrawn, so that no list brings them back; with `erase` not even that is kept. Raises
+        ConfigError when one of them is not in the bank, and then takes none off.
+        """
+        wanted = list(dict.fromkeys(hashes))
+        if not all(map(is_hash, wanted)):
+            raise ConfigError(f"bank: a hash is {HEX_DIGITS} lower-case hex digits; one of these is not")
+        self._must_be_there("hash")
+        states = (ACTIVE, WITHDRAWN) if erase else (ACTIVE, ACTIVE)
+        with self.file.writing() as connection:
+            rows = connection.execute("SELECT pdq, sha256 FROM entry WHERE status IN (?, ?)", states).fetchall()
+            there = {digits for row in rows for digits in row}
+            if any(digits not in there for digits in wanted):
+                raise _missing("hash")
+            done = sum(_withdraw(connection, digits, now.isoformat(timespec="seconds")) for digits in wanted)
+            if erase:
+                done = sum(
+                    connection.execute("DELETE FROM entry WHERE pdq = ? OR sha256 = ?", (other, other)).rowcount
+                    for digits in wanted
+                    for other in _same_picture(connection, digits)
+                )
+        if erase:
+            self.file.scrub()
+        return done
+
+    def remove_source(self, source: str) -> int:
+        """Delete every entry of a source, withdrawn ones too; how many. Raises ConfigError when there is none."""
+        self._must_be_there("source")
+        with self.file.writing() as connection:
+            # A withdrawal outlives the list that the hash came from.
+            done = connection.execute("DELETE FROM entry WHERE source = ? AND status = ?", (source, ACTIVE)).rowcount
+            if not done:
+                raise _missing("source")
+        self.file.scrub()
+        return done
+
+    def entries(self, *, withdrawn: bool = False, limit: int = MAX_ENTRIES) -> list[Entry]:
+        """The active entries, or with `withdrawn` all of them, the oldest first. Raises ConfigError."""
+        if not self.file.exists:
+            return []
+        states = (ACTIVE, WITHDRAWN) if withdrawn else (ACTIVE, ACTIVE)
+        with self.file.reading() as connection:
+            rows = connection.execute(
+                "SELECT pdq, sha256, source, note, status, added FROM entry WHERE status IN (?, ?)"
+                " ORDER BY added, pdq, sha256, source LIMIT ?",
+                (*states, limit),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def hashes(self, wait_s: float = WRITE_WAIT_S) -> Hashes:
+        """Every active hash, once. `wait_s` is how long a writer is waited for. Raises ConfigError."""
+        if not self.file.exists:
+            return NOTHING
+        with self.file.reading(wait_s) as connection:
+            revision = revision_in(connection)
+            rows = connection.execute("SELECT pdq, sha256 FROM entry WHERE status = ?", (ACTIVE,)).fetchall()
+        try:
+            return Hashes.of(sorted({pdq for pdq, _ in rows if pdq}), {sha for _, sha in rows if sha}, revision)
+        except ValueError:
+            raise ConfigError(
+                f"bank: {self.file.path} holds what is no hash; put back a backup, or delete it and import again"
+            ) from None
+
+    def _must_be_there(self, what: str) -> None:
+        if not self.file.exists:
+            raise _missing(what)
+
+
+def is_hash(digits: str) -> bool:
+    """True for 64 lower-case hex digits."""
+    return len(digits) == HEX_DIGITS and set(digits) <= set("0123456789abcdef")
+
+
+def _add(connection: sqlite3.Connection, entry: Entry, now: str, again: bool) -> str:
+    # "" is no hash: it must not make all entries without one look alike.
+    same = [(column, digits) for column, digits in (("pdq", entry.pdq), ("sha256", entry.sha256)) if digits]
+    where = " OR ".join(f"{column} = ?" for column, _ in same)
+    values = [digits for _, digits in same]
+    if again:
+        connection.execute(f"DELETE FROM entry WHERE status = 'withdrawn' AND ({where})", values)  # noqa: S608
+    elif connection.execute(f"SELECT 1 FROM entry WHERE status = 'withdrawn' AND ({where})", values).fetchone():  # noqa: S608
+        return "withdrawn"
+    done = connection.execute(
+        "INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?, ?)",
+        (entry.pdq, entry.sha256, entry.source, entry.note, ACTIVE, now),
+    ).rowcount
+    return "new" if done else "there"
+
+
+def _withdraw(connection: sqlite3.Connection, digits: str, now: str) -> int:
+    """Mark every active entry with this hash or with another hash of the same picture; how many that were.
+
+    Where there is none yet a mark is left: a list may name a withdrawal before another names the hash.
+    """
+    others = _same_picture(connection, digits)
+    if not others:
+        connection.execute("INSERT INTO entry VALUES (?, ?, '', '', 'withdrawn', ?)", (digits, digits, now))
+    return sum(
+        connection.execute(
+            "UPDATE entry SET status = 'withdrawn', note = '' WHERE status = 'active' AND (pdq = ? OR sha256 = ?)",
+            (other, other),
+        ).rowcount
+        for other in others
+    )
+
+
+def _same_picture(connection: sqlite3.Connection, digits: str) -> set[str]:
+    """A hash and those it shares an entry with; empty when it is in no entry."""
+    rows = connection.execute("SELECT pdq, sha256 FROM entry WHERE pdq = ? OR sha256 = ?", (digits, digits)).fetchall()
+    return {one for row in rows for one in row if one}
+
+
+def _missing(what: str) -> ConfigError:
+    return ConfigError(f"bank: no active entry with this {what}; guardrail bank list shows what is there")

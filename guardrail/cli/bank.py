@@ -1,0 +1,162 @@
+"""`guardrail bank`: hashes of pictures that must not go in or come out. Adds, imports, lists and withdraws."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardrail.checks.bank import Added, Bank, Entry
+from guardrail.checks.hashlist import read_list
+from guardrail.checks.known import FOLDER
+from guardrail.cli.common import console, settings
+from guardrail.errors import CheckError, ConfigError
+from guardrail.inference import pdq
+from guardrail.inference.image import picture
+from guardrail.types import Artifact, Kind
+
+app = typer.Typer(no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of words.")]
+Source = Annotated[str, typer.Option(help="Where the hashes come from; they can be removed by it.")]
+Again = Annotated[bool, typer.Option("--again", help="Bring back hashes that were withdrawn.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Known pictures to block: add, import, list, remove."""
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="PICTURE...", help="Pictures; only hashes of them are kept.")
+    ],
+    source: Source = "local",
+    note: Annotated[str, typer.Option(help="Your own words, such as a case number.")] = "",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Keep the SHA-256 of the file alone: copies of it will not match.")
+    ] = False,
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add pictures by their PDQ hash and the SHA-256 of their file; the pictures themselves are not kept."""
+    entries = [entry for path in pictures for entry in entries_of(path, source=source, note=note, exact=exact)]
+    _tell(_bank(ctx).add(entries, now=datetime.now(UTC), again=again), as_json)
+
+
+@app.command("import")
+def import_list(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="One `pdq HEX` or bare hash a line, or CSV with a header.")
+    ],
+    source: Annotated[
+        str | None, typer.Option(help="Where the hashes come from; the file's name if not given.")
+    ] = None,
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import a hash list: all of it, or nothing when a line of it cannot be read."""
+    found = read_list(file, source=file.name if source is None else source)
+    done = _bank(ctx).add(found.entries, withdrawn=found.withdrawn, now=datetime.now(UTC), again=again)
+    _tell(done, as_json, other_kinds=found.other_kinds, low_quality=found.low_quality)
+
+
+@app.command("list")
+def show(
+    ctx: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Withdrawn hashes too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """What is in the bank."""
+    entries = _bank(ctx).entries(withdrawn=everything, limit=limit)
+    if as_json:
+        typer.echo(json.dumps([vars(entry) for entry in entries], indent=2))
+        return
+    if not entries:
+        console.print("The bank is empty: no picture is known.")
+        return
+    for entry in entries:  # lines, not a table: a hash must stay whole to be copied
+        kinds = "+".join(kind for kind in ("pdq", "sha256") if getattr(entry, kind))
+        digits = entry.pdq or entry.sha256
+        typer.echo(f"{digits}  {kinds:10}  {entry.status:9}  {entry.added[:10]}  {entry.source}  {entry.note}".rstrip())
+    if len(entries) == limit:
+        console.print(f"The first {limit}; --limit shows more.")
+
+
+@app.command()
+def remove(
+    ctx: typer.Context,
+    hashes: Annotated[list[str] | None, typer.Argument(metavar="HASH...", help="PDQ or SHA-256, in hex.")] = None,
+    source: Annotated[str | None, typer.Option(help="Delete everything that came from here.")] = None,
+    erase: Annotated[bool, typer.Option("--erase", help="Keep no mark: a later list may bring the hash back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw hashes: they stop matching at once, and no later list brings them back."""
+    if bool(hashes) == (source is not None):
+        raise typer.BadParameter("either HASH... or --source is expected")
+    bank = _bank(ctx)
+    if source is not None:
+        done = bank.remove_source(source)
+    else:
+        done = bank.withdraw((one.lower() for one in hashes or ()), now=datetime.now(UTC), erase=erase)
+    if as_json:
+        typer.echo(json.dumps({"removed": done}))
+    else:
+        console.print(
+            f"{done} {'entry' if done == 1 else 'entries'} taken off. A running server sees it within a second."
+        )
+
+
+def entries_of(path: Path, *, source: str, note: str, exact: bool) -> list[Entry]:
+    """The entries of one picture: every frame and view that can be shown, each with the file's SHA-256.
+
+    Raises ConfigError that names the file when it cannot be read, or when a hash of it would mean nothing.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if exact:
+        return [Entry(sha256=digest, source=source, note=note)]
+    try:
+        frames = picture(Artifact(Kind.INPUT, "picture", data=data)).frames
+    except CheckError as error:
+        raise ConfigError(f"{path}: {error}; --exact adds the file as it is") from None
+    found = [pdq.hash_of(pdq.pixels(frame)) for frame in frames]
+    usable = dict.fromkeys(one.hex for one in found if one.usable)
+    if not usable:
+        raise ConfigError(
+            f"{path}: too little in it to be told from other pictures (quality {max(one.quality for one in found)}, "
+            f"at least {pdq.MIN_QUALITY} is needed); --exact adds the file as it is"
+        )
+    return [Entry(pdq=one, sha256=digest, source=source, note=note) for one in usable]
+
+
+def _bank(ctx: typer.Context) -> Bank:
+    return Bank(settings(ctx).home / FOLDER)
+
+
+def _tell(done: Added, as_json: bool, **left_out: int) -> None:
+    if as_json:
+        typer.echo(json.dumps({**vars(done), **left_out}))
+        return
+    words = [f"{done.new} new"]
+    for count, what in (
+        (done.there, "there already"),
+        (done.withdrawn, "kept out: withdrawn before (--again brings them back)"),
+        (done.taken_off, "withdrawn by the list"),
+        (left_out.get("other_kinds", 0), "of other kinds, left out"),
+        (left_out.get("low_quality", 0), "of too low quality, left out"),
+    ):
+        if count:
+            words.append(f"{count} {what}")
+    console.print(f"{'; '.join(words)}.")

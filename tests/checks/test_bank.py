@@ -1,0 +1,280 @@
+"""The block bank: adding, withdrawing for good, and hash lists that are read whole or not at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from guardrail.checks.bank import Bank, Entry, Hashes
+from guardrail.checks.hashlist import read_list
+from guardrail.errors import ConfigError
+from guardrail.inference.pdq import MATCH_BITS
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+LATER = datetime(2026, 5, 2, 12, 0, tzinfo=UTC)
+
+
+def digits(seed: int) -> str:
+    return np.random.default_rng(seed).bytes(32).hex()
+
+
+def flipped(one: str, bits: int, seed: int = 0) -> bytes:
+    """A hash that differs from `one` in exactly so many bits."""
+    value = int(one, 16)
+    for at in np.random.default_rng(seed).choice(256, bits, replace=False):
+        value ^= 1 << int(at)
+    return value.to_bytes(32, "big")
+
+
+def listed(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "list.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Matching
+
+
+@pytest.mark.parametrize("bits", [0, 1, 30, 31])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_hash_within_31_bits_is_found_at_its_distance(bits: int, seed: int) -> None:
+    hashes = Hashes.of([digits(one) for one in range(500)], (), 1)
+    assert hashes.nearest(flipped(digits(seed), bits, seed)) == bits
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_hash_32_bits_away_is_not_found(seed: int) -> None:
+    hashes = Hashes.of([digits(one) for one in range(500)], (), 1)
+    assert hashes.nearest(flipped(digits(seed), 32, seed)) > MATCH_BITS
+
+
+@pytest.mark.parametrize("half", ["00" * 16 + "ff" * 16, "ff" * 16 + "00" * 16, "ff" * 32])
+def test_distances_over_128_do_not_wrap_round_to_a_match(half: str) -> None:
+    assert Hashes.of(["00" * 32], (), 1).nearest(bytes.fromhex(half)) > MATCH_BITS
+
+
+def test_all_31_bits_may_lie_in_either_half() -> None:
+    hashes = Hashes.of(["00" * 32], (), 1)
+    assert hashes.nearest(((1 << 31) - 1).to_bytes(32, "big")) == 31
+    assert hashes.nearest((((1 << 31) - 1) << 225).to_bytes(32, "big")) == 31
+
+
+def test_an_empty_bank_matches_nothing() -> None:
+    assert Hashes.of((), (), 0).nearest(bytes(32)) > MATCH_BITS
+
+
+# Adding and withdrawing
+
+
+def test_what_was_added_is_listed_and_matches(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    assert bank.add([Entry(pdq=digits(1), source="hotline", note="case 7")], now=NOW).new == 1
+    (entry,) = Bank(tmp_path).entries()
+    assert (entry.pdq, entry.source, entry.note, entry.status) == (digits(1), "hotline", "case 7", "active")
+    assert entry.added == "2026-05-01T12:00:00+00:00"
+    assert bank.hashes().nearest(bytes.fromhex(digits(1))) == 0
+
+
+def test_adding_the_same_again_changes_nothing(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(1), source="a")], now=NOW)
+    done = bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b")], now=LATER)
+    assert (done.there, done.new) == (1, 1)
+    assert bank.hashes().words.shape[1] == 1  # one hash of two sources is looked up once
+
+
+@pytest.mark.parametrize("by", ["pdq", "sha256"])
+def test_withdrawing_either_hash_of_a_picture_takes_all_of_it_off(tmp_path: Path, by: str) -> None:
+    bank = Bank(tmp_path)
+    entry = Entry(pdq=digits(1), sha256=digits(2), note="private words")
+    bank.add([entry, Entry(sha256=digits(2), source="elsewhere"), Entry(pdq=digits(3))], now=NOW)
+    assert bank.withdraw([getattr(entry, by)], now=LATER) == 2
+    hashes = bank.hashes()
+    assert hashes.nearest(bytes.fromhex(digits(1))) > MATCH_BITS
+    assert bytes.fromhex(digits(2)) not in hashes.digests
+    assert len(hashes) == 1
+    assert all(one.note == "" for one in bank.entries(withdrawn=True))
+
+
+def test_a_withdrawn_hash_does_not_come_back_with_an_old_list_of_any_source(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(1), source="a")], now=NOW)
+    bank.withdraw([digits(1)], now=NOW)
+    done = bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b")], now=LATER)
+    assert (done.withdrawn, done.new, done.there) == (2, 0, 0)
+    assert len(bank.hashes()) == 0
+    assert bank.add([Entry(pdq=digits(1))], now=LATER, again=True).new == 1
+    assert len(bank.hashes()) == 1
+
+
+def test_erasing_leaves_not_even_the_mark(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(1)), Entry(pdq=digits(2))], now=NOW)
+    assert digits(1).encode() in bank.file.path.read_bytes()
+    bank.withdraw([digits(1)], now=NOW, erase=True)
+    disk = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert digits(1).encode() not in disk
+    assert digits(2).encode() in disk
+    assert bank.add([Entry(pdq=digits(1))], now=LATER).new == 1
+
+
+def test_withdrawing_what_is_not_there_says_so(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    with pytest.raises(ConfigError, match="no active entry"):
+        bank.withdraw([digits(1)], now=NOW)
+    bank.add([Entry(pdq=digits(2))], now=NOW)
+    with pytest.raises(ConfigError, match="no active entry"):
+        bank.withdraw([digits(1)], now=NOW)
+    with pytest.raises(ConfigError, match="64 lower-case hex"):
+        bank.withdraw(["xyz"], now=NOW)
+
+
+def test_several_hashes_are_withdrawn_at_once_or_none_is(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(1), sha256=digits(2)), Entry(pdq=digits(3))], now=NOW)
+    with pytest.raises(ConfigError, match="no active entry"):
+        bank.withdraw([digits(3), digits(4)], now=LATER)
+    assert len(bank.entries()) == 2
+    assert bank.withdraw([digits(1), digits(2), digits(3)], now=LATER) == 2
+    assert bank.entries() == []
+
+
+def test_erasing_takes_the_other_hash_of_the_picture_along_even_when_withdrawn_before(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(1), sha256=digits(2)), Entry(sha256=digits(2), source="b")], now=NOW)
+    bank.withdraw([digits(1)], now=NOW)
+    assert bank.withdraw([digits(1)], now=LATER, erase=True) == 2
+    assert bank.entries(withdrawn=True) == []
+
+
+def test_removing_a_source_leaves_what_others_gave_and_what_was_withdrawn(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(one), source="a") for one in range(3)], now=NOW)
+    bank.add([Entry(pdq=digits(1), source="b")], now=NOW)
+    bank.withdraw([digits(0)], now=NOW)
+    assert bank.remove_source("a") == 2
+    assert [(one.pdq, one.source) for one in bank.entries()] == [(digits(1), "b")]
+    assert bank.add([Entry(pdq=digits(0), source="a")], now=LATER).withdrawn == 1
+    with pytest.raises(ConfigError, match="no active entry"):
+        bank.remove_source("a")
+
+
+@pytest.mark.parametrize("bad", ["", "ab", "G" * 64, "A" * 64, "0" * 64, "f" * 64])
+def test_what_is_no_hash_is_no_entry(bad: str) -> None:
+    with pytest.raises(ConfigError):
+        Entry(pdq=bad)
+
+
+# Hash lists
+
+
+def test_every_form_of_line_is_read(tmp_path: Path) -> None:
+    path = listed(
+        tmp_path,
+        f"\ufeff# a comment\n\npdq {digits(1)}\n{digits(2).upper()}\nsha256 {digits(3)} a note\n"
+        f"HASH_PDQ,{digits(4)},another note\n{digits(5)},noted\nvideo_md5 {digits(6)[:32]}\n",
+    )
+    found = read_list(path, source="x")
+    assert [(one.pdq, one.sha256, one.note) for one in found.entries] == [
+        (digits(1), "", ""),
+        (digits(2), "", ""),
+        ("", digits(3), "a note"),
+        (digits(4), "", "another note"),
+        (digits(5), "", "noted"),
+    ]
+    assert {one.source for one in found.entries} == {"x"}
+    assert found.other_kinds == 1
+
+
+def test_a_csv_with_a_header_is_read_by_its_columns(tmp_path: Path) -> None:
+    path = listed(
+        tmp_path,
+        "id,signalType,hashValue,hashStatus,quality\n"
+        f"1,ImagePDQ,{digits(1)},Active,90\n2,ImagePDQ,{digits(2)},Withdrawn,90\n3,ImagePDQ,{digits(3)},Deleted,\n"
+        f"4,VideoMD5,{digits(4)[:32]},Active,\n5,ImagePDQ,{digits(5)},Active,49\n6,ImagePDQ,{digits(6)},Received,50\n",
+    )
+    found = read_list(path, source="x")
+    assert [one.pdq for one in found.entries] == [digits(1), digits(6)]
+    assert found.withdrawn == [digits(2), digits(3)]
+    assert (found.other_kinds, found.low_quality) == (1, 1)
+
+
+def test_what_a_list_says_was_withdrawn_stops_matching(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="old")], now=NOW)
+    found = read_list(
+        listed(tmp_path, f"hash,status\n{digits(1)},withdrawn\n{digits(2)},withdrawn\n{digits(3)},active\n"),
+        source="new",
+    )
+    done = bank.add(found.entries, withdrawn=found.withdrawn, now=LATER)
+    assert (done.new, done.taken_off) == (1, 1)
+    assert [one.pdq for one in bank.entries()] == [digits(3)]
+    # A withdrawal that came before the hash itself counts too.
+    assert bank.add([Entry(pdq=digits(2))], now=LATER).withdrawn == 1
+    assert bank.add([Entry(sha256=digits(2))], now=LATER).withdrawn == 1
+
+
+def test_a_note_cannot_steer_the_terminal_that_shows_it(tmp_path: Path) -> None:
+    (entry,) = read_list(listed(tmp_path, f"pdq {digits(1)} gone\x1b[2J\x07 ok\n"), source="x").entries
+    assert entry.note == "gone[2J ok"
+
+
+def test_bad_lines_are_named_and_then_nothing_is_imported(tmp_path: Path) -> None:
+    path = listed(tmp_path, f"pdq {digits(1)}\npdq short\n\nwhat {digits(2)}\n{'0' * 64}\n")
+    with pytest.raises(ConfigError, match="Nothing was imported") as error:
+        read_list(path, source="x")
+    said = str(error.value)
+    assert "line 2: a hash of 64 hex digits is expected" in said
+    assert "line 4: neither a hash" in said
+    assert "line 5: this is the PDQ hash of an empty picture" in said
+    assert "line 1" not in said
+    assert "short" not in said  # a stranger's line is not quoted
+
+
+def test_of_many_bad_lines_ten_are_named_and_the_rest_counted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"line 10: .*; and 15 more") as error:
+        read_list(listed(tmp_path, "bad\n" * 25), source="x")
+    assert "line 11:" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("{hash},gone,90", "the status is none of"),
+        ("{hash},active,much", "the quality is no number"),
+        ('"{hash},active,90', "a quote is not closed"),
+        (",active,90", "a hash of 64 hex digits"),
+    ],
+)
+def test_a_bad_row_of_a_csv_says_what_is_wrong(tmp_path: Path, row: str, why: str) -> None:
+    path = listed(tmp_path, "hash,status,quality\n" + row.format(hash=digits(1)) + "\n")
+    with pytest.raises(ConfigError, match=f"line 2: {why}"):
+        read_list(path, source="x")
+
+
+def test_an_endless_line_a_binary_file_an_empty_one_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="line 1 has over 4096 characters"):
+        read_list(listed(tmp_path, "a" * 5000), source="x")
+    with pytest.raises(ConfigError, match="there is no hash"):
+        read_list(listed(tmp_path, "# nothing\n"), source="x")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_list(tmp_path / "binary", source="x")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_list(tmp_path / "none", source="x")
+
+
+def test_a_change_that_fails_leaves_the_bank_as_it_was(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.add([Entry(pdq=digits(1))], now=NOW)
+
+    def breaks() -> object:
+        yield Entry(pdq=digits(2))
+        raise ConfigError("the list ends here")
+
+    with pytest.raises(ConfigError, match="ends here"):
+        bank.add(breaks(), now=LATER)
+    assert [one.pdq for one in bank.entries()] == [digits(1)]

@@ -1,0 +1,239 @@
+"""The registry of protected persons: what is in it, who can open it, and that a deletion is one."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from guardrail.checks.registry import MAX_TEMPLATES, Registry, Template
+from guardrail.errors import ConfigError
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+KEY = bytes(range(32))
+MODEL = "sface@0000abcd"
+
+
+def face(seed: int, *, child: bool = False) -> Template:
+    return Template.of(np.random.default_rng(seed).normal(size=128), child=child)
+
+
+def registry(tmp_path: Path, key: bytes = KEY, model: str = MODEL) -> Registry:
+    return Registry(tmp_path / "registry", key, model=model)
+
+
+def everything_on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_a_person_comes_back_as_enrolled(tmp_path: Path) -> None:
+    made = registry(tmp_path).enrol(
+        [face(1), face(2, child=True)],
+        label="A. Jansen",
+        group="staff",
+        consent="file 12",
+        contact="a@example.org",
+        expires=NOW + timedelta(days=30),
+        now=NOW,
+    )
+    assert registry(tmp_path).people() == [made]
+    assert (made.label, made.group, made.consent, made.contact) == ("A. Jansen", "staff", "file 12", "a@example.org")
+    assert (made.templates, made.child, made.created) == (2, True, NOW)
+
+
+def test_templates_come_back_as_unit_rows_with_their_owners_expiry(tmp_path: Path) -> None:
+    ends = NOW + timedelta(days=1)
+    registry(tmp_path).enrol([face(1), face(2, child=True)], label="one", expires=ends, now=NOW)
+    registry(tmp_path).enrol([face(3)], label="two", now=NOW)
+    found = registry(tmp_path).templates()
+    assert found.vectors.shape == (3, 128)
+    assert found.vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(found.vectors, axis=1), 1.0, atol=1e-6)
+    assert {tuple(row) for row in found.vectors} == {tuple(face(seed).vector) for seed in (1, 2, 3)}
+    assert sorted(found.until) == [ends.timestamp(), ends.timestamp(), math.inf]
+    assert (found.people, int(found.child.sum())) == (2, 1)
+
+
+def test_nothing_readable_about_a_person_lies_on_the_disk(tmp_path: Path) -> None:
+    registry(tmp_path).enrol([face(1)], label="A. Jansen", contact="a@example.org", consent="file 12", now=NOW)
+    disk = everything_on_disk(tmp_path)
+    assert face(1).vector.tobytes() not in disk
+    assert face(1).vector.tobytes()[:16] not in disk
+    for words in (b"Jansen", b"example.org", b"file 12"):
+        assert words not in disk
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    registry(tmp_path).enrol([face(1)], label="x", now=NOW)
+    assert stat.S_IMODE((tmp_path / "registry" / "registry.sqlite").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "registry").stat().st_mode) == 0o700
+
+
+def test_removing_a_person_leaves_none_of_their_bytes_in_any_file(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone = mine.enrol([face(seed) for seed in range(20)], label="gone", now=NOW)
+    stays = mine.enrol([face(99)], label="stays", now=NOW)
+    with sqlite3.connect(mine.file.path) as raw:
+        sealed = [row[0] for row in raw.execute("SELECT sealed FROM template WHERE person = ?", (gone.id,))]
+        sealed += [row[0] for row in raw.execute("SELECT details FROM person WHERE id = ?", (gone.id,))]
+    raw.close()
+    before = everything_on_disk(tmp_path)
+    assert all(one[16:48] in before for one in sealed)  # what is grepped for was there
+
+    assert mine.remove([gone.id]) == (gone.id,)
+
+    after = everything_on_disk(tmp_path)
+    assert not any(one[16:48] in after or one[-32:] in after for one in sealed)
+    assert gone.id.encode() not in after
+    assert [person.id for person in mine.people()] == [stays.id]
+    assert len(mine.templates()) == 1
+    assert [path.name for path in mine.file.path.parent.iterdir()] == ["registry.sqlite"]  # no journal, no log
+
+
+def test_removing_someone_who_is_not_there_says_so_and_removes_nobody(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    with pytest.raises(ConfigError, match="no person 'p-none'"):
+        mine.remove(["p-none"])
+    there = mine.enrol([face(1)], label="x", now=NOW)
+    with pytest.raises(ConfigError, match="no person 'p-none'"):
+        mine.remove([there.id, "p-none"])
+    assert len(mine.people()) == 1
+
+
+def test_another_key_is_an_error_that_says_so_and_never_nobody(tmp_path: Path) -> None:
+    registry(tmp_path).enrol([face(1)], label="x", now=NOW)
+    with pytest.raises(ConfigError, match="another key"):
+        registry(tmp_path, key=bytes(32))
+
+
+def test_nobody_can_be_added_with_another_key(tmp_path: Path) -> None:
+    wrong = registry(tmp_path, key=bytes(32))  # opened before there was a file
+    registry(tmp_path).enrol([face(1)], label="x", now=NOW)
+    with pytest.raises(ConfigError, match="another key"):
+        wrong.enrol([face(2)], label="y", now=NOW)
+    assert len(registry(tmp_path).people()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE template SET sealed = (SELECT sealed FROM template ORDER BY person LIMIT 1)",
+        "UPDATE template SET place = place + 7",
+        "DELETE FROM template WHERE person = (SELECT min(id) FROM person)",
+        "DELETE FROM person WHERE id = (SELECT min(id) FROM person)",
+        "UPDATE template SET sealed = zeroblob(64)",
+        "UPDATE person SET details = (SELECT details FROM person ORDER BY id LIMIT 1)",
+        "UPDATE template SET model = 'sface@ffffffff'",
+    ],
+)
+def test_a_row_that_was_changed_moved_or_taken_out_is_found(tmp_path: Path, change: str) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", now=NOW)
+    mine.enrol([face(2)], label="y", now=NOW)
+    raw = sqlite3.connect(mine.file.path)
+    raw.execute(change)
+    raw.commit()
+    raw.close()
+    with pytest.raises(ConfigError, match="was changed, moved or cut"):
+        mine.templates()
+
+
+def test_a_damaged_entry_can_still_be_removed(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    person = mine.enrol([face(1)], label="x", now=NOW)
+    raw = sqlite3.connect(mine.file.path)
+    raw.execute("UPDATE template SET sealed = zeroblob(64)")
+    raw.commit()
+    raw.close()
+    mine.remove([person.id])
+    assert len(mine.templates()) == 0
+
+
+def test_templates_of_another_model_are_an_error_because_they_would_match_nobody(tmp_path: Path) -> None:
+    registry(tmp_path).enrol([face(1)], label="x", now=NOW)
+    with pytest.raises(ConfigError, match="would match nobody"):
+        registry(tmp_path, model="sface@11112222").templates()
+
+
+def test_templates_expire_at_their_moment_and_not_before(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", expires=NOW + timedelta(seconds=10), now=NOW)
+    mine.enrol([face(2)], label="y", now=NOW)
+    found = mine.templates()
+    assert len(found.at(NOW.timestamp() + 9.99)) == 2
+    assert len(found.at(NOW.timestamp() + 10.0)) == 1
+    assert len(found) == 2  # looking at it later changes nothing
+
+
+def test_protection_that_has_ended_already_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not in the future"):
+        registry(tmp_path).enrol([face(1)], label="x", expires=NOW, now=NOW)
+
+
+def test_a_person_has_one_to_twenty_templates(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    with pytest.raises(ConfigError, match="1 to 20 templates"):
+        mine.enrol([], label="x", now=NOW)
+    with pytest.raises(ConfigError, match="1 to 20 templates"):
+        mine.enrol([face(seed) for seed in range(MAX_TEMPLATES + 1)], label="x", now=NOW)
+    person = mine.enrol([face(seed) for seed in range(MAX_TEMPLATES - 1)], label="x", now=NOW)
+    person = mine.add_templates(person.id, [face(50, child=True)])
+    assert (person.templates, person.child) == (MAX_TEMPLATES, True)
+    with pytest.raises(ConfigError, match="would make 21"):
+        mine.add_templates(person.id, [face(51)])
+    assert len(mine.templates()) == MAX_TEMPLATES
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        ([1.0] * 127, "its shape is"),
+        ([0.0] * 128, "not all zero"),
+        ([math.nan] * 128, "finite"),
+        ([math.inf] + [0.0] * 127, "finite"),
+        ("words", "something else"),
+        ({"a": 1}, "something else"),
+    ],
+)
+def test_what_is_no_template_is_refused_with_the_name_of_where_it_came_from(numbers: object, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as error:
+        Template.of(numbers, named="me.json")
+    assert str(error.value).startswith("me.json")
+
+
+def test_no_repr_shows_a_template_or_a_persons_words(tmp_path: Path) -> None:
+    person = registry(tmp_path).enrol([face(1)], label="A. Jansen", contact="a@example.org", now=NOW)
+    shown = repr(person) + repr(face(1)) + repr(registry(tmp_path).templates())
+    assert "Jansen" not in shown
+    assert "example" not in shown
+    assert "array" not in shown
+
+
+def test_a_file_of_something_else_is_not_taken_for_a_registry(tmp_path: Path) -> None:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    (folder / "registry.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(ConfigError, match=r"registry\.sqlite cannot be used"):
+        registry(tmp_path)
+    (folder / "registry.sqlite").unlink()
+    raw = sqlite3.connect(folder / "registry.sqlite")
+    raw.execute("CREATE TABLE other (x)")
+    raw.commit()
+    raw.close()
+    with pytest.raises(ConfigError, match="is no registry file"):
+        registry(tmp_path)
+
+
+def test_a_change_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", now=NOW)
+    before = mine.file.revision()
+    with pytest.raises(ConfigError):
+        mine.add_templates("p-none", [face(2)])
+    assert mine.file.revision() == before
+    assert len(mine.templates()) == 1

@@ -1,0 +1,110 @@
+"""`guardrail bank`: add, import, list and remove, from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from guardrail.cli.bank import app
+from guardrail.errors import ConfigError
+from guardrail.inference import pdq
+from tests.checks.pictures import encoded, scene
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(*words: object, columns: int = 300) -> tuple[int, str]:
+        environ = {"GUARDRAIL_HOME": str(tmp_path / "home"), "COLUMNS": str(columns)}
+        result = CliRunner().invoke(app, [str(word) for word in words], env=environ)
+        if isinstance(result.exception, ConfigError):
+            return 2, str(result.exception)  # what the command `guardrail` makes of it
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.output
+
+    return run
+
+
+def listed(run, *words: str) -> list[dict[str, str]]:
+    return json.loads(run("list", "--json", *words)[1])
+
+
+def test_an_empty_bank_says_so(run):
+    assert run("list") == (0, "The bank is empty: no picture is known.\n")
+
+
+def test_a_picture_is_added_by_its_hashes_and_not_kept(run, tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(encoded(scene(1)))
+    assert run("add", path, "--source", "hotline", "--note", "case 7") == (0, "1 new.\n")
+    assert pdq.hash_of(scene(1)).hex in run("list", columns=80)[1]
+    (entry,) = listed(run)
+    assert entry["pdq"] == pdq.hash_of(scene(1)).hex
+    assert (entry["source"], entry["note"]) == ("hotline", "case 7")
+    files = list((tmp_path / "home" / "bank").iterdir())
+    assert [found.name for found in files] == ["bank.sqlite"]
+    assert path.read_bytes()[100:200] not in files[0].read_bytes()
+
+
+def test_a_flat_picture_is_refused_by_name_unless_its_exact_file_is_meant(run, tmp_path):
+    path = tmp_path / "flat.png"
+    path.write_bytes(encoded(np.full((99, 99, 3), 7, np.uint8)))
+    status, said = run("add", path)
+    assert status == 2
+    assert "flat.png: too little in it" in said
+    assert run("add", path, "--exact")[0] == 0
+    (entry,) = listed(run)
+    assert entry["pdq"] == ""
+    assert len(entry["sha256"]) == 64
+
+
+def test_one_bad_picture_of_several_adds_none(run, tmp_path):
+    (tmp_path / "good.png").write_bytes(encoded(scene(1)))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    status, said = run("add", tmp_path / "good.png", tmp_path / "bad.png")
+    assert status == 2
+    assert "bad.png" in said
+    assert listed(run) == []
+
+
+def test_a_list_is_imported_under_its_own_name_and_removed_by_it(run, tmp_path):
+    path = tmp_path / "may.txt"
+    path.write_text("".join(f"pdq {pdq.hash_of(scene(seed)).hex}\n" for seed in range(3)))
+    assert run("import", path) == (0, "3 new.\n")
+    assert run("import", path) == (0, "0 new; 3 there already.\n")
+    assert {entry["source"] for entry in listed(run)} == {"may.txt"}
+    status, said = run("remove", "--source", "may.txt")
+    assert status == 0
+    assert said.startswith("3 entries taken off.")
+    assert listed(run) == []
+
+
+def test_a_list_with_a_bad_line_imports_nothing(run, tmp_path):
+    path = tmp_path / "may.txt"
+    path.write_text(f"pdq {pdq.hash_of(scene(1)).hex}\npdq what\n")
+    status, said = run("import", path)
+    assert status == 2
+    assert "line 2" in said
+    assert listed(run) == []
+
+
+def test_a_withdrawn_hash_stays_out_until_it_is_brought_back(run, tmp_path):
+    path = tmp_path / "may.txt"
+    digits = pdq.hash_of(scene(1)).hex
+    path.write_text(f"pdq {digits}\n")
+    run("import", path)
+    assert run("remove", digits.upper())[0] == 0
+    assert listed(run) == []
+    assert [entry["status"] for entry in listed(run, "--all")] == ["withdrawn"]
+    assert "1 kept out" in run("import", path)[1]
+    assert run("import", path, "--again", "--json") == (
+        0,
+        '{"new": 1, "there": 0, "withdrawn": 0, "taken_off": 0, "other_kinds": 0, "low_quality": 0}\n',
+    )
+
+
+def test_removing_needs_hashes_or_a_source_and_not_both(run):
+    assert run("remove")[0] == 2
+    assert run("remove", "a" * 64, "--source", "x")[0] == 2
