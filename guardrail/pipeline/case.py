@@ -1,0 +1,182 @@
+"""A case: one request on its way through judgement, from what was asked to the record of what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from guardrail.audit import Entry
+from guardrail.errors import AuditError, BadRequest, Overloaded
+from guardrail.pipeline import receipt as receipts
+from guardrail.policy import Policy, decide
+from guardrail.types import Action, Artifact, Decision, Evidence, Receipt, Request, Signal, Stage, Subject
+
+if TYPE_CHECKING:
+    from guardrail.pipeline.guard import Guard
+
+STREAMING = "streaming"
+"""Status of the record that is written before the first byte of a streamed answer leaves."""
+
+Looked = list[tuple[Subject, tuple[Signal, ...] | None]]
+
+
+class Case:
+    """Judges one request stage by stage and writes its record.
+
+    The policy is the one that held when the case was opened: a reload never changes a case half-way.
+    """
+
+    def __init__(self, guard: Guard, request: Request, policy: Policy, route: str) -> None:
+        self.id = secrets.token_hex(10)
+        self.request = request
+        self.route = route
+        self.policy = policy
+        self._guard = guard
+        self._began = time.perf_counter()
+        self._looked: Looked = [(artifact, None) for artifact in request.artifacts]
+        self._asked = Evidence()
+        self._all = Evidence()
+        self._stage = Stage.PROMPT
+
+    async def judge_request(self) -> Decision:
+        """Judge texts and input pictures, before the generator is called.
+
+        All run at once; a text that is blocked does not wait for the pictures, which then are recorded as not
+        looked at. Raises Overloaded when pictures would have to wait behind a full queue, and BadRequest when an
+        input picture cannot be read: its sender can send another.
+        """
+        request, guard = self.request, self._guard
+        pictures = asyncio.ensure_future(self._look_at_inputs()) if request.inputs else None
+        try:
+            self._add(request.texts, await guard.looker.look(request.texts))
+            decision = self._decide(self._asked, Stage.PROMPT)
+            if decision.action is Action.BLOCK or pictures is None:
+                return decision
+            self._add(request.inputs, await pictures)
+            for artifact in request.inputs:
+                if artifact.fault is not None:
+                    raise BadRequest(f"{artifact.slot}: {artifact.fault}", param=artifact.slot, code="invalid_image")
+            return self._decide(self._asked, Stage.INPUT)
+        finally:
+            if pictures is not None and not pictures.done():
+                pictures.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Overloaded):
+                    await pictures
+
+    async def judge_outputs(self, outputs: Sequence[Artifact], texts: Sequence[Artifact] = ()) -> list[Decision]:
+        """Judge pictures that came back, each for itself: one decision per output, in order.
+
+        Each is judged with all that is known of the request, with its pairs with the input pictures, and with
+        `texts` that came back beside them (a revised prompt). Texts alone get one decision.
+        """
+        subjects: list[Subject] = [*texts, *outputs]
+        pairs = [receipts.pairs(self.request.inputs, output) for output in outputs]
+        subjects += [pair for of_one in pairs for pair in of_one]
+        looked = await self._guard.looker.look(subjects)
+        said = {id(subject): signals for subject, signals in zip(subjects, looked, strict=True)}
+        self._looked += list(zip(subjects, looked, strict=True))
+        self._all = self._all.plus(signal for signals in looked for signal in signals)
+        shared = self._asked.plus(signal for text in texts for signal in said[id(text)])
+        if not outputs:
+            return [self._decide(shared, Stage.OUTPUT)] if texts else []
+        return [
+            self._decide(
+                shared.plus(signal for subject in (output, *of_one) for signal in said[id(subject)]), Stage.OUTPUT
+            )
+            for output, of_one in zip(outputs, pairs, strict=True)
+        ]
+
+    def adopt(self, looked: Sequence[tuple[Subject, tuple[Signal, ...]]]) -> None:
+        """Take over what was looked at elsewhere, in a batch with other requests."""
+        self._looked = [(subject, signals) for subject, signals in looked]
+        self._all = Evidence(tuple(signal for _, signals in looked for signal in signals))
+
+    def receipt(self) -> Receipt:
+        """What has been looked at so far."""
+        guard = self._guard
+        return Receipt(
+            id=self.id,
+            policy=self.policy.label,
+            looks=tuple(receipts.look(subject, signals, guard.digest_key) for subject, signals in self._looked),
+            models=guard.looker.models,
+            absent=guard.absent,
+        )
+
+    def overall(self, decisions: Sequence[Decision]) -> Decision:
+        """One decision for a whole answer: the strictest of its parts, every reason kept."""
+        strictest = max(decisions, key=lambda decision: decision.action)
+        reasons = {(r.rule, r.action, tuple(r.saw.items())): r for one in decisions for r in one.reasons}
+        would = max((one.would for one in decisions if one.would is not None), default=None)
+        ordered = sorted(reasons.values(), key=lambda reason: -reason.action)
+        return replace(strictest, reasons=tuple(ordered), would=would, evidence=self._all)
+
+    async def seal(self, decision: Decision, *, status: str) -> Receipt:
+        """Write the record; must be awaited before the answer leaves.
+
+        `status` says what was done in a word or two ("answered", "refused", "upstream_502", "cancelled"). A streamed
+        answer has two records: one with status "streaming" under "<id>.open" before its first byte leaves, and the
+        last under the id itself; an ".open" without the other is a stream that the guard did not live to finish.
+        Raises AuditError when the record cannot be written and the operator requires one; where none is required
+        the receipt says `recorded=False`.
+        """
+        guard = self._guard
+        receipt = self.receipt()
+        decision = replace(decision, evidence=self._all)
+        guard.observer.decision(decision.action.word, decision.stage.value)
+        if guard.audit is None:
+            return replace(receipt, recorded=False)
+        entry = Entry(
+            kind="decision",
+            id=f"{self.id}.open" if status == STREAMING else self.id,
+            at=time.time(),
+            tenant=self.request.tenant,
+            action=decision.action.word,
+            body=receipts.body(decision, receipt, **self._more(status)),
+        )
+        try:
+            await guard.audit.append(entry)
+        except AuditError:
+            if guard.audit_required:
+                raise
+            return replace(receipt, recorded=False)
+        return receipt
+
+    @staticmethod
+    def headers(decision: Decision, receipt: Receipt) -> list[tuple[str, str]]:
+        """The receipt headers that go out with the answer."""
+        return receipts.headers(decision, receipt)
+
+    @property
+    def took_ms(self) -> float:
+        """Milliseconds since the case was opened."""
+        return (time.perf_counter() - self._began) * 1000.0
+
+    async def _look_at_inputs(self) -> list[tuple[Signal, ...]]:
+        self._guard.admit()
+        return await self._guard.looker.look(self.request.inputs)
+
+    def _add(self, subjects: Sequence[Artifact], looked: Sequence[tuple[Signal, ...]]) -> None:
+        said = {id(subject): signals for subject, signals in zip(subjects, looked, strict=True)}
+        self._looked = [(subject, said.get(id(subject), before)) for subject, before in self._looked]
+        self._asked = self._asked.plus(signal for signals in looked for signal in signals)
+        self._all = self._asked
+
+    def _decide(self, evidence: Evidence, stage: Stage) -> Decision:
+        decision = decide(self.policy, evidence, stage=stage)
+        return replace(decision, took_ms=self.took_ms)
+
+    def _more(self, status: str) -> dict[str, Any]:
+        more: dict[str, Any] = {"route": self.route, "status": status, "took_ms": round(self.took_ms, 1)}
+        if self.request.subject:
+            more["subject"] = self.request.subject
+        if self.request.clamped:
+            more["clamped"] = list(self.request.clamped)
+        shadow = self._guard.shadow(self._all)
+        if shadow:
+            more["shadow"] = shadow
+        return more

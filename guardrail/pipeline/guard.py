@@ -1,0 +1,384 @@
+"""The guard: checks, policy and audit put together. The proxy uses it, and so may any Python program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+import time
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from guardrail.audit import AuditLog, Entry
+from guardrail.checks import Tools, installed, open_check
+from guardrail.errors import BadRequest, CheckError, ConfigError, Overloaded
+from guardrail.home import Home
+from guardrail.inference.image import Limits, picture
+from guardrail.inference.weights import Models
+from guardrail.pipeline import receipt as receipts
+from guardrail.pipeline.case import Case
+from guardrail.pipeline.looking import Looker, Observer, Unobserved
+from guardrail.policy import Policy, PolicyBook, decide
+from guardrail.types import Artifact, Check, Decision, Evidence, Kind, Request, Signal, Stage, Subject
+
+T = TypeVar("T")
+Picture = bytes | str | Path
+
+DEFAULT_CHECKS = ("prompt-safety", "face", "age", "exposure", "medium", "protected", "known", "pair")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to judge from a program or a file: any of a prompt, input pictures, a mask and output pictures.
+
+    Pictures are encoded bytes, or paths of files that hold them.
+    """
+
+    prompt: str | None = None
+    inputs: Sequence[Picture] = ()
+    outputs: Sequence[Picture] = ()
+    mask: Picture | None = None
+    tenant: str = "default"
+
+    def request(self) -> Request:
+        """The question as a request, pictures read.
+
+        Raises BadRequest when it holds nothing, or when a file cannot be read.
+        """
+        texts = () if self.prompt is None else (Artifact(Kind.PROMPT, "prompt", text=self.prompt),)
+        inputs = [_artifact(Kind.INPUT, f"image[{at}]", given) for at, given in enumerate(self.inputs)]
+        if self.mask is not None:
+            inputs.append(_artifact(Kind.INPUT, "mask", self.mask))
+        if not texts and not inputs and not self.outputs:
+            raise BadRequest("nothing to judge: a prompt, an input picture or an output picture is expected")
+        return Request(texts=texts, inputs=tuple(inputs), tenant=self.tenant)
+
+    def answer(self) -> tuple[Artifact, ...]:
+        """The output pictures, read. Raises BadRequest when a file cannot be read."""
+        return tuple(_artifact(Kind.OUTPUT, f"data[{at}]", given) for at, given in enumerate(self.outputs))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A question with all that the checks said of it, by stage, and how long that took."""
+
+    request: Request
+    looked: Sequence[tuple[Stage, Subject, tuple[Signal, ...]]]
+    took_ms: float
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(tuple(signal for _, _, signals in self.looked for signal in signals))
+
+
+class Guard:
+    """Judges requests and answers by a policy. Safe to share between threads and event loops.
+
+    Make one with `Guard.from_policy`. `audit` is where records go; a guard without one judges and records nothing,
+    and every receipt says so.
+    """
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        book: PolicyBook | None,
+        *,
+        digest_key: bytes,
+        audit: AuditLog | None = None,
+        audit_required: bool = True,
+        threads: int = 0,
+        queue: int = 64,
+        deadline_s: float = 20.0,
+        cache: int = 4096,
+        absent: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.observer = observer or Unobserved()
+        self.looker = Looker(
+            checks,
+            threads=threads or os.cpu_count() or 1,
+            deadline_s=deadline_s,
+            cache=cache,
+            observer=self.observer,
+            prepare=partial(_decode, limits=limits or Limits()),
+        )
+        self._book = book
+        if book is not None:
+            book.require(self.looker.signals)
+        self.audit = audit
+        self.audit_required = audit_required
+        self.digest_key = digest_key
+        self.absent = dict(absent or {})
+        self._queue = queue
+        self._warm = False
+        self._why_cold = "not started"
+
+    @classmethod
+    def from_policy(
+        cls,
+        policy: str | Path | None = "default",
+        *,
+        home: Home | Path | str | None = None,
+        models: Models | None = None,
+        checks: Sequence[str] = DEFAULT_CHECKS,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        tenants: Mapping[str, str | Path] | None = None,
+        shadow: Sequence[str | Path] = (),
+        audit: AuditLog | None = None,
+        **settings: Any,
+    ) -> Guard:
+        """Open the checks and the policy.
+
+        `policy` is the name of a shipped policy or the path of a policy file; a guard with None examines and decides
+        nothing. `home` is the folder of all state
+        (default: GUARDRAIL_HOME, else the platform's data folder); weights are looked for under it. `checks` are
+        entry points of the group `guardrail.checks`. Further keywords are those of `Guard`.
+
+        Raises ConfigError when the policy is wrong, weights are missing (`guardrail models pull` fetches them), or a
+        rule names a signal that none of the checks gives.
+        """
+        state = home if isinstance(home, Home) else Home(Path(home)) if home is not None else Home.default()
+        book = PolicyBook.open(policy, tenants=tenants, shadow=shadow) if policy is not None else None
+        opened = open_checks(checks, models or Models(state.folder("models")), state, options or {})
+        missing = {name: "not enabled" for name in installed() if name not in checks}
+        return cls(opened, book, digest_key=state.key("digest"), audit=audit, absent=missing, **settings)
+
+    @property
+    def book(self) -> PolicyBook:
+        """The policies in force. Raises ConfigError for a guard that was opened without one."""
+        if self._book is None:
+            raise ConfigError("this guard was opened without a policy: it can examine, but not decide")
+        return self._book
+
+    # -- for programs ------------------------------------------------------------------------------------------
+
+    def check(
+        self,
+        prompt: str | None = None,
+        inputs: Sequence[Picture] = (),
+        outputs: Sequence[Picture] = (),
+        *,
+        mask: Picture | None = None,
+        tenant: str = "default",
+    ) -> Decision:
+        """Judge a prompt, input pictures and output pictures; any of them may be left out, not all.
+
+        Pictures are encoded bytes or paths. May be called from any thread, also from one whose event loop runs.
+        Raises BadRequest for what cannot be read at all; what a check cannot read is in `decision.evidence`.
+        """
+        return _drive(self.acheck(prompt, inputs, outputs, mask=mask, tenant=tenant))
+
+    async def acheck(
+        self,
+        prompt: str | None = None,
+        inputs: Sequence[Picture] = (),
+        outputs: Sequence[Picture] = (),
+        *,
+        mask: Picture | None = None,
+        tenant: str = "default",
+    ) -> Decision:
+        """`check`, for an event loop."""
+        question = Question(prompt, inputs, outputs, mask, tenant)
+        return (await self.judge([question]))[0]
+
+    def check_many(self, questions: Iterable[Question]) -> list[Decision]:
+        """Judge several questions at once: texts go through the models in batches, pictures on all workers."""
+        return _drive(self.judge(list(questions)))
+
+    async def judge(self, questions: Sequence[Question]) -> list[Decision]:
+        """Judge several questions; one decision each, in order. See `check`."""
+        decisions = []
+        for examined in await self.examine(questions):
+            policy = self.book.policy_of(examined.request.tenant)
+            decision = replace(self._staged(policy, examined), evidence=examined.evidence, took_ms=examined.took_ms)
+            case = Case(self, examined.request, policy, route="library")
+            case.adopt([(subject, signals) for _, subject, signals in examined.looked])
+            decisions.append(replace(decision, receipt=await case.seal(decision, status="judged")))
+        return decisions
+
+    def examine_many(self, questions: Iterable[Question]) -> list[Examined]:
+        """What the checks say of several questions, without any policy."""
+        return _drive(self.examine(list(questions)))
+
+    # -- for servers -------------------------------------------------------------------------------------------
+
+    def open(self, request: Request, *, route: str) -> Case:
+        """Open a case for a request, under the policy that holds now for its tenant."""
+        return Case(self, request, self.book.policy_of(request.tenant), route)
+
+    def admit(self) -> None:
+        """Raises Overloaded when pictures would have to wait behind a full queue, or too many workers hang."""
+        if not self.looker.pictures.healthy:
+            raise Overloaded(
+                "too many checks hang: pictures are not looked at until they come back", retry_after_s=10.0
+            )
+        if self.looker.depth >= self._queue:
+            raise Overloaded(f"{self._queue} pictures wait to be looked at; come back later", retry_after_s=2.0)
+
+    async def start(self) -> None:
+        """Warm the models up; until this is done `ready` says no."""
+        began = time.perf_counter()
+        blank = _blank()
+        subjects: list[Subject] = [
+            Artifact(Kind.PROMPT, "warm-up", text="a red bicycle"),
+            Artifact(Kind.INPUT, "warm-up", data=blank),
+            Artifact(Kind.OUTPUT, "warm-up", data=blank),
+        ]
+        subjects += receipts.pairs([subjects[1]], subjects[2])  # type: ignore[list-item,arg-type]
+        looked = await self.looker.look([one for one in subjects if self.looker.checks_of(one.kind)])
+        failed = sorted({f"{s.check}: {s.error}" for signals in looked for s in signals if s.error is not None})
+        self._why_cold = "; ".join(failed)
+        self._warm = not failed
+        self.observer.stage("warm-up", time.perf_counter() - began)
+
+    def ready(self) -> tuple[bool, Mapping[str, str]]:
+        """Whether requests can be judged and recorded now, and for each part that is not ready, why."""
+        wrong: dict[str, str] = {}
+        if not self._warm:
+            wrong["models"] = self._why_cold
+        if not self.looker.pictures.healthy or not self.looker.texts.healthy:
+            wrong["workers"] = "too many checks hang"
+        if self.audit is not None and self.audit_required and not self.audit.writable():
+            wrong["audit"] = "records cannot be written"
+        return not wrong, wrong
+
+    async def reload(self) -> list[str]:
+        """Read the policies again, all or none; what was wrong, in words. The reload itself is recorded."""
+        before = self.book.labels()
+        faults = self.book.reload()
+        if self.audit is not None and (faults or self.book.labels() != before):
+            await self.audit.append(
+                Entry(
+                    kind="event",
+                    id=f"reload-{secrets.token_hex(8)}",
+                    at=time.time(),
+                    tenant="*",
+                    action="kept" if faults else "reloaded",
+                    body={"before": before, "after": self.book.labels(), "faults": faults},
+                )
+            )
+        return faults
+
+    def shadow(self, evidence: Evidence) -> list[dict[str, Any]]:
+        """What the candidate policies would have done, for the record."""
+        return [
+            {"policy": would.policy, "action": would.action.word, "rules": list(would.rules)}
+            for would in (decide(policy, evidence, stage=Stage.OUTPUT) for policy in self.book.shadow)
+        ]
+
+    async def close(self) -> None:
+        """Let workers go and write what is still queued for the audit log."""
+        self.looker.close()
+        if self.audit is not None:
+            await asyncio.to_thread(self.audit.close)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    async def examine(self, questions: Sequence[Question]) -> list[Examined]:
+        """What the checks say of several questions: texts in batches, pictures on all workers."""
+        began = time.perf_counter()
+        asked = [(question.request(), question.answer()) for question in questions]
+        subjects: list[list[tuple[Stage, Subject]]] = [
+            [(Stage.PROMPT, one) for one in request.texts]
+            + [(Stage.INPUT, one) for one in request.inputs]
+            + [(Stage.OUTPUT, one) for one in outputs]
+            + [(Stage.OUTPUT, pair) for one in outputs for pair in receipts.pairs(request.inputs, one)]
+            for request, outputs in asked
+        ]
+        looked = iter(await self.looker.look([subject for of_one in subjects for _, subject in of_one]))
+        took_ms = (time.perf_counter() - began) * 1000.0 / max(1, len(questions))
+        return [
+            Examined(request, [(stage, subject, next(looked)) for stage, subject in of_one], took_ms)
+            for (request, _), of_one in zip(asked, subjects, strict=True)
+        ]
+
+    def _staged(self, policy: Policy, examined: Examined) -> Decision:
+        """The decision over all stages, and the stage at which it fell: more evidence never weakens an action."""
+        evidence = Evidence()
+        decision: Decision | None = None
+        for stage in Stage:
+            signals = [signal for at, _, said in examined.looked if at is stage for signal in said]
+            if not any(at is stage for at, _, _ in examined.looked):
+                continue
+            evidence = evidence.plus(signals)
+            following = decide(policy, evidence, stage=stage)
+            if decision is not None and decision.action.refuses and following.action == decision.action:
+                following = replace(following, stage=decision.stage)
+            decision = following
+        if decision is None:
+            raise BadRequest("nothing to judge: a prompt, an input picture or an output picture is expected")
+        return decision
+
+
+def open_checks(
+    names: Sequence[str], models: Models, state: Home, options: Mapping[str, Mapping[str, Any]]
+) -> list[Check]:
+    """Open the named checks side by side: loading weights is mostly waiting. Raises ConfigError for the first fault."""
+    stray = sorted(set(options) - set(names))
+    if stray:
+        raise ConfigError(f"checks.options: no enabled check is named {stray[0]!r}; enabled: {', '.join(names)}")
+    folder = state.folder()
+
+    def one(name: str) -> Check:
+        return open_check(name, Tools(models, folder, state.key, options.get(name, {})))
+
+    with ThreadPoolExecutor(4, thread_name_prefix="guardrail-open") as pool:
+        return list(pool.map(one, names))
+
+
+def _artifact(kind: Kind, slot: str, given: Picture) -> Artifact:
+    if isinstance(given, bytes):
+        return Artifact(kind, slot, data=given)
+    try:
+        return Artifact(kind, slot, data=Path(given).read_bytes())
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        why = getattr(error, "strerror", None) or "not a path"
+        raise BadRequest(f"{slot}: the file cannot be read: {why}", param=slot) from None
+
+
+def _decode(artifact: Artifact, limits: Limits) -> None:
+    """Decode a picture within the operator's limits; every check then shares it, or the reason that there is none."""
+    try:
+        artifact.notes = picture(artifact, limits).notes
+    except CheckError as error:
+        artifact.fault = str(error)
+
+
+def _blank() -> bytes:
+    """A small grey JPEG to warm the models up with."""
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (256, 256), (127, 127, 127)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def _drive(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from synchronous code, also inside a thread whose event loop runs (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    box: list[T] = []
+    fault: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            box.append(asyncio.run(work))
+        except BaseException as error:
+            fault.append(error)
+
+    thread = threading.Thread(target=run, name="guardrail-check")
+    thread.start()
+    thread.join()
+    if fault:
+        raise fault[0]
+    return box[0]

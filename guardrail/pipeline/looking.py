@@ -1,0 +1,294 @@
+"""Looking: runs checks over artifacts and makes signals of what they say, and of what they could not.
+
+This is the only place that catches what a check raises. Whatever goes wrong, each factor of each check that should
+have looked becomes a signal: a score, or an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from guardrail.errors import CheckError, ConfigError
+from guardrail.pipeline.workers import Workers
+from guardrail.types import Artifact, Check, Kind, Signal, Subject, Unknown
+
+TEXTS_PER_JOB = 64
+
+log = logging.getLogger("guardrail.pipeline")
+
+Key = tuple[str, tuple[str, ...], Kind, bytes]
+
+
+class Observer(Protocol):
+    """Hears what the pipeline does; metrics stand behind it."""
+
+    def stage(self, name: str, seconds: float) -> None: ...
+    def decision(self, action: str, stage: str) -> None: ...
+    def unknown(self, signal: str) -> None: ...
+    def queue(self, depth: int) -> None: ...
+
+
+class Unobserved:
+    """Hears nothing."""
+
+    def stage(self, name: str, seconds: float) -> None: ...
+    def decision(self, action: str, stage: str) -> None: ...
+    def unknown(self, signal: str) -> None: ...
+    def queue(self, depth: int) -> None: ...
+
+
+class Verdicts:
+    """Remembers what checks said of bytes that were looked at before; the least recently used go first.
+
+    Only whole, errorless verdicts are kept, under the names of the models that gave them: a changed registry or
+    model never answers with what the old one said. What a receipt notes of a picture is kept beside them.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[Key, Mapping[str, float]] = OrderedDict()
+        self._notes: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+
+    def get(self, key: Key) -> Mapping[str, float] | None:
+        found = self._kept.get(key)
+        if found is not None:
+            with suppress(KeyError):  # just thrown out by another thread
+                self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: Key, scores: Mapping[str, float]) -> None:
+        self._keep(self._kept, key, scores)
+
+    def notes(self, sha256: bytes) -> tuple[str, ...]:
+        return self._notes.get(sha256, ())
+
+    def note(self, sha256: bytes, notes: tuple[str, ...]) -> None:
+        if notes:
+            self._keep(self._notes, sha256, notes)
+
+    def _keep(self, kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+        if self._size:
+            kept[key] = value
+            while len(kept) > self._size:
+                with suppress(KeyError):
+                    kept.popitem(last=False)
+
+
+def _as_it_is(artifact: Artifact) -> None:
+    """Nothing is prepared."""
+
+
+class Looker:
+    """Runs every check on every subject of its kinds, texts in batches, pictures each on a worker.
+
+    `prepare` is called on the worker with each picture before any check sees it: it decodes it within the operator's
+    limits and leaves `notes` or `fault` on the artifact.
+    """
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        *,
+        threads: int,
+        deadline_s: float,
+        cache: int = 0,
+        observer: Observer | None = None,
+        prepare: Callable[[Artifact], None] = _as_it_is,
+    ) -> None:
+        names = [check.name for check in checks]
+        if not checks:
+            raise ConfigError("no checks are enabled: nothing would be looked at, so nothing may pass; enable one")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"check {', '.join(twice)} is there twice; each name stands for one check")
+        self.checks = tuple(checks)
+        self._prepare = prepare
+        self.deadline_s = deadline_s
+        self.pictures = Workers("picture", threads, niceness=10)
+        self.texts = Workers("text", 1)
+        self._of_kind = {kind: tuple(check for check in checks if kind in check.kinds) for kind in Kind}
+        self._verdicts = Verdicts(cache)
+        self._observer = observer or Unobserved()
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Names of all signals that these checks give."""
+        return frozenset(
+            f"{kind}.{factor}" for check in self.checks for kind in check.kinds for factor in check.factors
+        )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What the checks judge with, for the receipt."""
+        return tuple(dict.fromkeys(model for check in self.checks for model in check.models))
+
+    def checks_of(self, kind: Kind) -> tuple[Check, ...]:
+        return self._of_kind[kind]
+
+    @property
+    def depth(self) -> int:
+        """Pictures that wait for a worker or are being looked at."""
+        return self.pictures.depth
+
+    async def look(self, subjects: Sequence[Subject]) -> list[tuple[Signal, ...]]:
+        """Every signal of each subject, in the order given. Never raises for what a check does.
+
+        What is not done within the deadline becomes an error signal. Cancelling this drops what still waits.
+        """
+        deadline = time.monotonic() + self.deadline_s
+        texts = [at for at, subject in enumerate(subjects) if subject.kind is Kind.PROMPT]
+        others = [at for at, subject in enumerate(subjects) if subject.kind is not Kind.PROMPT]
+        found: list[tuple[Signal, ...]] = [()] * len(subjects)
+        jobs = [self._one(subjects[at], deadline) for at in others]
+        for start in range(0, len(texts), TEXTS_PER_JOB):
+            jobs.append(self._many([subjects[at] for at in texts[start : start + TEXTS_PER_JOB]], deadline))
+        done = [signals for part in await asyncio.gather(*jobs) for signals in part]
+        for at, signals in zip((*others, *texts), done, strict=True):
+            found[at] = signals
+            for signal in signals:
+                if signal.error is not None:
+                    self._observer.unknown(signal.name)
+        self._observer.queue(self.depth)
+        return found
+
+    async def _one(self, subject: Subject, deadline: float) -> list[tuple[Signal, ...]]:
+        return await self._run([subject], self.pictures, deadline)
+
+    async def _many(self, subjects: Sequence[Subject], deadline: float) -> list[tuple[Signal, ...]]:
+        return await self._run(subjects, self.texts, deadline)
+
+    async def _run(self, subjects: Sequence[Subject], workers: Workers, deadline: float) -> list[tuple[Signal, ...]]:
+        """Run all checks of one kind over `subjects` in one job, keeping what was done when time runs out."""
+        checks = self._of_kind[subjects[0].kind]
+        said: list[dict[str, tuple[Signal, ...]]] = [{} for _ in subjects]
+        todo = [(check, self._remembered(check, subjects, said)) for check in checks]
+        if any(missing for _, missing in todo):
+            await self._work(todo, subjects, said, workers, deadline)
+        late = f"no answer within {self.deadline_s:g} s"
+        return [
+            tuple(signal for check in checks for signal in (of_one.get(check.name) or _errors(check, subject, late)))
+            for subject, of_one in zip(subjects, said, strict=True)
+        ]
+
+    def _remembered(
+        self, check: Check, subjects: Sequence[Subject], said: Sequence[dict[str, tuple[Signal, ...]]]
+    ) -> list[int]:
+        """Fill in the verdicts that are remembered; the positions of those that are not."""
+        missing: list[int] = []
+        models = check.models
+        for at, subject in enumerate(subjects):
+            scores = self._verdicts.get((check.name, models, subject.kind, subject.sha256))
+            if scores is None:
+                missing.append(at)
+            else:
+                said[at][check.name] = _scored(check, subject, scores)
+                if isinstance(subject, Artifact):
+                    subject.notes = self._verdicts.notes(subject.sha256)
+        return missing
+
+    async def _work(
+        self,
+        todo: Sequence[tuple[Check, list[int]]],
+        subjects: Sequence[Subject],
+        said: Sequence[dict[str, tuple[Signal, ...]]],
+        workers: Workers,
+        deadline: float,
+    ) -> None:
+        def job() -> None:
+            for subject in subjects:
+                if isinstance(subject, Artifact) and subject.data is not None:
+                    self._prepare(subject)
+                    self._verdicts.note(subject.sha256, subject.notes)
+            for check, missing in todo:
+                if not missing:
+                    continue
+                if time.monotonic() > deadline:
+                    return
+                began = time.perf_counter()
+                models = check.models  # before it is asked: a registry that changes meanwhile has another label
+                for at, scores in zip(missing, _ask(check, [subjects[at] for at in missing]), strict=True):
+                    if isinstance(scores, str):
+                        said[at][check.name] = _errors(check, subjects[at], scores)
+                        continue
+                    signals = _scored(check, subjects[at], scores)
+                    said[at][check.name] = signals
+                    if all(signal.score is not None for signal in signals):
+                        key = (check.name, models, subjects[at].kind, subjects[at].sha256)
+                        self._verdicts.put(key, {factor: float(scores[factor]) for factor in check.factors})  # type: ignore[arg-type]
+                self._observer.stage(f"check:{check.name}", time.perf_counter() - began)
+
+        if not workers.healthy:
+            return  # every factor becomes an error: too many workers hang
+        future = workers.submit(job)
+        waiting = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait_for(asyncio.shield(waiting), max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            workers.abandon(future)
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        self.pictures.close()
+        self.texts.close()
+
+
+def _ask(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | Unknown] | str]:
+    """What a check says of each subject; a text where it could not look at all, saying why.
+
+    One bad subject must not blind the check to its neighbours: a batch that fails is asked again one by one.
+    """
+    try:
+        said = list(check.score(batch))
+    except Exception as error:
+        if len(batch) > 1:
+            return [answer for subject in batch for answer in _ask(check, [subject])]
+        return [_why(check, error)]
+    if len(said) != len(batch):
+        return [f"check {check.name} gave {len(said)} answers for {len(batch)} subjects"] * len(batch)
+    return list(said)
+
+
+def _why(check: Check, error: Exception) -> str:
+    if isinstance(error, CheckError):
+        return str(error)
+    # Not the message: an unforeseen error may quote what it choked on.
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
+    log.error("check %s raised %s at %s", check.name, type(error).__name__, where)
+    return f"check {check.name} raised {type(error).__name__}"
+
+
+def _scored(check: Check, subject: Subject, scores: Mapping[str, Any]) -> tuple[Signal, ...]:
+    return tuple(_signal(check, subject, factor, scores.get(factor)) for factor in sorted(check.factors))
+
+
+def _signal(check: Check, subject: Subject, factor: str, value: Any) -> Signal:
+    name = f"{subject.kind}.{factor}"
+    if isinstance(value, Unknown):
+        return Signal(name, subject.slot, check.name, error=value.why)
+    if value is None:
+        return Signal(name, subject.slot, check.name, error=f"check {check.name} said nothing about {factor}")
+    try:
+        score = float(value)
+    except (TypeError, ValueError):
+        return Signal(name, subject.slot, check.name, error=f"check {check.name} said what is not a number")
+    if not math.isfinite(score) or not 0.0 <= score <= 1.0:
+        return Signal(name, subject.slot, check.name, error=f"check {check.name} said {score}, not a probability")
+    return Signal(name, subject.slot, check.name, score=score)
+
+
+def _errors(check: Check, subject: Subject, why: str) -> tuple[Signal, ...]:
+    return tuple(
+        Signal(f"{subject.kind}.{factor}", subject.slot, check.name, error=why) for factor in sorted(check.factors)
+    )

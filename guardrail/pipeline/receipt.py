@@ -1,0 +1,98 @@
+"""Receipts: what was looked at, with what, and what was not; and the record that is made of them.
+
+Nothing here holds a prompt or a picture: artifacts appear as keyed digests, so that someone with the key can tell
+whether a given picture was the one, and nobody without it can search for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from guardrail.audit import keyed_digest
+from guardrail.types import Artifact, Decision, Look, Pair, Receipt, Signal, Subject
+
+NOT_REACHED = "not looked at: the request was refused before"
+DIGEST_CHARS = 32
+"""Characters of a keyed digest that a receipt carries: 128 bits."""
+
+
+def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look:
+    """What became of one artifact or pair; `signals` is None for one that was never reached."""
+    checked = dict.fromkeys(signal.check for signal in signals or ())
+    unchecked = {signal.check: signal.error for signal in signals or () if signal.error is not None}
+    if not signals:
+        unchecked = {"*": NOT_REACHED}
+    return Look(
+        slot=subject.slot,
+        kind=subject.kind,
+        digest=keyed_digest(key, subject.sha256)[:DIGEST_CHARS],
+        checked=tuple(name for name in checked if name not in unchecked),
+        unchecked=unchecked,
+        notes=subject.notes if isinstance(subject, Artifact) else (),
+    )
+
+
+def summary(looks: Iterable[Look]) -> str:
+    """The receipt in one header value: "prompt=1/1, input=2/2, output=3/4" (wholly looked at / there)."""
+    whole: dict[str, int] = {}
+    there: dict[str, int] = {}
+    for one in looks:
+        there[one.kind.value] = there.get(one.kind.value, 0) + 1
+        whole[one.kind.value] = whole.get(one.kind.value, 0) + (not one.unchecked)
+    return ", ".join(f"{kind}={whole[kind]}/{count}" for kind, count in there.items()) or "nothing"
+
+
+def headers(decision: Decision, receipt: Receipt) -> list[tuple[str, str]]:
+    """The receipt headers that go out with every answer."""
+    return [
+        ("x-guardrail-decision", decision.action.word),
+        ("x-guardrail-receipt", receipt.id if receipt.recorded else f"{receipt.id}; not-recorded"),
+        ("x-guardrail-checked", summary(receipt.looks)),
+        ("x-guardrail-policy", receipt.policy),
+    ]
+
+
+def body(decision: Decision, receipt: Receipt, **more: Any) -> dict[str, Any]:
+    """The body of a decision's record, as plain data."""
+    return {
+        "policy": decision.policy,
+        "stage": decision.stage.value,
+        "would": decision.would.word if decision.would is not None else None,
+        "reasons": [
+            {
+                "rule": reason.rule,
+                "action": reason.action.word,
+                "saw": dict(reason.saw),
+                "says": reason.says,
+                "unknown": reason.unknown,
+            }
+            for reason in decision.reasons
+        ],
+        "signals": [[s.name, s.slot, s.check, s.score, s.error] for s in decision.evidence.signals],
+        "receipt": {
+            "id": receipt.id,
+            "policy": receipt.policy,
+            "recorded": receipt.recorded,
+            "models": list(receipt.models),
+            "absent": dict(receipt.absent),
+            "looks": [_look(one) for one in receipt.looks],
+        },
+        **more,
+    }
+
+
+def _look(one: Look) -> Mapping[str, Any]:
+    return {
+        "slot": one.slot,
+        "kind": one.kind.value,
+        "digest": one.digest,
+        "checked": list(one.checked),
+        "unchecked": dict(one.unchecked),
+        "notes": list(one.notes),
+    }
+
+
+def pairs(inputs: Iterable[Artifact], output: Artifact) -> list[Pair]:
+    """Each input picture beside one output picture. Masks are no pictures of anybody and are left out."""
+    return [Pair(one, output) for one in inputs if not one.slot.startswith("mask")]

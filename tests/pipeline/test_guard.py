@@ -1,0 +1,258 @@
+"""The guard as a library: one call judges a prompt, inputs and outputs, from any thread, and leaves a record."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from guardrail import Action, Guard
+from guardrail.errors import BadRequest, ConfigError, Overloaded
+from guardrail.inference.image import Limits
+from guardrail.pipeline import Question
+from guardrail.policy import PolicyBook
+from guardrail.types import Artifact, Kind, Request, Stage
+from tests.stand_ins import Hangs, Says, png
+
+
+def test_a_clean_request_is_allowed_with_a_record(guard, audit):
+    decision = guard.check(prompt="a red bicycle", inputs=[png("street")], outputs=[png("street, redder")])
+    assert decision.action is Action.ALLOW
+    assert decision.stage is Stage.OUTPUT
+    record = audit.get(decision.receipt.id)
+    assert record.entry.action == "allow"
+    assert {look["slot"] for look in record.entry.body["receipt"]["looks"]} == {
+        "prompt",
+        "image[0]",
+        "data[0]",
+        "image[0]>data[0]",
+    }
+
+
+def test_a_refusal_says_its_rule_what_it_saw_and_the_stage_at_which_it_fell(guard):
+    decision = guard.check(prompt="undress her", inputs=[png("a person")], outputs=[png("a person, bare")])
+    assert decision.action is Action.BLOCK
+    assert decision.stage is Stage.INPUT
+    assert "undress-request" in decision.rules
+    reason = next(reason for reason in decision.reasons if reason.rule == "undress-request")
+    assert reason.saw == {"prompt.undress": 0.9, "input.person": 1.0}
+
+
+def test_the_same_words_over_a_picture_without_a_person_are_allowed(guard):
+    assert guard.check(prompt="undress her", inputs=[png("a tree")]).action is Action.ALLOW
+
+
+def test_a_record_holds_neither_the_prompt_nor_the_picture_nor_a_plain_digest(guard, audit):
+    prompt, picture = "sexual secret-wish", png("person at secret-place")
+    decision = guard.check(prompt=prompt, inputs=[picture])
+    text = json.dumps(audit.get(decision.receipt.id).entry.body)
+    for hidden in (prompt, "secret", Artifact(Kind.INPUT, "x", data=picture).sha256.hex()):
+        assert hidden not in text
+
+
+def test_check_works_from_many_threads_and_inside_a_running_event_loop(guard):
+    actions = []
+    threads = [threading.Thread(target=lambda: actions.append(guard.check(prompt="explicit").action)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    async def inside():
+        return guard.check(prompt="explicit").action, (await guard.acheck(prompt="explicit")).action
+
+    assert {*actions, *asyncio.run(inside())} == {Action.BLOCK}
+    assert len(actions) == 8
+
+
+def test_nothing_to_judge_is_no_pass(guard):
+    with pytest.raises(BadRequest, match="nothing to judge"):
+        guard.check()
+
+
+def test_a_file_that_cannot_be_read_is_named_by_its_slot(guard, tmp_path):
+    with pytest.raises(BadRequest, match=r"image\[0\]: the file cannot be read"):
+        guard.check(inputs=[tmp_path / "missing.jpg"])
+
+
+def test_several_questions_are_judged_at_once_and_in_order(guard, checks):
+    decisions = guard.check_many([Question("explicit" if at % 2 else "clean") for at in range(300)])
+    assert [decision.action for decision in decisions] == [Action.ALLOW, Action.BLOCK] * 150
+    assert len(checks[0].batches) < 10
+
+
+def test_a_policy_that_names_a_signal_no_check_gives_is_refused_at_start(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nname: x\nrules:\n  - id: r\n    when: {prompt.sexual: 0.5}\n    action: block\n")
+    with pytest.raises(ConfigError, match=r"prompt\.sexual"):
+        Guard([Says({"gore": 0.0})], PolicyBook.open(path), digest_key=b"d" * 32)
+
+
+def test_an_unknown_signal_holds(guard, checks):
+    checks[1].answer = lambda subject: {"person": float("nan"), "exposure": 0.0}
+    decision = guard.check(prompt="undress her", inputs=[png("x")])
+    assert decision.action is Action.HOLD
+    assert "input.person" in decision.evidence.errors()
+
+
+def test_a_text_that_is_blocked_does_not_wait_for_the_pictures(guard, checks, book, audit):
+    slow = Hangs(["person", "exposure"], [Kind.INPUT, Kind.OUTPUT], "bytes")
+    waiting = Guard([checks[0], slow, checks[2]], book, digest_key=b"d" * 32, audit=audit, threads=1, deadline_s=20.0)
+
+    async def ask():
+        case = waiting.open(
+            Request(
+                texts=(Artifact(Kind.PROMPT, "prompt", text="explicit"),),
+                inputs=(Artifact(Kind.INPUT, "image[0]", data=png("x")),),
+            ),
+            route="test",
+        )
+        decision = await asyncio.wait_for(case.judge_request(), 5.0)
+        return decision, await case.seal(decision, status="refused")
+
+    decision, receipt = asyncio.run(ask())
+    slow.let_go.set()
+    assert decision.action is Action.BLOCK
+    assert "not looked at" in receipt.looks[1].unchecked["*"]
+    waiting.looker.close()
+
+
+def test_a_full_queue_turns_pictures_away_and_still_judges_texts(checks, book):
+    hangs = Hangs(["person", "exposure"], [Kind.INPUT, Kind.OUTPUT], "bytes")
+    busy = Guard([checks[0], hangs, checks[2]], book, digest_key=b"d" * 32, threads=1, queue=2, deadline_s=20.0)
+
+    def case(text, *inputs):
+        texts = (Artifact(Kind.PROMPT, "prompt", text=text),)
+        pictures = tuple(Artifact(Kind.INPUT, f"image[{at}]", data=data) for at, data in enumerate(inputs))
+        return busy.open(Request(texts=texts, inputs=pictures), route="test")
+
+    async def ask():
+        first = asyncio.ensure_future(case("clean", png("1"), png("2"), png("3")).judge_request())
+        await asyncio.sleep(0.1)
+        with pytest.raises(Overloaded):
+            await case("clean", png("4")).judge_request()
+        assert (await case("explicit").judge_request()).action is Action.BLOCK
+        hangs.let_go.set()
+        assert (await first).action is Action.ALLOW
+
+    asyncio.run(ask())
+    busy.looker.close()
+
+
+def test_each_output_is_judged_for_itself(guard):
+    async def ask():
+        case = guard.open(
+            Request(
+                texts=(Artifact(Kind.PROMPT, "prompt", text="clean"),),
+                inputs=(Artifact(Kind.INPUT, "image[0]", data=png("a person")),),
+            ),
+            route="test",
+        )
+        assert (await case.judge_request()).action is Action.ALLOW
+        outputs = [
+            Artifact(Kind.OUTPUT, f"data[{at}]", data=data)
+            for at, data in enumerate((png("tree"), png("person, bare")))
+        ]
+        decisions = await case.judge_outputs(outputs)
+        overall = case.overall(decisions)
+        return decisions, overall, await case.seal(overall, status="answered")
+
+    decisions, overall, receipt = asyncio.run(ask())
+    assert [decision.action for decision in decisions] == [Action.ALLOW, Action.BLOCK]
+    assert overall.action is Action.BLOCK
+    assert "undress-result" in overall.rules
+    assert [look.slot for look in receipt.looks] == [
+        "prompt",
+        "image[0]",
+        "data[0]",
+        "data[1]",
+        "image[0]>data[0]",
+        "image[0]>data[1]",
+    ]
+
+
+def test_a_reload_changes_new_cases_only_and_is_recorded(guard, book, audit):
+    request = Request(texts=(Artifact(Kind.PROMPT, "prompt", text="sexual"),), inputs=())
+    before = guard.open(request, route="test")
+    path = book.files[0]
+    path.write_text(path.read_text().replace("action: flag", "action: block"))
+    assert asyncio.run(guard.reload()) == []
+    after = guard.open(request, route="test")
+    assert asyncio.run(before.judge_request()).action is Action.FLAG
+    assert asyncio.run(after.judge_request()).action is Action.BLOCK
+    assert any(record.entry.kind == "event" for record in audit.entries())
+
+
+def test_a_broken_policy_file_keeps_the_old_policy(guard, book):
+    book.files[0].write_text("rules: [")
+    faults = asyncio.run(guard.reload())
+    assert faults
+    assert guard.check(prompt="explicit").action is Action.BLOCK
+
+
+def test_a_guard_is_ready_only_once_it_is_warm(guard, checks):
+    assert guard.ready()[0] is False
+    asyncio.run(guard.start())
+    assert guard.ready() == (True, {})
+
+
+def test_a_check_that_cannot_look_keeps_the_guard_from_being_ready(guard, checks):
+    checks[1].answer = lambda subject: {}
+    asyncio.run(guard.start())
+    fine, why = guard.ready()
+    assert not fine
+    assert "bytes" in why["models"]
+
+
+def request(text, *pictures):
+    inputs = tuple(Artifact(Kind.INPUT, f"image[{at}]", data=data) for at, data in enumerate(pictures))
+    return Request(texts=(Artifact(Kind.PROMPT, "prompt", text=text),), inputs=inputs)
+
+
+def test_an_input_that_cannot_be_read_is_the_callers_to_mend(guard):
+    async def ask():
+        await guard.open(request("clean", png("fine"), png("cut")[:-20]), route="test").judge_request()
+
+    with pytest.raises(BadRequest) as caught:
+        asyncio.run(ask())
+    assert (caught.value.param, caught.value.code) == ("image[1]", "invalid_image")
+
+
+def test_the_operators_limits_hold_before_anything_is_decoded(checks, book):
+    small = Guard(checks, book, digest_key=b"d" * 32, threads=1, limits=Limits(pixels=100))
+
+    async def ask(side):
+        return await small.open(request("clean", png("x", side)), route="test").judge_request()
+
+    assert asyncio.run(ask(10)).action is Action.ALLOW
+    with pytest.raises(BadRequest, match="100"):
+        asyncio.run(ask(11))
+    small.looker.close()
+
+
+def test_a_receipt_keeps_its_notes_when_the_verdict_is_remembered(guard):
+    trailing = png("x") + b"0123456789"
+    first, again = (guard.check(inputs=[trailing]).receipt.looks[0].notes for _ in range(2))
+    assert first == again != ()
+
+
+def test_every_reload_that_changes_something_has_a_record_of_its_own(guard, book, audit):
+    path = book.files[0]
+    for action in ("hold", "block"):
+        path.write_text(
+            path.read_text().replace("action: flag", f"action: {action}").replace("action: hold", f"action: {action}")
+        )
+        assert asyncio.run(guard.reload()) == []
+    assert len({record.entry.id for record in audit.entries() if record.entry.kind == "event"}) == 2
+
+
+def test_a_text_that_came_back_alone_is_judged(guard):
+    async def ask():
+        case = guard.open(request("clean"), route="test")
+        await case.judge_request()
+        [decision] = await case.judge_outputs((), [Artifact(Kind.PROMPT, "data[0].revised_prompt", text="explicit")])
+        return decision.action
+
+    assert asyncio.run(ask()) is Action.BLOCK

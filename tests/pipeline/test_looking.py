@@ -1,0 +1,153 @@
+"""Looking: whatever a check does, each of its factors becomes a score or an error."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from guardrail.errors import CheckError, ConfigError
+from guardrail.pipeline.looking import Looker
+from guardrail.types import Artifact, Kind, Unknown
+from tests.stand_ins import Asks, Hangs, Says
+
+
+def prompt(text="x"):
+    return Artifact(Kind.PROMPT, "prompt", text=text)
+
+
+def picture(data=b"x", slot="data[0]"):
+    return Artifact(Kind.OUTPUT, slot, data=data)
+
+
+def look(checks, subjects, **settings):
+    looker = Looker(checks, threads=2, **{"deadline_s": 5.0, **settings})
+    try:
+        return asyncio.run(looker.look(subjects))
+    finally:
+        looker.close()
+
+
+def test_a_score_becomes_a_signal_named_after_kind_and_factor():
+    [[signal]] = look([Says({"gore": 0.9})], [prompt()])
+    assert (signal.name, signal.slot, signal.check, signal.score) == ("prompt.gore", "prompt", "says", 0.9)
+
+
+def raises(error):
+    def answer(subject):
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda subject: {"gore": float("nan")}, "not a probability"),
+        (lambda subject: {"gore": 1.01}, "not a probability"),
+        (lambda subject: {"gore": -0.01}, "not a probability"),
+        (lambda subject: {"gore": "high"}, "not a number"),
+        (lambda subject: {}, "said nothing about gore"),
+        (lambda subject: {"gore": None}, "said nothing about gore"),
+        (lambda subject: {"gore": Unknown("face too small")}, "face too small"),
+        (raises(CheckError("truncated JPEG")), "truncated JPEG"),
+        (raises(RuntimeError("the prompt was: hush")), "check asks raised RuntimeError"),
+    ],
+)
+def test_whatever_is_not_a_probability_becomes_an_error(answer, said):
+    [[signal]] = look([Asks(answer, ["gore"])], [prompt()])
+    assert signal.score is None
+    assert said in signal.error
+    assert "hush" not in signal.error
+
+
+def test_too_few_answers_are_an_error_for_every_subject():
+    class Short(Says):
+        def score(self, batch):
+            return [self.scores]
+
+    found = look([Short({"gore": 0.0})], [prompt("a"), prompt("b")])
+    assert all(signal.error for signals in found for signal in signals)
+
+
+def test_one_bad_subject_does_not_blind_a_check_to_its_neighbours():
+    def answer(subject):
+        if subject.text == "bad":
+            raise ValueError("no")
+        return {"gore": 0.1}
+
+    found = look([Asks(answer, ["gore"])], [prompt("good"), prompt("bad"), prompt("fine")])
+    assert [signals[0].score for signals in found] == [0.1, None, 0.1]
+
+
+def test_texts_go_through_a_check_in_batches():
+    check = Says({"gore": 0.0})
+    look([check], [prompt(str(at)) for at in range(1000)])
+    assert len(check.batches) <= 1000 / 50
+
+
+def test_a_check_that_hangs_becomes_an_error_and_the_others_are_kept():
+    hangs = Hangs(["gore"])
+    began = time.monotonic()
+    [signals] = look([Says({"nudity": 0.2}, [Kind.OUTPUT]), hangs], [picture()], deadline_s=0.2)
+    assert time.monotonic() - began < 5.0
+    said = {signal.name: signal for signal in signals}
+    assert said["output.nudity"].score == 0.2
+    assert "no answer within 0.2 s" in said["output.gore"].error
+    hangs.let_go.set()
+
+
+def test_hung_workers_are_replaced_until_too_many_hang_and_then_nothing_passes():
+    hangs = Hangs(["gore"])
+    looker = Looker([hangs], threads=1, deadline_s=0.05)
+
+    async def many():
+        for at in range(8):
+            [[signal]] = await looker.look([picture(bytes([at]))])
+            assert signal.error
+
+    asyncio.run(many())
+    assert not looker.pictures.healthy
+    hangs.let_go.set()
+    while not looker.pictures.healthy:
+        time.sleep(0.01)
+    [[signal]] = asyncio.run(looker.look([picture(b"later")]))
+    assert signal.score == 0.0
+    looker.close()
+
+
+def test_a_verdict_is_remembered_by_bytes_and_models_and_errors_are_not():
+    calls = []
+
+    def answer(subject):
+        calls.append(subject.data)
+        if len(calls) == 1:
+            raise CheckError("busy")
+        return {"gore": 0.3}
+
+    check = Asks(answer, ["gore"], [Kind.OUTPUT])
+    looker = Looker([check], threads=1, deadline_s=5.0, cache=8)
+    scores = [asyncio.run(looker.look([picture(b"same")]))[0][0].score for _ in range(3)]
+    assert scores == [None, 0.3, 0.3]
+    assert len(calls) == 2
+    check.models = ("asks@2",)
+    asyncio.run(looker.look([picture(b"same")]))
+    assert len(calls) == 3
+    looker.close()
+
+
+def test_an_input_verdict_is_not_taken_for_an_output_verdict():
+    check = Asks(
+        lambda subject: {"gore": 0.1 if subject.kind is Kind.INPUT else 0.9}, ["gore"], [Kind.INPUT, Kind.OUTPUT]
+    )
+    same = [Artifact(Kind.INPUT, "image[0]", data=b"x"), picture(b"x")]
+    found = look([check], same, cache=8)
+    assert [signals[0].score for signals in found] == [0.1, 0.9]
+
+
+def test_no_checks_and_a_name_that_is_there_twice_are_refused():
+    with pytest.raises(ConfigError, match="nothing may pass"):
+        Looker([], threads=1, deadline_s=1.0)
+    with pytest.raises(ConfigError, match="says is there twice"):
+        Looker([Says({"a": 0.0}), Says({"b": 0.0})], threads=1, deadline_s=1.0)
