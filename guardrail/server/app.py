@@ -1,0 +1,240 @@
+"""The application: finds the upstream of a call, asks who calls, and starts and stops what the server runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from guardrail.errors import AuditError, BadRequest, ConfigError
+from guardrail.server.admission import Admission
+from guardrail.server.client import Client
+from guardrail.server.control import PATHS, control
+from guardrail.server.exchange import Broken, Exchange, Services
+from guardrail.server.guarding import Guard
+from guardrail.server.judged import judge_call
+from guardrail.server.logs import REQUEST_LOG, where
+from guardrail.server.metrics import Metrics
+from guardrail.server.passed import pass_call
+from guardrail.server.settings import TENANT, ServerSettings, Upstream
+from guardrail.server.wire import RawHeaders, Receive, Scope, Send, send_reply
+from guardrail.upstream.dialect import Door
+
+log = logging.getLogger("guardrail.server")
+requests = logging.getLogger(REQUEST_LOG)
+
+KEY_HEADER = b"x-guardrail-key"
+API_KEYS = (b"authorization", b"api-key", b"x-api-key")
+LAST_RECORDS_S = 5.0
+WATCH_S = 1.0
+
+
+def build_app(guard: Guard, upstreams: Mapping[str, Upstream], settings: ServerSettings, observer: Metrics) -> App:
+    """The server as an ASGI application. `observer` is the one that the guard reports to as well.
+
+    Raises ConfigError when there is no upstream, or when two share a mount.
+    """
+    return App(guard, upstreams, settings, observer)
+
+
+class App:
+    """Plain ASGI for data routes, FastAPI for control routes."""
+
+    def __init__(
+        self, guard: Guard, upstreams: Mapping[str, Upstream], settings: ServerSettings, metrics: Metrics
+    ) -> None:
+        if not upstreams:
+            raise ConfigError("no upstream: name at least one generator, such as openai=https://host/v1")
+        mounts = sorted(((one.mount.rstrip("/"), one) for one in upstreams.values()), key=lambda m: -len(m[0]))
+        twice = {mount for mount, _ in mounts if sum(mount == other for other, _ in mounts) > 1}
+        if twice:
+            raise ConfigError(f"two upstreams are mounted at {min(twice) or '/'}; give each a path of its own")
+        self.guard = guard
+        self.settings = settings
+        self.metrics = metrics
+        self.client = Client(settings)
+        self.admission = Admission(settings.max_in_flight, settings.room, settings.retry_after_s)
+        metrics.watch_load(lambda: self.admission.requests, lambda: self.admission.bytes)
+        self._mounts = mounts
+        self._services = Services(guard, self.client, settings, metrics, self.admission)
+        self._control = control(guard, metrics)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watched: tuple[Path, ...] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["raw_path"].decode("latin-1")
+            if path in PATHS:
+                await self._control(scope, receive, send)
+            else:
+                await self._data(path, scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    # ------------------------------------------------------------------------------------------------ data routes
+
+    async def _data(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        found = next((one for one in self._mounts if not one[0] or path.startswith(one[0] + "/")), None)
+        if found is None:
+            body = b'{"error":{"message":"no generator is mounted here","code":"route_not_guarded"}}'
+            named = [("content-type", "application/json"), ("x-guardrail-decision", "none")]
+            await send_reply(send, 404, named, body)
+            return
+        mount, upstream = found
+        exchange = Exchange(self._services, upstream, scope, receive, send)
+        below = path[len(mount) :]
+        try:
+            await exchange.run(lambda: self._walk(exchange, below))
+        except Broken:
+            exchange.outcome += "_broken"
+            # uvicorn cuts the connection of an application that returns without finishing its answer.
+        finally:
+            self._say(exchange)
+
+    async def _walk(self, exchange: Exchange, path: str) -> None:
+        exchange.tenant = self._caller(exchange.scope["headers"])
+        method: str = exchange.scope["method"]
+        door = exchange.upstream.dialect.door(method, path)
+        if door is Door.JUDGED:
+            await judge_call(exchange, method, path)
+        elif door is Door.PASSED:
+            await pass_call(exchange, method, path)
+        else:
+            exchange.route = "closed"
+            raise BadRequest(
+                "this route is closed: the guard does not judge it, so it does not pass it on; "
+                "the reference of the dialect lists the routes that are open",
+                status=404,
+                code="route_not_guarded",
+            )
+
+    def _caller(self, headers: RawHeaders) -> str:
+        """The tenant of a caller. Raises BadRequest (401) without Guardrail's own key where one is asked for."""
+        settings = self.settings
+        named = dict(reversed(headers))
+        if settings.access_keys:
+            given = hashlib.sha256(named.get(KEY_HEADER, b"")).hexdigest()
+            # Every key is compared, so that time does not tell which one came close.
+            if not sum(hmac.compare_digest(given, known) for known in settings.access_keys):
+                raise BadRequest(
+                    "a valid x-guardrail-key header is needed here; ask the operator for one",
+                    status=401,
+                    code="invalid_guardrail_key",
+                )
+        if settings.tenant_keys:
+            for name in API_KEYS:
+                value = named.get(name, b"")
+                key = value[7:].strip() if value[:7].lower() == b"bearer " else value
+                tenant = settings.tenant_keys.get(hashlib.sha256(key).hexdigest())
+                if tenant is not None:
+                    return tenant
+        if settings.tenant_header is not None:
+            name_said = named.get(settings.tenant_header.lower().encode("latin-1"), b"").decode("latin-1")
+            if name_said:
+                if not TENANT.fullmatch(name_said) or (settings.tenants and name_said not in settings.tenants):
+                    raise BadRequest(
+                        f"the tenant that {settings.tenant_header} names is not known here", code="unknown_tenant"
+                    )
+                return name_said
+        return settings.default_tenant
+
+    def _say(self, exchange: Exchange) -> None:
+        """One log line and one count for each request."""
+        seconds = time.perf_counter() - exchange.began
+        decision = exchange.decision
+        action = decision.action.word if decision is not None else "none"
+        self.metrics.answered(exchange.route, action, exchange.status, seconds)
+        if requests.isEnabledFor(logging.INFO):
+            fields = {
+                "id": exchange.case.id if exchange.case is not None else None,
+                "upstream": exchange.upstream.dialect.name,
+                "route": exchange.route,
+                "tenant": exchange.tenant,
+                "status": exchange.status,
+                "outcome": exchange.outcome,
+                "decision": action,
+                "stage": decision.stage.value if decision is not None else None,
+                "rules": list(decision.rules) if decision is not None else [],
+                "ms": round(seconds * 1000, 1),
+                "upstream_ms": round(exchange.upstream_s * 1000, 1),
+                "bytes_in": exchange.bytes_in,
+                "bytes_out": exchange.bytes_out,
+            }
+            requests.info("request", extra={"fields": fields})
+
+    # --------------------------------------------------------------------------------------------- start and stop
+
+    def watch(self, files: Iterable[Path]) -> None:
+        """Reload the policies when one of these files changes. To be said before the server starts."""
+        self._watched = tuple(files)
+
+    async def _look_after(self, files: tuple[Path, ...]) -> None:
+        # By what the files are, each second: an editor's rename and a swapped mount are seen as well as a write.
+        before = [_state(file) for file in files]
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now = [_state(file) for file in files]
+            if now != before:
+                before = now
+                await self.reload()
+
+    async def reload(self) -> None:
+        """Read the policies again; what is wrong with them is logged, and the old ones stay."""
+        try:
+            faults = await self.guard.reload()
+        except AuditError as error:
+            self.metrics.audit_failure()
+            log.error("a policy reload could not be recorded", extra={"fields": {"fault": where(error)}})
+        except Exception as error:
+            log.error("policies could not be reloaded", extra={"fields": {"fault": where(error)}})
+        else:
+            said = "policies not reloaded, the old ones stay" if faults else "policies reloaded"
+            log.log(logging.ERROR if faults else logging.WARNING, said, extra={"fields": {"faults": faults}})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.client.open()
+        # In the background: /healthz and /readyz answer while models warm up.
+        self._tasks = [asyncio.ensure_future(self._warm())]
+        if self._watched:
+            self._tasks.append(asyncio.ensure_future(self._look_after(self._watched)))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await self._stop()
+        except Exception as error:
+            log.error("the guard did not stop cleanly", extra={"fields": {"fault": where(error)}})
+            await send({"type": "lifespan.shutdown.failed", "message": "the guard did not stop cleanly"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+    async def _warm(self) -> None:
+        try:
+            await self.guard.start()
+        except Exception as error:
+            # Not ready, and /readyz says so; what is asked meanwhile fails closed.
+            log.error("the guard could not warm up", extra={"fields": {"fault": where(error)}})
+
+    async def _stop(self) -> None:
+        """Let requests that a shutdown cut off write their records, then close what they were written to."""
+        until = time.monotonic() + LAST_RECORDS_S
+        while self.admission.requests and time.monotonic() < until:  # noqa: ASYNC110 - a count, at shutdown only
+            await asyncio.sleep(0.02)
+        for task in self._tasks:
+            task.cancel()
+        await self.client.close()
+        await self.guard.close()
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -1,0 +1,63 @@
+"""What the server needs of a guard: `guardrail.pipeline` gives it, tests stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from guardrail.errors import GuardrailError
+from guardrail.types import Artifact, Decision, Receipt, Request
+
+
+class Case(Protocol):
+    """One request under judgement."""
+
+    id: str
+
+    async def judge_request(self) -> Decision:
+        """Judge texts and input pictures. Raises Overloaded."""
+        ...
+
+    async def judge_outputs(self, outputs: Sequence[Artifact], texts: Sequence[Artifact] = ()) -> list[Decision]:
+        """One decision per output, in order."""
+        ...
+
+    def overall(self, decisions: Sequence[Decision]) -> Decision:
+        """The decision that a record of all of them carries."""
+        ...
+
+    async def seal(self, decision: Decision, *, status: str) -> Receipt:
+        """Write the record. Raises AuditError."""
+        ...
+
+    def headers(self, decision: Decision, receipt: Receipt) -> list[tuple[str, str]]: ...
+
+
+class Guard(Protocol):
+    """What judges."""
+
+    def ready(self) -> tuple[bool, Mapping[str, str]]: ...
+    def open(self, request: Request, *, route: str) -> Case:
+        """Raises Overloaded."""
+        ...
+
+    def admit(self) -> None:
+        """Raises Overloaded when pictures would have to wait behind a full queue."""
+        ...
+
+    async def reload(self) -> list[str]: ...
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+async def verdicts_on(case: Case, images: Sequence[Artifact], texts: Sequence[Artifact]) -> list[Decision]:
+    """One decision for each image; nothing for nothing.
+
+    Raises GuardrailError when an image or a text would leave without a decision.
+    """
+    if not images and not texts:
+        return []
+    verdicts = await case.judge_outputs(images, texts)
+    if len(verdicts) != len(images) or not verdicts:
+        raise GuardrailError("the guard gave fewer decisions than there are pictures; the answer is withheld")
+    return verdicts

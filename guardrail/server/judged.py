@@ -1,0 +1,119 @@
+"""The walk of a judged request: read, judge, ask the generator, judge again, record, answer.
+
+Nothing leaves before its record is written, and no record is skipped because something broke after the judging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
+from guardrail.server.client import UpstreamFault
+from guardrail.server.exchange import FAILED, Broken, Exchange
+from guardrail.server.guarding import Case, verdicts_on
+from guardrail.server.streamed import stream
+from guardrail.server.wire import Gone, Watch, not_ours, text_headers
+from guardrail.types import Decision
+from guardrail.upstream.dialect import Answer, Call, Fetched, Reply
+
+
+async def judge_call(exchange: Exchange, method: str, path: str) -> None:
+    """Answer a call on a route that is judged. Raises what `Exchange.run` turns into the dialect's native error."""
+    headers = not_ours(text_headers(exchange.scope["headers"]))
+    body = await exchange.body(headers)
+    shared, upstream = exchange.shared, exchange.upstream
+
+    async def fetch_file(file_id: str) -> Fetched:
+        return await shared.client.file(upstream, file_id, headers, exchange.ticket)
+
+    began = time.perf_counter()
+    query = exchange.scope["query_string"].decode("latin-1")
+    call = await upstream.dialect.read(method, path, query, headers, body, upstream.fetch, fetch_file)
+    shared.metrics.stage("read", time.perf_counter() - began)
+    exchange.route = call.route
+    exchange.outcome = "failed"
+    case = exchange.case = shared.guard.open(replace(call.request, tenant=exchange.tenant), route=call.route)
+    # Not cut short when the caller leaves: who asks and hangs up is in the record all the same.
+    decision = await case.judge_request()
+    exchange.decision = decision
+    if decision.action.refuses:
+        decision, receipt = await exchange.seal(decision, "refused")
+        reply = upstream.dialect.refuse(decision, decision.stage)
+        await exchange.reply(replace(reply, headers=[*reply.headers, *case.headers(decision, receipt)]))
+        return
+    try:
+        # A full queue is said before the generator works, not after.
+        shared.guard.admit()
+        async with Watch(exchange.receive) as watch:
+            answer = await _ask(exchange, call, case, decision, watch)
+        if answer is not None:
+            await exchange.reply(answer)
+    except Gone:
+        await exchange.aftermath("client_gone")
+    except (AuditError, Broken):
+        raise
+    except Overloaded as error:
+        await exchange.fault_on_record(error, "turned_away")
+    except UpstreamError as error:
+        kind = error.kind if isinstance(error, UpstreamFault) else "bad_answer"
+        shared.metrics.upstream_error(kind)
+        await exchange.fault_on_record(error, f"upstream_{kind}")
+    except BadRequest:
+        # A reference in the generator's answer, which the caller can do nothing about.
+        shared.metrics.upstream_error("reference")
+        lost = UpstreamFault("reference", "the generator's answer points at a picture that cannot be had")
+        await exchange.fault_on_record(lost, "upstream_reference")
+    except asyncio.CancelledError:
+        # A shutdown that ran out of patience.
+        await asyncio.shield(exchange.aftermath("shutdown"))
+        raise
+    except Exception as error:
+        exchange.complain("a judged request failed inside the guard", error)
+        if exchange.started:
+            await exchange.aftermath("failed")
+            raise Broken from None
+        await exchange.fault_on_record(GuardrailError(FAILED), "failed")
+
+
+async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, watch: Watch) -> Reply | None:
+    """Ask the generator and judge what it says. What to answer, or None where it was streamed already."""
+    shared, dialect = exchange.shared, exchange.upstream.dialect
+    began = time.perf_counter()
+    async with shared.client.call(exchange.upstream, call.forward) as answering:
+        if call.request.stream and answering.status == 200 and answering.content_type == "text/event-stream":
+            await stream(exchange, call, case, decision, answering, watch)
+            return None
+        body = await answering.read(shared.settings.max_answer_bytes, exchange.ticket)
+    exchange.upstream_s = time.perf_counter() - began
+    shared.metrics.stage("upstream", exchange.upstream_s)
+    answer = await dialect.read_answer(call, answering.status, answering.headers, body, exchange.upstream.fetch)
+    verdicts = await verdicts_on(case, answer.images, answer.texts)
+    # From here on the caller may leave, the record is written all the same.
+    watch.hold()
+    if not verdicts:
+        # The generator's own error, with nothing in it to look at.
+        final, receipt = await exchange.seal(decision, "answered" if answer.status < 400 else "upstream_said_no")
+        return Reply(answer.status, [*answer.headers, *case.headers(final, receipt)], answer.body)
+    return await _close(exchange, case, answer, verdicts)
+
+
+async def _close(exchange: Exchange, case: Case, answer: Answer, verdicts: Sequence[Decision]) -> Reply:
+    """Record the answer, then make of it what may leave."""
+    dialect, one_bad = exchange.upstream.dialect, exchange.shared.settings.one_bad
+    overall = case.overall(verdicts)
+    refused: dict[int, Decision] = {}
+    for entry, verdict in zip(answer.entries, verdicts, strict=True):
+        if verdict.action.refuses and (entry not in refused or verdict.action > refused[entry].action):
+            refused[entry] = verdict
+    if not refused:
+        final, receipt = await exchange.seal(overall, "answered")
+        return Reply(answer.status, [*answer.headers, *case.headers(final, receipt)], answer.body)
+    # An entry below 0 stands for no entry of its own: a picture somewhere else in the answer refuses all of it.
+    nothing_left = one_bad == "refuse-all" or min(refused) < 0 or refused.keys() >= set(answer.entries)
+    final, receipt = await exchange.seal(overall, "refused" if nothing_left else "partly_refused")
+    told = {entry: replace(verdict, receipt=receipt) for entry, verdict in refused.items()}
+    reply = dialect.without(answer, told, one_bad)
+    return replace(reply, headers=[*reply.headers, *case.headers(final, receipt)])

@@ -1,0 +1,126 @@
+"""Logs: one JSON object per line, one line per request; never a prompt, picture, key, path or query string.
+
+Writing happens on a thread of its own, many lines at once: a log reader that stops reading must not stop the server,
+and a line must not cost a switch of threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import msgspec
+
+REQUEST_LOG = "guardrail.request"
+MAX_LINES_WAITING = 10_000
+GATHER_S = 0.1
+
+
+def where(error: BaseException) -> str:
+    """The class of an error and the lines it passed, without its message: that may quote what a caller sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    steps = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__} at {steps or 'unknown'}"
+
+
+class JsonLines(logging.Formatter):
+    """Formats a log record as one JSON object: ts, level, event, and the fields of `extra={"fields": {...}}`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "ts": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        if record.name != REQUEST_LOG:
+            line["logger"] = record.name
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, dict):
+            line.update(fields)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["fault"] = where(record.exc_info[1])
+        return self._encode(line).decode()
+
+
+class _Gathering(logging.Handler):
+    """Keeps records for the writer's thread; counts and drops what it does not keep up with."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._waiting: deque[logging.LogRecord] = deque()
+        self._dropped = 0
+        self._some = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="guardrail-log", daemon=True)
+        self._thread.start()
+
+    def createLock(self) -> None:  # noqa: N802 - logging's own name
+        self.lock = None  # a deque needs none
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._waiting) >= MAX_LINES_WAITING:
+            self._dropped += 1
+            return
+        self._waiting.append(record)
+        if not self._some.is_set():
+            self._some.set()
+
+    def finish(self) -> None:
+        """Write what waits, then end the thread."""
+        self._ending.set()
+        self._some.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._some.wait()
+            self._ending.wait(GATHER_S)
+            self._some.clear()
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = []
+        while self._waiting:
+            lines.append(self.format(self._waiting.popleft()))
+        if self._dropped:
+            lost, self._dropped = self._dropped, 0
+            note = logging.LogRecord("guardrail", logging.WARNING, __file__, 0, "log lines dropped", None, None)
+            note.fields = {"dropped": lost}
+            lines.append(self.format(note))
+        if lines:
+            try:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._dropped += len(lines)  # nobody reads any more; the audit log does not depend on it
+
+
+def start(level: int = logging.INFO, stream: TextIO | None = None) -> Callable[[], None]:
+    """Send all logs of this process to `stream` (standard error) as JSON lines; returns what flushes and stops it."""
+    handler = _Gathering(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("guardrail").setLevel(level)
+    logging.getLogger("uvicorn.error").setLevel(max(level, logging.WARNING))
+
+    def stop() -> None:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        handler.finish()
+
+    return stop

@@ -1,0 +1,99 @@
+"""Streamed answers: released event by event, each judged before one byte of it leaves.
+
+Two records are written of a case: one of status "streaming" is written before the first byte leaves, and one
+that says how it ended before the final event leaves. The second holds.
+"""
+
+from __future__ import annotations
+
+from guardrail.errors import UpstreamError
+from guardrail.server.client import Answering, UpstreamFault
+from guardrail.server.exchange import STREAMING, Exchange
+from guardrail.server.guarding import Case, verdicts_on
+from guardrail.server.wire import Watch
+from guardrail.types import Decision
+from guardrail.upstream.dialect import Call, Event
+
+
+async def stream(
+    exchange: Exchange, call: Call, case: Case, decision: Decision, answering: Answering, watch: Watch
+) -> None:
+    """Pass on a streamed answer. Returns when its last byte has left; raises AuditError, Gone."""
+    dialect, metrics = exchange.upstream.dialect, exchange.shared.metrics
+    reader = dialect.read_stream(call)
+    watch.hold()
+    final, receipt = await exchange.seal(decision, STREAMING)
+    watch.release()
+    named = [pair for pair in case.headers(final, receipt) if pair[0].lower() != "x-guardrail-decision"]
+    await exchange.send_start(answering.status, [*answering.headers, ("x-guardrail-decision", "stream"), *named])
+    walk = _Walk(exchange, case, watch, decision, call.request.count)
+    try:
+        while chunk := await answering.chunk():
+            for event in reader.feed(chunk):
+                if not await walk.release(event):
+                    return
+        for event in reader.close():
+            if not await walk.release(event):
+                return
+        if not walk.ended:
+            raise UpstreamFault("cut", "the generator's stream ended before its answer was whole")
+        # Fewer pictures than were asked for: the last record is still to be written.
+        await walk.seal("answered")
+    except UpstreamError as error:
+        kind = error.kind if isinstance(error, UpstreamFault) else "bad_answer"
+        metrics.upstream_error(kind)
+        watch.hold()
+        await exchange.seal(walk.overall, f"upstream_{kind}")
+        await exchange.send_part(dialect.fault_event(error), more=False)
+        return
+    watch.hold()
+    await exchange.send_part(b"", more=False)
+
+
+class _Walk:
+    """The events of one stream, and the decisions that a record of them carries."""
+
+    def __init__(self, exchange: Exchange, case: Case, watch: Watch, decision: Decision, count: int) -> None:
+        self._exchange = exchange
+        self._case = case
+        self._watch = watch
+        self._seen = [decision]
+        self._awaited = count
+        self.ended = False
+
+    @property
+    def overall(self) -> Decision:
+        # The newest first: of equal actions the first one gives the stage.
+        return self._case.overall(self._seen[::-1])
+
+    async def release(self, event: Event) -> bool:
+        """Judge one event and let it go, or refuse it and end the stream: False then.
+
+        Raises UpstreamFault for a picture that comes when all that were asked for have come: the last record is written
+        by then.
+        """
+        if event.images or event.texts:
+            if self._exchange.recorded is not None:
+                raise UpstreamFault("bad_answer", "the generator's stream has more pictures than were asked for")
+            verdicts = await verdicts_on(self._case, event.images, event.texts)
+            self._seen.append(self._case.overall(verdicts))
+            # One decision stands for all previews so far: a long stream does not grow memory.
+            self._seen = [self.overall]
+        if self._seen[0].action.refuses:
+            self._watch.hold()
+            told, _ = await self._exchange.seal(self.overall, "refused")
+            await self._exchange.send_part(self._exchange.upstream.dialect.refuse_event(told), more=False)
+            return False
+        if event.final or event.error:
+            self.ended = True
+            self._awaited -= event.final
+            if event.error or self._awaited <= 0:
+                await self.seal("answered" if event.final else "upstream_said_no")
+        await self._exchange.send_part(event.raw)
+        return True
+
+    async def seal(self, status: str) -> None:
+        """Write the last record, not to be cut in two by a caller who leaves. Raises AuditError, Gone."""
+        self._watch.hold()
+        await self._exchange.seal(self.overall, status)
+        self._watch.release()

@@ -1,0 +1,50 @@
+"""Who calls: Guardrail's own key, and the tenant."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from guardrail.server import ServerSettings
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("given", [None, "", "wrong", "right "])
+def test_a_caller_without_the_key_is_turned_away(start, upstream, given):
+    running = start(ServerSettings(access_keys=frozenset({digest("right"), digest("other")})))
+    got = running.ask(headers={} if given is None else {"x-guardrail-key": f"x{given}"})
+    assert (got.status, got.json["error"]["code"]) == (401, "invalid_guardrail_key")
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize("given", ["right", "other"])
+def test_the_key_opens_and_is_not_passed_on(start, upstream, given):
+    running = start(ServerSettings(access_keys=frozenset({digest("right"), digest("other")})))
+    assert running.ask(headers={"X-Guardrail-Key": given}).status == 200
+    assert not [name for name in upstream.calls[0].headers if name.startswith("x-guardrail")]
+
+
+@pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
+def test_a_callers_api_key_names_the_tenant(start, header):
+    running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme"}, tenant_header="x-team"))
+    value = "Bearer sk-1" if header == "authorization" else "sk-1"
+    running.ask(headers={header: value, "x-team": "other"})
+    running.ask(headers={header: value + "2"})
+    assert [record.tenant for record in running.guard.records] == ["acme", "default"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("acme", 200), ("unknown", 400), ("a b", 400), ("x" * 65, 400), ("../x", 400)]
+)
+def test_a_trusted_header_names_a_known_tenant_only(start, name, status):
+    running = start(ServerSettings(tenant_header="x-team", tenants=frozenset({"acme"})))
+    assert running.ask(headers={"x-team": name}).status == status
+
+
+def test_no_header_names_the_tenant_unless_the_operator_says_so(running):
+    running.ask(headers={"x-guardrail-tenant": "acme", "x-team": "acme"})
+    assert running.guard.records[0].tenant == "default"

@@ -1,0 +1,70 @@
+"""Log lines: JSON, bounded, and silent about what callers sent."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import threading
+
+from guardrail.server import logs
+
+
+def lines(stream: io.StringIO) -> list[dict]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_its_fields():
+    stream = io.StringIO()
+    stop = logs.start(logging.INFO, stream)
+    logging.getLogger("guardrail.request").info("request", extra={"fields": {"status": 200, "rules": ["a"]}})
+    stop()
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["status"], line["rules"]) == ("request", "info", 200, ["a"])
+    assert line["ts"].endswith("Z")
+
+
+def test_an_error_is_logged_by_class_and_place_without_its_message():
+    stream = io.StringIO()
+    stop = logs.start(logging.INFO, stream)
+    try:
+        raise ValueError("the prompt itself")
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    stop()
+    assert "the prompt itself" not in stream.getvalue()
+    assert lines(stream)[0]["fault"].startswith("ValueError at test_logs.py:")
+
+
+class Stuck(io.StringIO):
+    """A reader that stops reading until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.let_go.wait(20)
+        return super().write(text)
+
+
+def test_a_reader_that_stops_reading_stops_nobody_and_what_is_lost_is_counted(monkeypatch):
+    monkeypatch.setattr(logs, "MAX_LINES_WAITING", 100)
+    monkeypatch.setattr(logs, "GATHER_S", 0.01)
+    stream = Stuck()
+    stop = logs.start(logging.INFO, stream)
+    for _ in range(5_000):
+        logging.getLogger("guardrail.request").info("request")
+    stream.let_go.set()
+    stop()
+    written = lines(stream)
+    dropped = sum(line.get("dropped", 0) for line in written)
+    kept = sum(line["event"] == "request" for line in written)
+    assert dropped > 0
+    assert kept + dropped == 5_000
+
+
+def test_logging_is_as_it_was_afterwards():
+    before = list(logging.getLogger().handlers)
+    logs.start(logging.INFO, io.StringIO())()
+    assert logging.getLogger().handlers == before

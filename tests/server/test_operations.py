@@ -1,0 +1,159 @@
+"""Alive, ready, counted; and an end that loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from guardrail.errors import ConfigError
+from guardrail.server import Metrics, ServerSettings, build_app
+from guardrail.server.process import listen
+from tests.server import upstream as script
+from tests.server.conftest import eventually
+from tests.server.stand_ins import WordGuard
+
+
+def test_alive_is_said_without_a_guard_that_is_ready(running):
+    running.guard.started = False
+    assert running.call("GET", "/healthz").json == {"alive": True}
+
+
+def test_ready_says_why_not(running):
+    assert eventually(lambda: running.guard.started)
+    assert running.call("GET", "/readyz").json == {"ready": True, "reasons": {}}
+    running.guard.started = False
+    got = running.call("GET", "/readyz")
+    assert (got.status, got.json) == (503, {"ready": False, "reasons": {"models": "not started"}})
+
+
+def test_metrics_count_requests_by_decision(running):
+    running.ask()
+    running.ask("forbidden")
+    page = running.call("GET", "/metrics")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    text = page.body.decode()
+    assert 'guardrail_requests_total{decision="allow",route="generate",status="200"} 1.0' in text
+    assert 'guardrail_requests_total{decision="block",route="generate",status="400"} 1.0' in text
+    assert 'guardrail_stage_seconds_count{stage="upstream"} 1.0' in text
+    assert "guardrail_in_flight_requests 0.0" in text
+
+
+def test_two_servers_count_apart():
+    one, other = Metrics(), Metrics()
+    one.audit_failure()
+    assert other.registry.get_sample_value("guardrail_audit_failures_total") == 0
+
+
+def test_a_shutdown_finishes_what_is_in_flight_and_closes_the_guard_last(start, upstream):
+    running = start()
+    upstream.script = lambda heard: script.late(script.images(b"clean"), 1.0)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(running.ask()))
+    thread.start()
+    assert eventually(lambda: len(upstream.calls) == 1)
+    running.server.stop()
+    assert eventually(lambda: running.guard.closed_with is not None, 10)
+    thread.join(5)
+    assert got[0].status == 200
+    assert running.guard.statuses == ["answered"]
+    assert running.guard.closed_with == 1
+    with pytest.raises(ConnectionRefusedError):
+        running.call("GET", "/healthz")
+
+
+def test_a_shutdown_that_runs_out_of_patience_records_what_it_cut_off(start, upstream):
+    running = start()
+    running.server.config.timeout_graceful_shutdown = 1
+    upstream.script = lambda heard: script.late(script.images(b"clean"), 30)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(running.ask()))
+    thread.start()
+    assert eventually(lambda: len(upstream.calls) == 1)
+    running.server.stop()
+    assert eventually(lambda: running.guard.closed_with is not None, 10)
+    assert running.guard.statuses == ["shutdown"]
+    assert running.guard.closed_with == 1
+    thread.join(5)
+    assert got[0].status == 500
+    assert b"b64_json" not in got[0].body
+
+
+def test_a_changed_policy_file_is_read_again(start, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text("a")
+    running = start(watch=[file])
+    time.sleep(1.3)
+    assert running.guard.reloads == 0
+    file.write_text("ab")
+    assert eventually(lambda: running.guard.reloads == 1)
+    file.unlink()
+    assert eventually(lambda: running.guard.reloads == 2)
+
+
+CHILD = """
+import sys, threading
+from guardrail.server import Metrics, ServerSettings, Upstream, build_app, serve
+from tests.server.stand_ins import PlainDialect, WordGuard
+
+guard = WordGuard()
+app = build_app(guard, {"plain": Upstream(PlainDialect(), sys.argv[1])}, ServerSettings(), Metrics())
+serve(app, "127.0.0.1", 0, drain_s=5, on_listening=lambda host, port: print(port, flush=True))
+print("records", guard.statuses, "closed", guard.closed_with, "reloads", guard.reloads, flush=True)
+"""
+
+
+def test_sigterm_finishes_what_is_in_flight_and_ends_with_status_zero(upstream):
+    root = Path(__file__).parents[2]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, upstream.url],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        upstream.script = lambda heard: script.late(script.images(b"clean"), 1.0)
+        got = []
+
+        def ask() -> None:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/images/generations", b'{"prompt": "x"}', method="POST"
+            )
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                got.append(answer.status)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert eventually(lambda: len(upstream.calls) == 1)
+        child.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        child.send_signal(signal.SIGTERM)
+        thread.join(10)
+        assert got == [200]
+        assert child.wait(10) == 0
+        assert child.stdout.readline().strip() == "records ['answered'] closed 1 reloads 1"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_an_address_that_is_taken_is_said_in_our_words():
+    with listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(ConfigError, match="cannot listen on"):
+            listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_server_without_a_generator_does_not_start():
+    with pytest.raises(ConfigError, match="no upstream"):
+        build_app(WordGuard(), {}, ServerSettings(), Metrics())
