@@ -1,0 +1,216 @@
+"""`guardrail check`: judge prompts and pictures without a server, one at a time or by the thousand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from guardrail.cli.common import console, progress, settings
+from guardrail.errors import BadRequest, GuardrailError
+
+if TYPE_CHECKING:
+    from guardrail.pipeline import Examined, Guard, Question
+    from guardrail.types import Decision, Evidence
+
+WINDOW = 256
+"""Lines judged at once: enough to fill the batches of a text model."""
+PICTURES = 16
+"""Pictures judged at once: they are held in memory until their window is done."""
+FIELDS = frozenset({"id", "prompt", "inputs", "mask", "outputs", "tenant"})
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def check(
+    ctx: typer.Context,
+    prompt: Annotated[str | None, typer.Option(help="The text to judge.")] = None,
+    inputs: Annotated[list[Path] | None, typer.Option("--input", help="An input picture.")] = None,
+    outputs: Annotated[list[Path] | None, typer.Option("--output", help="A picture that came back.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="The mask of an edit.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Name or path of the policy.")] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Read questions as JSON lines, write answers so.")] = False,
+    signals_only: Annotated[bool, typer.Option("--signals-only", help="Say what was seen, decide nothing.")] = False,
+) -> None:
+    """Judge a prompt and pictures, or many of them as JSON lines from standard input.
+
+    Exit status: 0 allowed (or, with --jsonl, every line was judged); 1 refused (or a line could not be read);
+    2 the guard itself could not work.
+    """
+    from guardrail.cli.build import open_guard
+    from guardrail.pipeline import Question
+
+    configuration = settings(ctx, policy__default=policy)
+    guard = open_guard(configuration, record=False, decide=not signals_only)
+    if jsonl:
+        raise SystemExit(judge_lines(guard, sys.stdin.buffer, signals_only))
+    question = Question(prompt, inputs or (), outputs or (), mask)
+    if signals_only:
+        _show_evidence(guard.examine_many([question])[0].evidence)
+        return
+    decision = guard.check_many([question])[0]
+    _show(decision)
+    raise SystemExit(1 if decision.action.refuses else 0)
+
+
+@dataclass
+class _Line:
+    """A line on its way: what was asked, or why it cannot be."""
+
+    identity: Any
+    question: Question | None = None
+    error: str = ""
+
+
+def judge_lines(guard: Guard, source: Any, signals_only: bool) -> int:
+    """Judge every line of `source`; 0 when all could be read, 1 otherwise. Never stops half-way."""
+    bad = 0
+    columns = (TextColumn("judged"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=progress, disable=not progress.is_terminal) as bar:
+        task = bar.add_task("judged", total=None)
+        for window in _windows(source):
+            for answer in _judged(guard, window, signals_only):
+                bad += "error" in answer
+                sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+            bar.advance(task, len(window))
+    if bad:
+        progress.print(f"guardrail check: {bad} lines could not be read; each has an `error` in the output")
+    return 1 if bad else 0
+
+
+def _windows(source: Any) -> Iterator[list[_Line]]:
+    window: list[_Line] = []
+    pictures = 0
+    for number, raw in enumerate(source, 1):
+        if not raw.strip():
+            continue
+        line = _line(raw, number)
+        window.append(line)
+        if line.question is not None:
+            held = line.question
+            pictures += len(held.inputs) + len(held.outputs) + (held.mask is not None)
+        if len(window) >= WINDOW or pictures >= PICTURES:
+            yield window
+            window, pictures = [], 0
+    if window:
+        yield window
+
+
+def _line(raw: bytes, number: int) -> _Line:
+    from guardrail.pipeline import Question
+
+    try:
+        read = json.loads(raw)
+    except (ValueError, RecursionError):
+        return _Line(None, error=f"line {number}: not JSON")
+    if not isinstance(read, dict):
+        return _Line(None, error=f"line {number}: an object is expected")
+    identity = read.get("id")
+    stray = sorted(set(read) - FIELDS)
+    if stray:
+        return _Line(
+            identity, error=f"line {number}: no field is named {stray[0]!r}; there are {', '.join(sorted(FIELDS))}"
+        )
+    fault = _fault(read)
+    if fault:
+        return _Line(identity, error=f"line {number}: {fault}")
+    return _Line(
+        identity,
+        Question(
+            read.get("prompt"),
+            tuple(read.get("inputs") or ()),
+            tuple(read.get("outputs") or ()),
+            read.get("mask"),
+            read.get("tenant") or "default",
+        ),
+    )
+
+
+def _fault(read: Mapping[str, Any]) -> str:
+    for name in ("prompt", "mask", "tenant"):
+        if read.get(name) is not None and not isinstance(read[name], str):
+            return f"{name}: a text is expected"
+    for name in ("inputs", "outputs"):
+        listed = read.get(name)
+        if listed is not None and not (isinstance(listed, list) and all(isinstance(path, str) for path in listed)):
+            return f"{name}: a list of paths is expected"
+    if "id" not in read:
+        return "id: is expected, so that answers can be told apart"
+    return ""
+
+
+def _judged(guard: Guard, window: Sequence[_Line], signals_only: bool) -> list[dict[str, Any]]:
+    """One answer per line, in order. A question that fails in company is asked again alone."""
+    answers: list[dict[str, Any]] = [{"id": line.identity, "error": line.error} for line in window]
+    good = [at for at, line in enumerate(window) if line.question is not None]
+
+    def ask(questions: Sequence[Question]) -> list[dict[str, Any]]:
+        if signals_only:
+            return [_signals(examined) for examined in guard.examine_many(questions)]
+        return [_decided(decision) for decision in guard.check_many(questions)]
+
+    asked = [line.question for line in window if line.question is not None]
+    try:
+        said = ask(asked)
+    except GuardrailError:
+        said = [_alone(ask, question) for question in asked]
+    for at, answer in zip(good, said, strict=True):
+        answers[at] = {"id": window[at].identity, **answer}
+    return answers
+
+
+def _alone(ask: Callable[[Sequence[Question]], list[dict[str, Any]]], question: Question) -> dict[str, Any]:
+    try:
+        return ask([question])[0]
+    except GuardrailError as error:
+        return {"error": str(error) if isinstance(error, BadRequest) else f"{type(error).__name__}: {error}"}
+
+
+def _signals(examined: Examined) -> dict[str, Any]:
+    return {**_seen(examined.evidence), "took_ms": round(examined.took_ms, 2)}
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return {
+        "action": decision.action.word,
+        "stage": decision.stage.value,
+        **_seen(decision.evidence),
+        "reasons": [{"rule": reason.rule, "saw": dict(reason.saw)} for reason in decision.reasons],
+        "took_ms": round(decision.took_ms, 2),
+    }
+
+
+def _seen(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "signals": {name: round(score, 4) for name, score in sorted(evidence.scores().items())},
+        "errors": evidence.errors(),
+    }
+
+
+def _show(decision: Decision) -> None:
+    colour = {"allow": "green", "flag": "yellow", "hold": "magenta", "block": "red"}[decision.action.word]
+    console.print(f"[bold {colour}]{decision.action.word}[/] at {decision.stage.value} by {decision.policy}")
+    for reason in decision.reasons:
+        saw = ", ".join(
+            f"{name} {'unknown' if score is None else f'{score:.2f}'}" for name, score in reason.saw.items()
+        )
+        console.print(f"  {reason.rule} ({reason.action.word}): {reason.says or 'no words given'} [dim]{saw}[/]")
+    _show_evidence(decision.evidence)
+
+
+def _show_evidence(evidence: Evidence) -> None:
+    table = Table("signal", "of", "score", box=None, pad_edge=False)
+    for signal in evidence.signals:
+        table.add_row(
+            signal.name, signal.slot, f"{signal.score:.3f}" if signal.score is not None else f"unknown: {signal.error}"
+        )
+    console.print(table)

@@ -1,0 +1,213 @@
+"""`guardrail serve`: the guard in front of one or more generators."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from guardrail.cli import common
+from guardrail.cli.common import progress, settings
+from guardrail.config import Configuration
+from guardrail.errors import ConfigError
+
+if TYPE_CHECKING:
+    from guardrail.server.settings import ServerSettings, Upstream
+
+MB = 1_000_000
+RESTART_S = 1.0
+WATCH_S = 0.2
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    ctx: typer.Context,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=URL", help="A generator, as dialect=address: openai=https://host/v1."),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Name or path of the policy.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes sharing the port.")] = None,
+) -> None:
+    """Stand in front of a generator and judge what is asked for and what comes back.
+
+    SIGTERM finishes what is in flight and ends; SIGHUP reads the policies again.
+    """
+    configuration = settings(
+        ctx,
+        server__upstreams=_upstreams(upstream) if upstream else None,
+        server__host=host,
+        server__port=port,
+        server__workers=workers,
+        policy__default=policy,
+    )
+    if not configuration.settings.server.upstreams:
+        raise ConfigError(
+            "no generator to stand in front of: name one with --upstream openai=https://host/v1, with "
+            "server.upstreams in the settings file, or with GUARDRAIL_SERVER_UPSTREAMS"
+        )
+    count = configuration.settings.server.workers
+    if count == 1:
+        run(configuration)
+    else:
+        from guardrail.cli.build import ensure_weights
+
+        ensure_weights(configuration)
+        raise SystemExit(_supervise(configuration, count))
+
+
+def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
+    """One server process, until it is told to end."""
+    from guardrail.cli.build import open_guard
+    from guardrail.server import Metrics, build_app, logs
+    from guardrail.server import serve as listen_and_serve
+
+    chosen = configuration.settings
+    metrics = Metrics()
+    stop_logs = logs.start(logging.getLevelNamesMapping()[chosen.log.level.upper()])
+    guard = open_guard(configuration, observer=metrics)
+    upstreams, server = upstreams_of(configuration), server_settings(configuration)
+    application = build_app(guard, upstreams, server, metrics)
+    if chosen.policy.watch:
+        application.watch(guard.book.files)
+
+    def say(host: str, port: int) -> None:
+        policies = ", ".join(guard.book.labels())
+        progress.print(f"guardrail listens on http://{host}:{port} with policy {policies}")
+
+    try:
+        listen_and_serve(
+            application,
+            chosen.server.host,
+            chosen.server.port,
+            drain_s=chosen.server.drain_s,
+            reuse_port=reuse_port,
+            on_listening=say,
+        )
+    finally:
+        stop_logs()
+
+
+def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
+    """The generators of a configuration: one at the root, several each under its name."""
+    from guardrail.server.settings import Upstream
+    from guardrail.upstream.fetch import FetchLimits, FetchRules, SafeFetch
+    from guardrail.upstream.openai import Limits, OpenAIImages
+
+    chosen = configuration.settings
+    limits, fetch = chosen.limits, chosen.fetch
+    try:
+        networks = tuple(ipaddress.ip_network(network) for network in fetch.allow)
+    except ValueError as error:
+        raise ConfigError(f"fetch.allow: {error}; networks are written as 10.1.0.0/16") from None
+    rules = FetchRules(
+        http=fetch.insecure_http,
+        hosts=frozenset(host.lower() for host in fetch.hosts) or None,
+        networks=networks,
+        ports=frozenset(fetch.ports),
+    )
+    getter = SafeFetch(limits=FetchLimits(limits.image_mb * MB, fetch.timeout_s), rules=rules)
+    found = {}
+    for name, address in chosen.server.upstreams.items():
+        if name != "openai":
+            raise ConfigError(f"server.upstreams: no dialect is called {name!r}; there is openai")
+        dialect = OpenAIImages(
+            limits=Limits(
+                body_bytes=limits.body_mb * MB,
+                images=limits.images,
+                image_bytes=limits.image_mb * MB,
+                prompt_chars=limits.prompt_chars,
+            )
+        )
+        mount = "/" if len(chosen.server.upstreams) == 1 else f"/{name}"
+        more: dict[str, Any] = {"fetch": getter} if fetch.enabled else {}
+        found[name] = Upstream(dialect, address, mount, **more)
+    return found
+
+
+def server_settings(configuration: Configuration) -> ServerSettings:
+    """What the server is told, from the settings that hold."""
+    from guardrail.server.settings import ServerSettings
+
+    chosen = configuration.settings.server
+    limits = configuration.settings.limits
+    keys = frozenset({hashlib.sha256(chosen.access_key.encode()).hexdigest()}) if chosen.access_key else frozenset()
+    return ServerSettings(
+        one_bad=chosen.one_bad,
+        max_body_bytes=limits.body_mb * MB,
+        max_answer_bytes=limits.answer_mb * MB,
+        max_in_flight=chosen.max_in_flight,
+        connect_timeout_s=chosen.connect_timeout_s,
+        upstream_timeout_s=chosen.upstream_timeout_s,
+        access_keys=keys,
+        tenant_header=chosen.tenant_header or None,
+        tenant_keys=chosen.tenant_keys,
+        tenants=frozenset(configuration.settings.policy.tenants),
+    )
+
+
+def _upstreams(given: list[str]) -> dict[str, str]:
+    named = {}
+    for item in given:
+        name, equals, address = item.partition("=")
+        if not equals or not address:
+            raise ConfigError(f"--upstream {name}: dialect=address is expected, as in openai=https://host/v1")
+        named[name] = address
+    return named
+
+
+def _worker(configuration: Configuration) -> None:
+    common.run(lambda: run(configuration, reuse_port=True))
+
+
+def _supervise(configuration: Configuration, count: int) -> int:
+    """Keep `count` server processes on one port; one that dies is replaced, a signal goes to all of them.
+
+    A worker that ends with status 2 was configured wrongly: its successor would fare no better, so all end.
+    """
+    if configuration.settings.server.port == 0:
+        raise ConfigError("server.port: several workers share one port, so 0 (any free one) cannot be used")
+    context = multiprocessing.get_context("spawn")
+    workers: list[BaseProcess] = []
+    ending = False
+
+    def hire() -> BaseProcess:
+        worker = context.Process(target=_worker, args=(configuration,))
+        worker.start()
+        return worker
+
+    def pass_on(number: int, _frame: Any = None) -> None:
+        nonlocal ending
+        ending = ending or number != signal.SIGHUP
+        for worker in workers:
+            if worker.pid is not None and worker.is_alive():
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                    os.kill(worker.pid, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    workers.extend(hire() for _ in range(count))
+    while any(worker.is_alive() for worker in workers):
+        for at, worker in enumerate(workers):
+            worker.join(WATCH_S)
+            if worker.is_alive() or ending:
+                continue
+            if worker.exitcode == 2:
+                pass_on(signal.SIGTERM)
+            else:
+                time.sleep(RESTART_S)
+                workers[at] = hire()
+    return max((abs(worker.exitcode or 0) for worker in workers), default=0)
