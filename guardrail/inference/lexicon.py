@@ -1,0 +1,279 @@
+"""Words that stand for something, counted: what a sentence encoder blurs and a word list sees.
+
+The list is evidence beside the embedding. Alone it says nothing ("nude lipstick"); together the two recall more than
+either. All look-ups are in tables, so the time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+import numpy.typing as npt
+
+from guardrail.errors import ConfigError
+
+Floats = npt.NDArray[np.float32]
+
+_LONGEST_PHRASE = 4
+_NEAR = 7
+# Letters in a row, or digits in a row; and letters of scripts that are written without spaces.
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_UNSPACED_RUN = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af0-9][\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af0-9 ]*"
+)
+_LONGEST_UNSPACED = 8
+_STYLE_OF = frozenset(("by", "door", "von", "par", "por", "di", "de", "van", "and", "art", "style", "stijl"))
+
+_COUNTED: tuple[str, ...] = ("nude", "explicit", "body", "reveal")
+_PAIRS: tuple[tuple[str, str], ...] = (
+    ("remove", "clothes"),
+    ("remove", "outer"),
+    ("remove", "nude"),
+    ("clothes", "through"),
+    ("clothes", "nude"),
+    ("clothes", "reveal"),
+    ("nude", "body"),
+    ("nude", "adult"),
+    ("pronoun", "clothes"),
+)
+_WITH_SOMEONE: tuple[str, ...] = ("nude", "clothes", "outer", "reveal", "through", "edit", "explicit")
+_WITH_CARE: tuple[str, ...] = ("nude", "explicit", "body", "reveal", "clothes", "minor")
+
+
+SENSITIVE = ("nude", "explicit", "body", "reveal")
+
+
+_NONE: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Hit:
+    concept: int
+    start: int
+
+
+class Lexicon:
+    """Which concepts a text touches, as a vector of numbers in [0, 1].
+
+    `text` is a list as in `heads/prompt_lexicon.txt`: sections of concepts, one line of words per language.
+
+    Raises ConfigError for a line that is neither a section, a language's words nor a comment.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.digest = sha256(text.encode()).hexdigest()[:8]
+        self._words: dict[str, set[int]] = {}
+        self._stems: dict[str, set[int]] = {}
+        self._unspaced: dict[str, set[int]] = {}
+        self._openers: set[str] = set()
+        self.concepts = self._read(text)
+        self._index = {name: i for i, name in enumerate(self.concepts)}
+        self._sensitive = {self._index[name] for name in SENSITIVE if name in self._index}
+        self._longest_stem = max((len(stem) for stem in self._stems), default=0)
+        self.names: tuple[str, ...] = (
+            *(f"has.{name}" for name in self.concepts),
+            *(f"share.{name}" for name in _COUNTED),
+            *(f"near.{a}.{b}" for a, b in _PAIRS),
+            *(f"someone.{name}" for name in _WITH_SOMEONE),
+            *(f"care.{name}" for name in _WITH_CARE),
+            "age.minor",
+            "age.adult",
+            "age.young_word",
+            "name.pair",
+            "name.loose",
+            "name.style",
+            "name.capitals",
+        )
+
+    def _read(self, text: str) -> tuple[str, ...]:
+        names: list[str] = []
+        for number, raw in enumerate(text.splitlines(), 1):
+            line = raw.strip()
+            if not line or line.startswith("#"):
+                continue
+            if line.startswith("[") and line.endswith("]"):
+                names.append(line[1:-1])
+                continue
+            _, colon, words = line.partition(":")
+            if not colon or not names:
+                raise ConfigError(f"lexicon, line {number}: expected [concept] or 'language: words'")
+            for word in words.split():
+                self._add(word, len(names) - 1)
+        return tuple(names)
+
+    def _add(self, word: str, concept: int) -> None:
+        word = word.casefold()
+        if _UNSPACED.search(word):
+            self._unspaced.setdefault(word.replace("_", ""), set()).add(concept)
+            return
+        if "_" in word:
+            self._openers.add(word.partition("_")[0])
+        if word.endswith("*"):
+            self._stems.setdefault(word[:-1], set()).add(concept)
+        else:
+            self._words.setdefault(word, set()).add(concept)
+
+    def knows(self, word: str, concepts: Iterable[str]) -> bool:
+        """True when a word, in lower case, stands for one of these concepts."""
+        wanted = {self._index[name] for name in concepts}
+        return self._stands_for(word, wanted)
+
+    def _stands_for(self, word: str, wanted: set[int]) -> bool:
+        if not wanted.isdisjoint(self._words.get(word, _NONE)) or not wanted.isdisjoint(
+            self._unspaced.get(word, _NONE)
+        ):
+            return True
+        return any(
+            not wanted.isdisjoint(self._stems.get(word[:end], _NONE))
+            for end in range(2, min(len(word), self._longest_stem) + 1)
+        )
+
+    def contains(self, word: str) -> bool:
+        """True when a word, in lower case, is on the list as it is or begins with a stem of it."""
+        return word in self._words or word in self._unspaced or self._stem(word)
+
+    def sensitive(self, word: str) -> bool:
+        """True for a word, in lower case, that one may want to hide: nudity, sex, the body, revealing dress."""
+        return self._stands_for(word, self._sensitive)
+
+    def _stem(self, word: str) -> bool:
+        return any(word[:end] in self._stems for end in range(2, min(len(word), self._longest_stem) + 1))
+
+    def features(self, text: str) -> Floats:
+        """The vector for a text, in the order of `names`. Upper case matters for names only."""
+        spans = [match.group() for match in _WORD.finditer(text)]
+        words = [word.casefold() for word in spans]
+        hits = self._hits(words)
+        length = len(words)
+        if _UNSPACED.search(text):
+            unspaced, more = self._unspaced_hits(text, length)
+            hits += unspaced
+            length += more
+        counts = np.zeros(len(self.concepts), np.float32)
+        places: dict[int, list[int]] = {}
+        for hit in hits:
+            counts[hit.concept] += 1
+            places.setdefault(hit.concept, []).append(hit.start)
+        has = np.minimum(counts, 1)
+        found = {name: float(has[i]) for i, name in enumerate(self.concepts)}
+        number = {name: float(counts[i]) for i, name in enumerate(self.concepts)}
+        pair, loose, style = self._names(
+            spans, words, {hit.start for hit in hits if self.concepts[hit.concept] == "firstname"}
+        )
+        someone = max(found["pronoun"], found["relation"], pair)
+        minor_age, adult_age = _ages(words, text, self)
+        young = 1.0 if self._near(places, "youngnumber", "yearunit") else 0.0
+        return np.array(
+            [
+                *has,
+                *(min(1.0, 4.0 * number[name] / max(length, 4)) for name in _COUNTED),
+                *(1.0 if self._near(places, a, b) else 0.0 for a, b in _PAIRS),
+                *(found[name] * someone for name in _WITH_SOMEONE),
+                *(found[name] * found["care"] for name in _WITH_CARE),
+                minor_age,
+                adult_age,
+                young,
+                pair,
+                loose,
+                style,
+                _capitals(spans, words),
+            ],
+            np.float32,
+        )
+
+    def _hits(self, words: Sequence[str]) -> list[_Hit]:
+        hits = []
+        for i, word in enumerate(words):
+            hits += [_Hit(concept, i) for concept in self._words.get(word, ())]
+            for end in range(2, min(len(word), self._longest_stem) + 1):
+                if (found := self._stems.get(word[:end])) is not None:
+                    hits += [_Hit(concept, i) for concept in found]
+            if word in self._openers:
+                hits += self._phrases(words, i)
+        return hits
+
+    def _phrases(self, words: Sequence[str], i: int) -> list[_Hit]:
+        """Phrases of two to four words that begin at `i`; the last word may be a stem: "my_neighbo*"."""
+        hits = []
+        phrase = words[i]
+        for word in words[i + 1 : i + _LONGEST_PHRASE]:
+            before = len(phrase) + 1
+            phrase += "_" + word
+            hits += [_Hit(concept, i) for concept in self._words.get(phrase, ())]
+            for end in range(before + 1, min(len(phrase), self._longest_stem) + 1):
+                hits += [_Hit(concept, i) for concept in self._stems.get(phrase[:end], ())]
+        return hits
+
+    def _unspaced_hits(self, text: str, offset: int) -> tuple[list[_Hit], int]:
+        """Hits in scripts without spaces, placed after the others; and about how many words these runs hold."""
+        hits = []
+        letters = 0
+        for run in _UNSPACED_RUN.finditer(text):
+            joined = run.group().replace(" ", "")
+            for i in range(len(joined)):
+                for end in range(i + 1, min(i + _LONGEST_UNSPACED, len(joined)) + 1):
+                    place = offset + (letters + i) // 2
+                    hits += [_Hit(concept, place) for concept in self._unspaced.get(joined[i:end], ())]
+            letters += len(joined)
+        return hits, letters // 2
+
+    def _near(self, places: Mapping[int, Sequence[int]], a: str, b: str) -> bool:
+        first, second = places.get(self._index[a], ()), places.get(self._index[b], ())
+        if not first or not second:
+            return False
+        j = 0
+        ordered = sorted(second)
+        for place in sorted(first):
+            while j < len(ordered) and ordered[j] < place - _NEAR:
+                j += 1
+            if j < len(ordered) and ordered[j] <= place + _NEAR:
+                return True
+        return False
+
+    @staticmethod
+    def _names(spans: Sequence[str], words: Sequence[str], firsts: set[int]) -> tuple[float, float, float]:
+        """A given name with a capitalised word after it; one in any case; one that only names a style."""
+        pair = loose = style = 0.0
+        for i in sorted(firsts):
+            if i + 1 >= len(spans):
+                continue
+            if i and words[i - 1] in _STYLE_OF:
+                style = 1.0
+            elif spans[i][0].isupper() and spans[i + 1][0].isupper() and len(spans[i + 1]) > 1:
+                pair = 1.0
+            elif not spans[i][0].isupper():
+                loose = 1.0
+        return pair, loose, style
+
+
+def _capitals(spans: Sequence[str], words: Sequence[str]) -> float:
+    """Two capitalised words in a row, in a text that is not all headline, and not only as whose style it is."""
+    proud = [len(span) > 1 and span[0].isupper() and span[1:].islower() for span in spans]
+    if sum(proud) * 3 > max(2, len(spans)) * 2 and len(spans) > 4:
+        return 0.0
+    return float(
+        any(
+            proud[i] and proud[i + 1] and not (i and (words[i - 1] in _STYLE_OF or words[i - 2] in _STYLE_OF))
+            for i in range(len(spans) - 1)
+        )
+    )
+
+
+def _ages(words: Sequence[str], text: str, lexicon: Lexicon) -> tuple[float, float]:
+    """Whether an age under 18, and one of 18 or more, is given in digits: "13-year-old", "13 jaar", "13歳"."""
+    minor = adult = 0.0
+    for i, word in enumerate(words):
+        if not word.isdecimal() or len(word) > 2:
+            continue
+        after = words[i + 1] if i + 1 < len(words) else ""
+        if after and (lexicon.knows(after, ("yearunit",)) or after[0] in "歳才살세岁歲"):
+            if 1 <= int(word) < 18:
+                minor = 1.0
+            elif int(word) < 100:
+                adult = 1.0
+    return minor, adult

@@ -1,0 +1,103 @@
+"""The network behind the heads, in numpy: small enough that a framework would be the larger part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from guardrail.inference.text import WIDTH
+
+Array = npt.NDArray[Any]
+
+SEED = 7
+HIDDEN = 48
+MEMBERS = 3
+EPOCHS = 10
+BATCH = 256
+RATE = 1e-3
+DECAY = 0.02
+DROPOUT = 0.2
+# Shares of the windows that are seen without their lexicon features, and without their embedding: each must be able
+# to carry a verdict alone.
+BLIND_SHARE = 0.25
+WORDS_SHARE = 0.1
+
+
+def fit(x: Array, y: Array, weight: Array, seed: int = SEED) -> list[Array]:
+    """Train the network: hidden layer with ReLU beside a linear path, AdamW on weighted cross-entropy.
+
+    `x` (windows, features), `y` and `weight` (windows, factors), a weight of 0 where a window teaches a factor
+    nothing. Returns w0 (features, hidden), b0, w1 (hidden, factors), skip (features, factors), b1.
+    """
+    chance = np.random.default_rng(seed)
+    n, width = x.shape
+    factors = y.shape[1]
+    w0 = (chance.standard_normal((width, HIDDEN)) * np.sqrt(2 / width)).astype(np.float32)
+    w1 = (chance.standard_normal((HIDDEN, factors)) * np.sqrt(1 / HIDDEN)).astype(np.float32)
+    params = [
+        w0,
+        np.zeros(HIDDEN, np.float32),
+        w1,
+        np.zeros((width, factors), np.float32),
+        np.zeros(factors, np.float32),
+    ]
+    first, second = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
+    # Windows that teach something are drawn as often as they weigh over all factors.
+    mass = weight / weight.sum(axis=0)
+    scale = (mass * n).astype(np.float32)
+    steps, step = EPOCHS * (n // BATCH), 0
+    for _ in range(EPOCHS):
+        order = chance.permutation(n)
+        for start in range(0, n - BATCH + 1, BATCH):
+            rows = order[start : start + BATCH]
+            batch = x[rows]
+            batch[:, :WIDTH] *= (chance.random((BATCH, WIDTH)) > DROPOUT) / np.float32(1 - DROPOUT)
+            draw = chance.random(BATCH)
+            batch[draw < BLIND_SHARE, WIDTH:] = 0
+            batch[draw > 1 - WORDS_SHARE, :WIDTH] = 0
+            w0, b0, w1, skip, b1 = params
+            hidden = np.maximum(batch @ w0 + b0, 0)
+            keep = (chance.random(hidden.shape) > DROPOUT) / np.float32(1 - DROPOUT)
+            dropped = hidden * keep
+            p = 1 / (1 + np.exp(-(dropped @ w1 + batch @ skip + b1)))
+            d = (p - y[rows]) * np.minimum(scale[rows], 20) / BATCH
+            dh = (d @ w1.T) * keep * (hidden > 0)
+            gradients = [batch.T @ dh, dh.sum(0), dropped.T @ d, batch.T @ d, d.sum(0)]
+            step += 1
+            rate = RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
+            for k, g in enumerate(gradients):
+                first[k] += 0.1 * (g - first[k])
+                second[k] += 0.001 * (g * g - second[k])
+                update = (first[k] / (1 - 0.9**step)) / (np.sqrt(second[k] / (1 - 0.999**step)) + 1e-8)
+                params[k] = (params[k] - rate * (update + (DECAY * params[k] if params[k].ndim > 1 else 0))).astype(
+                    np.float32
+                )
+    return params
+
+
+def several(x: Array, y: Array, weight: Array) -> list[Array]:
+    """The mean of MEMBERS networks from different seeds, side by side as one."""
+    members = [fit(x, y, weight, SEED + i) for i in range(MEMBERS)]
+    w0, b0, w1, skip, b1 = ([m[k] for m in members] for k in range(5))
+    return [np.hstack(w0), np.hstack(b0), np.vstack(w1) / MEMBERS, sum(skip) / MEMBERS, sum(b1) / MEMBERS]
+
+
+def logits(params: list[Array], x: Array) -> Array:
+    w0, b0, w1, skip, b1 = params
+    return np.concatenate(
+        [np.maximum(part @ w0 + b0, 0) @ w1 + part @ skip + b1 for part in np.array_split(x, max(1, len(x) // 8192))]
+    )
+
+
+def fit_words(x: Array, y: Array, weight: Array) -> tuple[Array, Array]:
+    """Logistic regressions on the lexicon alone, one per factor: weights (lexicon features, factors) and bias."""
+    columns, biases = [], []
+    for h in range(y.shape[1]):
+        on = weight[:, h] > 0
+        model = LogisticRegression(C=1.0, max_iter=200).fit(x[on, WIDTH:], y[on, h], weight[on, h])
+        columns.append(model.coef_[0])
+        biases.append(model.intercept_[0])
+    return np.stack(columns, axis=1).astype(np.float32), np.array(biases, np.float32)
