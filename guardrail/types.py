@@ -131,6 +131,9 @@ class Check(Protocol):
     `score` returns one mapping per subject of the batch, with one entry for each of `factors`: a probability in
     [0, 1] or `Unknown`. The signal's name is "<kind>.<factor>". It may raise CheckError for what it cannot read.
     A subject's score must not depend on its batch mates. `score` is called from several threads at once.
+
+    A check that takes microseconds may also have `light = True`: where all checks of a kind have it, they are asked on
+    the event loop itself, without a worker and without a deadline.
     """
 
     @property

@@ -126,7 +126,6 @@ class Case:
         """
         guard = self._guard
         receipt = self.receipt()
-        decision = replace(decision, evidence=self._all)
         guard.observer.decision(decision.action.word, decision.stage.value)
         if guard.audit is None:
             return replace(receipt, recorded=False)
@@ -136,7 +135,7 @@ class Case:
             at=time.time(),
             tenant=self.request.tenant,
             action=decision.action.word,
-            body=receipts.body(decision, receipt, **self._more(status)),
+            body=receipts.body(decision, self._all, receipt, **self._more(status)),
         )
         try:
             await guard.audit.append(entry)
@@ -167,8 +166,7 @@ class Case:
         self._all = self._asked
 
     def _decide(self, evidence: Evidence, stage: Stage) -> Decision:
-        decision = decide(self.policy, evidence, stage=stage)
-        return replace(decision, took_ms=self.took_ms)
+        return decide(self.policy, evidence, stage=stage)
 
     def _more(self, status: str) -> dict[str, Any]:
         more: dict[str, Any] = {"route": self.route, "status": status, "took_ms": round(self.took_ms, 1)}

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from guardrail.errors import CheckError, ConfigError
@@ -52,7 +53,7 @@ class Verdicts:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._kept: OrderedDict[Key, Mapping[str, float]] = OrderedDict()
         self._notes: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
@@ -74,9 +75,9 @@ class Verdicts:
             self._keep(self._notes, sha256, notes)
 
     def _keep(self, kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-        if self._size:
+        if self.size:
             kept[key] = value
-            while len(kept) > self._size:
+            while len(kept) > self.size:
                 with suppress(KeyError):
                     kept.popitem(last=False)
 
@@ -114,6 +115,10 @@ class Looker:
         self.pictures = Workers("picture", threads, niceness=10)
         self.texts = Workers("text", 1)
         self._of_kind = {kind: tuple(check for check in checks if kind in check.kinds) for kind in Kind}
+        # Where every check of a kind says it is light, it is asked where it stands: a thread would cost more than it.
+        self._light = {
+            kind for kind, of_kind in self._of_kind.items() if all(getattr(c, "light", False) for c in of_kind)
+        }
         self._verdicts = Verdicts(cache)
         self._observer = observer or Unobserved()
 
@@ -140,37 +145,44 @@ class Looker:
     async def look(self, subjects: Sequence[Subject]) -> list[tuple[Signal, ...]]:
         """Every signal of each subject, in the order given. Never raises for what a check does.
 
-        What is not done within the deadline becomes an error signal. Cancelling this drops what still waits.
+        What is not done within the deadline becomes an error signal. Cancelling this drops what still waits. Pairs
+        come after the pictures they are made of, so that no worker waits for what another is decoding.
         """
         deadline = time.monotonic() + self.deadline_s
-        texts = [at for at, subject in enumerate(subjects) if subject.kind is Kind.PROMPT]
-        others = [at for at, subject in enumerate(subjects) if subject.kind is not Kind.PROMPT]
         found: list[tuple[Signal, ...]] = [()] * len(subjects)
-        jobs = [self._one(subjects[at], deadline) for at in others]
-        for start in range(0, len(texts), TEXTS_PER_JOB):
-            jobs.append(self._many([subjects[at] for at in texts[start : start + TEXTS_PER_JOB]], deadline))
-        done = [signals for part in await asyncio.gather(*jobs) for signals in part]
-        for at, signals in zip((*others, *texts), done, strict=True):
-            found[at] = signals
+        texts: list[int] = []
+        pictures: list[int] = []
+        pairs: list[int] = []
+        for at, subject in enumerate(subjects):
+            if self._of_kind[subject.kind]:
+                kind = subject.kind
+                (texts if kind is Kind.PROMPT else pairs if kind is Kind.PAIR else pictures).append(at)
+        batches = [texts[start : start + TEXTS_PER_JOB] for start in range(0, len(texts), TEXTS_PER_JOB)]
+        for groups in ([*batches, *([at] for at in pictures)], [[at] for at in pairs]):
+            jobs = [self._run([subjects[at] for at in group], deadline) for group in groups]
+            done = await asyncio.gather(*jobs) if len(jobs) > 1 else [await job for job in jobs]
+            for group, of_group in zip(groups, done, strict=True):
+                for at, signals in zip(group, of_group, strict=True):
+                    found[at] = signals
+        for signals in found:
             for signal in signals:
                 if signal.error is not None:
                     self._observer.unknown(signal.name)
         self._observer.queue(self.depth)
         return found
 
-    async def _one(self, subject: Subject, deadline: float) -> list[tuple[Signal, ...]]:
-        return await self._run([subject], self.pictures, deadline)
-
-    async def _many(self, subjects: Sequence[Subject], deadline: float) -> list[tuple[Signal, ...]]:
-        return await self._run(subjects, self.texts, deadline)
-
-    async def _run(self, subjects: Sequence[Subject], workers: Workers, deadline: float) -> list[tuple[Signal, ...]]:
+    async def _run(self, subjects: Sequence[Subject], deadline: float) -> list[tuple[Signal, ...]]:
         """Run all checks of one kind over `subjects` in one job, keeping what was done when time runs out."""
-        checks = self._of_kind[subjects[0].kind]
+        kind = subjects[0].kind
+        checks = self._of_kind[kind]
         said: list[dict[str, tuple[Signal, ...]]] = [{} for _ in subjects]
         todo = [(check, self._remembered(check, subjects, said)) for check in checks]
         if any(missing for _, missing in todo):
-            await self._work(todo, subjects, said, workers, deadline)
+            job = partial(self._job, todo, subjects, said, deadline)
+            if kind in self._light:
+                job()
+            else:
+                await _within(self.texts if kind is Kind.PROMPT else self.pictures, job, deadline)
         late = f"no answer within {self.deadline_s:g} s"
         return [
             tuple(signal for check in checks for signal in (of_one.get(check.name) or _errors(check, subject, late)))
@@ -181,6 +193,8 @@ class Looker:
         self, check: Check, subjects: Sequence[Subject], said: Sequence[dict[str, tuple[Signal, ...]]]
     ) -> list[int]:
         """Fill in the verdicts that are remembered; the positions of those that are not."""
+        if not self._verdicts.size:
+            return list(range(len(subjects)))
         missing: list[int] = []
         models = check.models
         for at, subject in enumerate(subjects):
@@ -193,52 +207,72 @@ class Looker:
                     subject.notes = self._verdicts.notes(subject.sha256)
         return missing
 
-    async def _work(
+    def _job(
         self,
         todo: Sequence[tuple[Check, list[int]]],
         subjects: Sequence[Subject],
         said: Sequence[dict[str, tuple[Signal, ...]]],
-        workers: Workers,
         deadline: float,
     ) -> None:
-        def job() -> None:
-            for subject in subjects:
-                if isinstance(subject, Artifact) and subject.data is not None:
-                    self._prepare(subject)
-                    self._verdicts.note(subject.sha256, subject.notes)
-            for check, missing in todo:
-                if not missing:
+        """Ask each check about the subjects it has yet to see, writing what it says into `said` as it goes."""
+        for subject in subjects:
+            if isinstance(subject, Artifact) and subject.data is not None:
+                self._prepare(subject)
+                self._verdicts.note(subject.sha256, subject.notes)
+        for check, missing in todo:
+            if not missing:
+                continue
+            if time.monotonic() > deadline:
+                return
+            began = time.perf_counter()
+            models = check.models  # before it is asked: a registry that changes meanwhile has another label
+            for at, scores in zip(missing, _ask(check, [subjects[at] for at in missing]), strict=True):
+                if isinstance(scores, str):
+                    said[at][check.name] = _errors(check, subjects[at], scores)
                     continue
-                if time.monotonic() > deadline:
-                    return
-                began = time.perf_counter()
-                models = check.models  # before it is asked: a registry that changes meanwhile has another label
-                for at, scores in zip(missing, _ask(check, [subjects[at] for at in missing]), strict=True):
-                    if isinstance(scores, str):
-                        said[at][check.name] = _errors(check, subjects[at], scores)
-                        continue
-                    signals = _scored(check, subjects[at], scores)
-                    said[at][check.name] = signals
-                    if all(signal.score is not None for signal in signals):
-                        key = (check.name, models, subjects[at].kind, subjects[at].sha256)
-                        self._verdicts.put(key, {factor: float(scores[factor]) for factor in check.factors})  # type: ignore[arg-type]
-                self._observer.stage(f"check:{check.name}", time.perf_counter() - began)
-
-        if not workers.healthy:
-            return  # every factor becomes an error: too many workers hang
-        future = workers.submit(job)
-        waiting = asyncio.wrap_future(future)
-        try:
-            await asyncio.wait_for(asyncio.shield(waiting), max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            workers.abandon(future)
-        except asyncio.CancelledError:
-            future.cancel()
-            raise
+                signals = _scored(check, subjects[at], scores)
+                said[at][check.name] = signals
+                if self._verdicts.size and all(signal.score is not None for signal in signals):
+                    key = (check.name, models, subjects[at].kind, subjects[at].sha256)
+                    self._verdicts.put(key, {factor: float(scores[factor]) for factor in check.factors})  # type: ignore[arg-type]
+            self._observer.stage(f"check:{check.name}", time.perf_counter() - began)
 
     def close(self) -> None:
         self.pictures.close()
         self.texts.close()
+
+
+async def _within(workers: Workers, job: Callable[[], None], deadline: float) -> None:
+    """Run `job` on a worker until it is done or the time has come; then it is given up, and goes on unheard.
+
+    A future of the loop's own and one call back into it: a third of what asyncio.wrap_future and wait_for cost.
+    """
+    if not workers.healthy:
+        return  # every factor becomes an error: too many workers hang
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Future[bool] = loop.create_future()
+
+    def tell(done: bool) -> None:
+        if not waiting.done():
+            waiting.set_result(done)
+
+    def finished(_: object) -> None:
+        with suppress(RuntimeError):  # the loop ended meanwhile
+            loop.call_soon_threadsafe(tell, True)
+
+    future = workers.submit(job)
+    future.add_done_callback(finished)
+    timer = loop.call_later(max(0.0, deadline - time.monotonic()), tell, False)
+    try:
+        if await waiting:
+            future.result()
+        else:
+            workers.abandon(future)
+    except asyncio.CancelledError:
+        future.cancel()
+        raise
+    finally:
+        timer.cancel()
 
 
 def _ask(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | Unknown] | str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from guardrail.audit import keyed_digest
-from guardrail.types import Artifact, Decision, Look, Pair, Receipt, Signal, Subject
+from guardrail.types import Artifact, Decision, Evidence, Look, Pair, Receipt, Signal, Subject
 
 NOT_REACHED = "not looked at: the request was refused before"
 DIGEST_CHARS = 32
@@ -53,8 +53,8 @@ def headers(decision: Decision, receipt: Receipt) -> list[tuple[str, str]]:
     ]
 
 
-def body(decision: Decision, receipt: Receipt, **more: Any) -> dict[str, Any]:
-    """The body of a decision's record, as plain data."""
+def body(decision: Decision, evidence: Evidence, receipt: Receipt, **more: Any) -> dict[str, Any]:
+    """The body of a decision's record, as plain data; `evidence` is all there is, on every part of the answer."""
     return {
         "policy": decision.policy,
         "stage": decision.stage.value,
@@ -69,7 +69,7 @@ def body(decision: Decision, receipt: Receipt, **more: Any) -> dict[str, Any]:
             }
             for reason in decision.reasons
         ],
-        "signals": [[s.name, s.slot, s.check, s.score, s.error] for s in decision.evidence.signals],
+        "signals": [[s.name, s.slot, s.check, s.score, s.error] for s in evidence.signals],
         "receipt": {
             "id": receipt.id,
             "policy": receipt.policy,

@@ -43,6 +43,7 @@ class Nothing:
     kinds = frozenset({Kind.PROMPT})
     factors = frozenset({"sexual"})
     models: tuple[str, ...] = ("nothing@0",)
+    light = True
 
     def score(self, batch: Sequence[Any]) -> Sequence[Mapping[str, float]]:
         return [{"sexual": float("forbidden" in (one.text or ""))} for one in batch]
