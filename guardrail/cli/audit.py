@@ -18,7 +18,7 @@ from guardrail.cli.audit_view import explained, listed
 from guardrail.cli.common import console, progress, settings
 from guardrail.errors import AuditError
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -19,7 +19,7 @@ from guardrail.inference import pdq
 from guardrail.inference.image import picture
 from guardrail.types import Artifact, Kind
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of words.")]
 Source = Annotated[str, typer.Option(help="Where the hashes come from; they can be removed by it.")]

@@ -26,7 +26,7 @@ PICTURES = 16
 """Pictures judged at once: they are held in memory until their window is done."""
 FIELDS = frozenset({"id", "prompt", "inputs", "mask", "outputs", "tenant"})
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -83,7 +83,7 @@ def judge_lines(guard: Guard, source: Any, signals_only: bool) -> int:
             sys.stdout.flush()
             bar.advance(task, len(window))
     if bad:
-        progress.print(f"guardrail check: {bad} lines could not be read; each has an `error` in the output")
+        progress.print(f"guardrail check: lines that could not be read: {bad}; each has an `error` in the output")
     return 1 if bad else 0
 
 

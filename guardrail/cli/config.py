@@ -6,12 +6,13 @@ import json
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from guardrail.cli.common import console, settings
 from guardrail.config import keys as all_keys
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -29,7 +30,7 @@ def show(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json")] = 
         return
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for name, value, origin in held.shown():
-        table.add_row(name, value, origin, style=None if origin != "default" else "dim")
+        table.add_row(name, escape(value), escape(origin), style=None if origin != "default" else "dim")
     console.print(table)
 
 
@@ -38,5 +39,5 @@ def keys() -> None:
     """List every setting with its meaning, its default and its name in the environment."""
     table = Table("setting", "environment", "default", "meaning", box=None, pad_edge=False)
     for key in all_keys():
-        table.add_row(key.name, key.variable, str(key.default), key.help)
+        table.add_row(key.name, key.variable, escape(str(key.default)), key.help)
     console.print(table)

@@ -16,7 +16,7 @@ from guardrail.errors import ConfigError
 from guardrail.inference.manifest import Weight
 from guardrail.inference.weights import Models, Sources
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Weights by name; see `list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of words.")]

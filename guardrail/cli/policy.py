@@ -16,7 +16,7 @@ from guardrail.policy.cases import Outcome, load_cases, run_cases, untested
 from guardrail.policy.model import described
 from guardrail.types import SIGNALS, Action
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _COLOUR = {Action.ALLOW: "green", Action.FLAG: "cyan", Action.HOLD: "yellow", Action.BLOCK: "red"}
 Base = Annotated[

@@ -20,7 +20,7 @@ from guardrail.errors import ConfigError
 from guardrail.inference.faces import FaceFinder
 from guardrail.inference.weights import Models
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
 

@@ -27,7 +27,7 @@ MB = 1_000_000
 RESTART_S = 1.0
 WATCH_S = 0.2
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.callback(invoke_without_command=True)

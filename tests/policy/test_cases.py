@@ -147,7 +147,7 @@ def test_a_child_found_by_no_other_check_than_age_is_enough_for_the_floor():
 @pytest.mark.parametrize("page", ["how-to/write-a-policy.md", "reference/policy.md"])
 def test_the_policies_and_cases_in_the_docs_are_what_they_claim(page, tmp_path):
     text = (REPOSITORY / "docs" / page).read_text()
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert blocks
     policy = None
     for block in blocks:

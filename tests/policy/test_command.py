@@ -97,7 +97,7 @@ def test_a_policy_is_shown_rule_by_rule(run):
 
 def test_the_how_to_prints_what_the_command_prints(run, write, monkeypatch, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-policy.md").read_text()
-    policy, cases = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    policy, cases = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     write("house.yaml", policy)
     write("house.cases.yaml", cases)
