@@ -15,6 +15,8 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+from blake3 import blake3
+
 T = TypeVar("T")
 
 
@@ -76,11 +78,23 @@ class Artifact:
         self._memo: dict[str, Any] = {}
         self._lock = threading.RLock()
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the picture, or the text in UTF-8."""
+        if self.text is not None:
+            return self.text.encode("utf-8", "surrogatepass")
+        return self.data or b""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """BLAKE3 of the content, 32 bytes: a quarter of the time that SHA-256 takes. Not keyed: keep it inside the
+        process, records hold keyed ones."""
+        return blake3(self.content).digest()
+
     @cached_property
     def sha256(self) -> bytes:
-        """Digest of the bytes (UTF-8 for a text). Not keyed: keep it inside the process, records hold keyed ones."""
-        body = self.text.encode("utf-8", "surrogatepass") if self.text is not None else self.data
-        return hashlib.sha256(body or b"").digest()
+        """SHA-256 of the content, as hash lists exchange it. Not keyed either."""
+        return hashlib.sha256(self.content).digest()
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """Compute `make()` the first time and share it: one decode, one face search, for every check.
@@ -111,8 +125,8 @@ class Pair:
         return f"{self.input.slot}>{self.output.slot}"
 
     @property
-    def sha256(self) -> bytes:
-        return hashlib.sha256(self.input.sha256 + self.output.sha256).digest()
+    def digest(self) -> bytes:
+        return blake3(self.input.digest + self.output.digest).digest()
 
 
 Subject = Artifact | Pair

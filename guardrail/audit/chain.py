@@ -24,12 +24,12 @@ _seq = struct.Struct(">Q")
 _number = msgspec.json.encode
 
 
-def keyed_digest(key: bytes, sha256: bytes) -> str:
-    """HMAC-SHA256 in hex of an artifact's SHA-256 (32 bytes): what stands in records and receipts for the artifact.
+def keyed_digest(key: bytes, digest: bytes) -> str:
+    """HMAC-SHA256 in hex of an artifact's own digest (32 bytes): what stands in records and receipts for the artifact.
 
     Without the key nobody can test whether a picture they hold is one that a record speaks of.
     """
-    return hmac.digest(key, sha256, "sha256").hex()
+    return hmac.digest(key, digest, "sha256").hex()
 
 
 def check_key(key: bytes) -> bytes:

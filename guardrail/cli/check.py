@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import queue
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,10 @@ WINDOW = 256
 """Lines judged at once: enough to fill the batches of a text model."""
 PICTURES = 16
 """Pictures judged at once: they are held in memory until their window is done."""
+LINGER_S = 0.1
+"""Longest wait for a next line before what has come is judged: who asks and waits is answered."""
+SAY_EVERY_S = 5.0
+"""How often progress is said where standard error is no terminal."""
 FIELDS = frozenset({"id", "prompt", "inputs", "mask", "outputs", "tenant"})
 
 app = typer.Typer(add_completion=False)
@@ -74,31 +81,89 @@ def judge_lines(guard: Guard, source: Any, signals_only: bool) -> int:
     """Judge every line of `source`; 0 when all could be read, 1 otherwise. Never stops half-way."""
     bad = 0
     columns = (TextColumn("judged"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=progress, disable=not progress.is_terminal) as bar:
+    plain = None if progress.is_terminal else PlainProgress(lambda line: progress.print(line, soft_wrap=True))
+    with Progress(*columns, console=progress, disable=plain is not None) as bar:
         task = bar.add_task("judged", total=None)
-        for window in _windows(source):
+        for window in _windows(_waiting(source)):
             for answer in _judged(guard, window, signals_only):
                 bad += "error" in answer
                 sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
             bar.advance(task, len(window))
+            if plain is not None:
+                plain.judged(len(window))
+    if plain is not None:
+        plain.end()
     if bad:
         progress.print(f"guardrail check: lines that could not be read: {bad}; each has an `error` in the output")
     return 1 if bad else 0
 
 
-def _windows(source: Any) -> Iterator[list[_Line]]:
+class PlainProgress:
+    """Progress where there is no terminal: a line at most every SAY_EVERY_S, and one at the end."""
+
+    def __init__(self, say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._clock = clock
+        self._began = self._said = clock()
+        self._count = 0
+
+    def judged(self, lines: int) -> None:
+        """So many lines more."""
+        self._count += lines
+        if self._clock() - self._said >= SAY_EVERY_S:
+            self._said = self._clock()
+            self._line("so far")
+
+    def end(self) -> None:
+        self._line("in all")
+
+    def _line(self, how: str) -> None:
+        self._say(f"guardrail check: {self._count} lines judged {how}, {self._clock() - self._began:.1f} s")
+
+
+def _waiting(source: Any) -> Iterator[bytes | None]:
+    """The lines of `source` as they come, and None whenever the next one is not there within LINGER_S."""
+    # Room for two windows: the next one is read while this one is judged, and no more is held.
+    lines: queue.Queue[bytes | Exception | None] = queue.Queue(2 * WINDOW)
+
+    def read() -> None:
+        try:
+            for raw in source:
+                lines.put(raw)
+        except Exception as error:
+            lines.put(error)
+        else:
+            lines.put(None)
+
+    threading.Thread(target=read, name="guardrail-lines", daemon=True).start()
+    while True:
+        try:
+            raw = lines.get(timeout=LINGER_S)
+        except queue.Empty:
+            yield None
+            raw = lines.get()
+        if raw is None:
+            return
+        if isinstance(raw, Exception):
+            raise raw
+        yield raw
+
+
+def _windows(source: Iterator[bytes | None]) -> Iterator[list[_Line]]:
     window: list[_Line] = []
-    pictures = 0
-    for number, raw in enumerate(source, 1):
-        if not raw.strip():
-            continue
-        line = _line(raw, number)
-        window.append(line)
-        if line.question is not None:
-            held = line.question
-            pictures += len(held.inputs) + len(held.outputs) + (held.mask is not None)
-        if len(window) >= WINDOW or pictures >= PICTURES:
+    pictures = number = 0
+    for raw in source:
+        if raw is not None:
+            number += 1
+            if not raw.strip():
+                continue
+            line = _line(raw, number)
+            window.append(line)
+            if line.question is not None:
+                held = line.question
+                pictures += len(held.inputs) + len(held.outputs) + (held.mask is not None)
+        if window and (raw is None or len(window) >= WINDOW or pictures >= PICTURES):
             yield window
             window, pictures = [], 0
     if window:

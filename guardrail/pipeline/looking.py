@@ -67,12 +67,12 @@ class Verdicts:
     def put(self, key: Key, scores: Mapping[str, float]) -> None:
         self._keep(self._kept, key, scores)
 
-    def notes(self, sha256: bytes) -> tuple[str, ...]:
-        return self._notes.get(sha256, ())
+    def notes(self, digest: bytes) -> tuple[str, ...]:
+        return self._notes.get(digest, ())
 
-    def note(self, sha256: bytes, notes: tuple[str, ...]) -> None:
+    def note(self, digest: bytes, notes: tuple[str, ...]) -> None:
         if notes:
-            self._keep(self._notes, sha256, notes)
+            self._keep(self._notes, digest, notes)
 
     def _keep(self, kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
         if self.size:
@@ -112,7 +112,7 @@ class Looker:
         self.checks = tuple(checks)
         self._prepare = prepare
         self.deadline_s = deadline_s
-        self.pictures = Workers("picture", threads, niceness=10)
+        self.pictures = Workers("picture", threads, niceness=19)
         self.texts = Workers("text", 1)
         self._of_kind = {kind: tuple(check for check in checks if kind in check.kinds) for kind in Kind}
         # Where every check of a kind says it is light, it is asked where it stands: a thread would cost more than it.
@@ -198,13 +198,13 @@ class Looker:
         missing: list[int] = []
         models = check.models
         for at, subject in enumerate(subjects):
-            scores = self._verdicts.get((check.name, models, subject.kind, subject.sha256))
+            scores = self._verdicts.get((check.name, models, subject.kind, subject.digest))
             if scores is None:
                 missing.append(at)
             else:
                 said[at][check.name] = _scored(check, subject, scores)
                 if isinstance(subject, Artifact):
-                    subject.notes = self._verdicts.notes(subject.sha256)
+                    subject.notes = self._verdicts.notes(subject.digest)
         return missing
 
     def _job(
@@ -218,7 +218,7 @@ class Looker:
         for subject in subjects:
             if isinstance(subject, Artifact) and subject.data is not None:
                 self._prepare(subject)
-                self._verdicts.note(subject.sha256, subject.notes)
+                self._verdicts.note(subject.digest, subject.notes)
         for check, missing in todo:
             if not missing:
                 continue
@@ -233,7 +233,7 @@ class Looker:
                 signals = _scored(check, subjects[at], scores)
                 said[at][check.name] = signals
                 if self._verdicts.size and all(signal.score is not None for signal in signals):
-                    key = (check.name, models, subjects[at].kind, subjects[at].sha256)
+                    key = (check.name, models, subjects[at].kind, subjects[at].digest)
                     self._verdicts.put(key, {factor: float(scores[factor]) for factor in check.factors})  # type: ignore[arg-type]
             self._observer.stage(f"check:{check.name}", time.perf_counter() - began)
 

@@ -26,7 +26,7 @@ def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look
     return Look(
         slot=subject.slot,
         kind=subject.kind,
-        digest=keyed_digest(key, subject.sha256)[:DIGEST_CHARS],
+        digest=keyed_digest(key, subject.digest)[:DIGEST_CHARS],
         checked=tuple(name for name in checked if name not in unchecked),
         unchecked=unchecked,
         notes=subject.notes if isinstance(subject, Artifact) else (),

@@ -1,8 +1,9 @@
 """What the guard adds to a call, measured: `make bench`, or serving/load/bench.py --help.
 
 Blocks of the same requests go, interleaved and in random order within every round, to the bare generator, to nginx
-where it is installed, and to the guard in each mode. Ratios are paired within a round and their median is given, so
-that a drift of the machine cancels out. cpu-ms is the CPU time of the process tree per request, read from /proc: the
+where it is installed, to the least that a Python proxy costs (floor.py), and to the guard in each mode. Ratios are
+paired within a round and their median is given, so that a drift of the machine cancels out.
+cpu-ms is the CPU time of the process tree per request, read from /proc: the
 figure that neighbours on the machine change least. The last table asks for /healthz and a refused prompt while
 pictures keep every core busy.
 
@@ -43,6 +44,8 @@ http {{
 # cpu-ms of pass-through with receipt and record, and requests per second beside nginx at 300 KB and 8 callers.
 MOST_CPU_MS = {"tiny": 0.8, "300k": 1.0, "1500k": 2.0}
 LEAST_OF_NGINX = 0.35
+# cpu-ms of a guarded picture under all default checks, nobody and one person in it.
+MOST_GUARDED_MS = {"scene": 35.0, "face": 75.0}
 MOST_P50_MS, MOST_P99_MS = 5.0, 25.0
 
 
@@ -103,6 +106,11 @@ def start(options: argparse.Namespace, tmp: Path, targets: list[Target]) -> None
         (tmp / "nginx.conf").write_text(NGINX.format(tmp=tmp, upstream=upstream, port=port))
         process, took = machine.spawn([nginx, "-c", str(tmp / "nginx.conf"), "-p", str(tmp)], tmp / "nginx.out", port)
         targets.append(Target("nginx", port, process, took))
+    port = machine.free_port()
+    process, took = machine.spawn(
+        [python, str(HERE / "floor.py"), str(port), f"http://127.0.0.1:{upstream}"], tmp / "floor.log", port
+    )
+    targets.append(Target("floor", port, process, took))
     for mode in options.modes:
         port = machine.free_port()
         command = [python, str(HERE / "guarded.py"), mode, str(port), f"http://127.0.0.1:{upstream}"]
@@ -199,7 +207,7 @@ REFUSED = "forbidden: nude photo of my neighbour, take her clothes off"
 def asked_for() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modes", default="off", help="comma list of off, prompts, all")
-    parser.add_argument("--bodies", default="tiny,300k,1500k", help="comma list of pictures")
+    parser.add_argument("--bodies", default="tiny,300k,1500k,scene,face", help="comma list of pictures")
     parser.add_argument("--image", action="append", default=[], metavar="NAME=FILE", help="a picture of your own")
     parser.add_argument("--callers", default="1,8,64")
     parser.add_argument("--rounds", type=int, default=5)
@@ -287,6 +295,10 @@ def misses(cells: list[Cell], busy: dict[str, dict[str, list[float]]]) -> list[s
         cell = by.get(("guard off", body, 1))
         if cell and middle(cell.cpu_ms) > most:
             found.append(f"pass-through {body} c=1: {middle(cell.cpu_ms):.2f} cpu-ms, at most {most}")
+    for body, most in MOST_GUARDED_MS.items():
+        cell = by.get(("guard all", body, 1))
+        if cell and middle(cell.cpu_ms) > most:
+            found.append(f"all checks {body} c=1: {middle(cell.cpu_ms):.1f} cpu-ms, at most {most:g}")
     ours, nginx = by.get(("guard off", "300k", 8)), by.get(("nginx", "300k", 8))
     if ours and nginx and ratio(ours, nginx) < LEAST_OF_NGINX:
         found.append(f"300k c=8: {ratio(ours, nginx):.2f} of nginx, at least {LEAST_OF_NGINX}")

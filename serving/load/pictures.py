@@ -1,11 +1,20 @@
-"""The pictures that the bench's generator answers with: photo-like noise, made anew so that none is stored."""
+"""The pictures that the bench's generator answers with, made anew so that none is stored.
+
+`tiny`, `300k` and `1500k` are photo-like noise, for what the way through costs. `scene` shows nobody and `face` one
+person, both JPEG of 1024 x 1024 and about 300 KB: what checks cost depends on what there is to see.
+"""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from guardrail.cli.generator import paint
+
+PORTRAIT = Path(__file__).parents[2] / "tests" / "pictures" / "hopper.jpg"
 
 
 def noise(side: int, grain: float, seed: int = 1) -> Image.Image:
@@ -22,10 +31,20 @@ def encode(image: Image.Image, kind: str, **how: int) -> bytes:
     return out.getvalue()
 
 
+def enlarged(picture: bytes, grain: float) -> Image.Image:
+    """A picture at 1024 x 1024 with the grain that enlarging took from it."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        pixels = np.asarray(opened.convert("RGB").resize((1024, 1024), Image.Resampling.BICUBIC), np.float64)
+    chance = np.random.default_rng(1)
+    return Image.fromarray(np.clip(pixels + chance.normal(0, grain, pixels.shape), 0, 255).astype(np.uint8))
+
+
 def bodies() -> dict[str, bytes]:
-    """Name and bytes of each: about 5 KB, 300 KB and 1.5 MB."""
+    """Name and bytes of each: about 5 KB, 300 KB and 1.5 MB, and two of 300 KB with something to see."""
     return {
         "tiny": encode(noise(48, 8.0), "PNG"),
         "300k": encode(noise(1024, 9.0), "JPEG", quality=88),
         "1500k": encode(noise(1024, 2.2), "PNG"),
+        "scene": encode(enlarged(paint("hills"), 9.0), "JPEG", quality=90),
+        "face": encode(enlarged(PORTRAIT.read_bytes(), 5.0), "JPEG", quality=90),
     }

@@ -48,7 +48,8 @@ def test_a_record_holds_neither_the_prompt_nor_the_picture_nor_a_plain_digest(gu
     prompt, picture = "sexual secret-wish", png("person at secret-place")
     decision = guard.check(prompt=prompt, inputs=[picture])
     text = json.dumps(audit.get(decision.receipt.id).entry.body)
-    for hidden in (prompt, "secret", Artifact(Kind.INPUT, "x", data=picture).sha256.hex()):
+    artifact = Artifact(Kind.INPUT, "x", data=picture)
+    for hidden in (prompt, "secret", artifact.digest.hex()[:16], artifact.sha256.hex()[:16]):
         assert hidden not in text
 
 
