@@ -8,16 +8,14 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from guardrail.audit import Entry
 from guardrail.errors import AuditError, BadRequest, Overloaded
 from guardrail.pipeline import receipt as receipts
+from guardrail.pipeline.desk import Desk
 from guardrail.policy import Policy, decide
 from guardrail.types import Action, Artifact, Decision, Evidence, Receipt, Request, Signal, Stage, Subject
-
-if TYPE_CHECKING:
-    from guardrail.pipeline.guard import Guard
 
 STREAMING = "streaming"
 """Status of the record that is written before the first byte of a streamed answer leaves."""
@@ -31,12 +29,12 @@ class Case:
     The policy is the one that held when the case was opened: a reload never changes a case half-way.
     """
 
-    def __init__(self, guard: Guard, request: Request, policy: Policy, route: str) -> None:
+    def __init__(self, desk: Desk, request: Request, policy: Policy, route: str) -> None:
         self.id = secrets.token_hex(10)
         self.request = request
         self.route = route
         self.policy = policy
-        self._guard = guard
+        self._desk = desk
         self._began = time.perf_counter()
         self._looked: Looked = [(artifact, None) for artifact in request.artifacts]
         self._asked = Evidence()
@@ -50,10 +48,10 @@ class Case:
         looked at. Raises Overloaded when pictures would have to wait behind a full queue, and BadRequest when an
         input picture cannot be read: its sender can send another.
         """
-        request, guard = self.request, self._guard
+        request, desk = self.request, self._desk
         pictures = asyncio.ensure_future(self._look_at_inputs()) if request.inputs else None
         try:
-            self._add(request.texts, await guard.looker.look(request.texts))
+            self._add(request.texts, await desk.looker.look(request.texts))
             decision = self._decide(self._asked, Stage.PROMPT)
             if decision.action is Action.BLOCK or pictures is None:
                 return decision
@@ -77,7 +75,7 @@ class Case:
         subjects: list[Subject] = [*texts, *outputs]
         pairs = [receipts.pairs(self.request.inputs, output) for output in outputs]
         subjects += [pair for of_one in pairs for pair in of_one]
-        looked = await self._guard.looker.look(subjects)
+        looked = await self._desk.looker.look(subjects)
         said = {id(subject): signals for subject, signals in zip(subjects, looked, strict=True)}
         self._looked += list(zip(subjects, looked, strict=True))
         self._all = self._all.plus(signal for signals in looked for signal in signals)
@@ -98,13 +96,13 @@ class Case:
 
     def receipt(self) -> Receipt:
         """What has been looked at so far."""
-        guard = self._guard
+        desk = self._desk
         return Receipt(
             id=self.id,
             policy=self.policy.label,
-            looks=tuple(receipts.look(subject, signals, guard.digest_key) for subject, signals in self._looked),
-            models=guard.looker.models,
-            absent=guard.absent,
+            looks=tuple(receipts.look(subject, signals, desk.digest_key) for subject, signals in self._looked),
+            models=desk.looker.models,
+            absent=desk.absent,
         )
 
     def overall(self, decisions: Sequence[Decision]) -> Decision:
@@ -124,10 +122,10 @@ class Case:
         Raises AuditError when the record cannot be written and the operator requires one; where none is required
         the receipt says `recorded=False`.
         """
-        guard = self._guard
+        desk = self._desk
         receipt = self.receipt()
-        guard.observer.decision(decision.action.word, decision.stage.value)
-        if guard.audit is None:
+        desk.observer.decision(decision.action.word, decision.stage.value)
+        if desk.audit is None:
             return replace(receipt, recorded=False)
         entry = Entry(
             kind="decision",
@@ -138,9 +136,9 @@ class Case:
             body=receipts.body(decision, self._all, receipt, **self._more(status)),
         )
         try:
-            await guard.audit.append(entry)
+            await desk.audit.append(entry)
         except AuditError:
-            if guard.audit_required:
+            if desk.audit_required:
                 raise
             return replace(receipt, recorded=False)
         return receipt
@@ -156,8 +154,8 @@ class Case:
         return (time.perf_counter() - self._began) * 1000.0
 
     async def _look_at_inputs(self) -> list[tuple[Signal, ...]]:
-        self._guard.admit()
-        return await self._guard.looker.look(self.request.inputs)
+        self._desk.admit()
+        return await self._desk.looker.look(self.request.inputs)
 
     def _add(self, subjects: Sequence[Artifact], looked: Sequence[tuple[Signal, ...]]) -> None:
         said = {id(subject): signals for subject, signals in zip(subjects, looked, strict=True)}
@@ -174,7 +172,7 @@ class Case:
             more["subject"] = self.request.subject
         if self.request.clamped:
             more["clamped"] = list(self.request.clamped)
-        shadow = self._guard.shadow(self._all)
+        shadow = self._desk.shadow(self._all)
         if shadow:
             more["shadow"] = shadow
         return more

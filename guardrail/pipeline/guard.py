@@ -9,71 +9,27 @@ import threading
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from guardrail.audit import AuditLog, Entry
 from guardrail.checks import Tools, installed, open_check
-from guardrail.errors import BadRequest, CheckError, ConfigError, Overloaded
+from guardrail.errors import BadRequest, CheckError, ConfigError
 from guardrail.home import Home
 from guardrail.inference.image import Limits, picture
 from guardrail.inference.weights import Models
 from guardrail.pipeline import receipt as receipts
 from guardrail.pipeline.case import Case
+from guardrail.pipeline.desk import Desk
 from guardrail.pipeline.looking import Looker, Observer, Unobserved
+from guardrail.pipeline.question import Examined, Picture, Question
 from guardrail.policy import Policy, PolicyBook, decide
-from guardrail.types import Artifact, Check, Decision, Evidence, Kind, Request, Signal, Stage, Subject
+from guardrail.types import Artifact, Check, Decision, Evidence, Kind, Request, Stage, Subject
 
 T = TypeVar("T")
-Picture = bytes | str | Path
-
 DEFAULT_CHECKS = ("prompt-safety", "face", "age", "exposure", "medium", "protected", "known", "pair")
-
-
-@dataclass(frozen=True)
-class Question:
-    """One thing to judge from a program or a file: any of a prompt, input pictures, a mask and output pictures.
-
-    Pictures are encoded bytes, or paths of files that hold them.
-    """
-
-    prompt: str | None = None
-    inputs: Sequence[Picture] = ()
-    outputs: Sequence[Picture] = ()
-    mask: Picture | None = None
-    tenant: str = "default"
-
-    def request(self) -> Request:
-        """The question as a request, pictures read.
-
-        Raises BadRequest when it holds nothing, or when a file cannot be read.
-        """
-        texts = () if self.prompt is None else (Artifact(Kind.PROMPT, "prompt", text=self.prompt),)
-        inputs = [_artifact(Kind.INPUT, f"image[{at}]", given) for at, given in enumerate(self.inputs)]
-        if self.mask is not None:
-            inputs.append(_artifact(Kind.INPUT, "mask", self.mask))
-        if not texts and not inputs and not self.outputs:
-            raise BadRequest("nothing to judge: a prompt, an input picture or an output picture is expected")
-        return Request(texts=texts, inputs=tuple(inputs), tenant=self.tenant)
-
-    def answer(self) -> tuple[Artifact, ...]:
-        """The output pictures, read. Raises BadRequest when a file cannot be read."""
-        return tuple(_artifact(Kind.OUTPUT, f"data[{at}]", given) for at, given in enumerate(self.outputs))
-
-
-@dataclass(frozen=True)
-class Examined:
-    """A question with all that the checks said of it, by stage, and how long that took."""
-
-    request: Request
-    looked: Sequence[tuple[Stage, Subject, tuple[Signal, ...]]]
-    took_ms: float
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence(tuple(signal for _, _, signals in self.looked for signal in signals))
 
 
 class Guard:
@@ -99,23 +55,18 @@ class Guard:
         limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.observer = observer or Unobserved()
-        self.looker = Looker(
+        heard = observer or Unobserved()
+        looker = Looker(
             checks,
             threads=threads or os.cpu_count() or 1,
             deadline_s=deadline_s,
             cache=cache,
-            observer=self.observer,
+            observer=heard,
             prepare=partial(_decode, limits=limits or Limits()),
         )
-        self._book = book
         if book is not None:
-            book.require(self.looker.signals)
-        self.audit = audit
-        self.audit_required = audit_required
-        self.digest_key = digest_key
-        self.absent = dict(absent or {})
-        self._queue = queue
+            book.require(looker.signals)
+        self._desk = Desk(looker, book, audit, audit_required, digest_key, queue, dict(absent or {}), heard)
         self._warm = False
         self._why_cold = "not started"
 
@@ -136,9 +87,9 @@ class Guard:
         """Open the checks and the policy.
 
         `policy` is the name of a shipped policy or the path of a policy file; a guard with None examines and decides
-        nothing. `home` is the folder of all state
-        (default: GUARDRAIL_HOME, else the platform's data folder); weights are looked for under it. `checks` are
-        entry points of the group `guardrail.checks`. Further keywords are those of `Guard`.
+        nothing. `home` is the folder of all state (default: GUARDRAIL_HOME, else the platform's data folder); weights
+        are looked for under it. `checks` are entry points of the group `guardrail.checks`. Further keywords are those
+        of `Guard`.
 
         Raises ConfigError when the policy is wrong, weights are missing (`guardrail models pull` fetches them), or a
         rule names a signal that none of the checks gives.
@@ -152,9 +103,12 @@ class Guard:
     @property
     def book(self) -> PolicyBook:
         """The policies in force. Raises ConfigError for a guard that was opened without one."""
-        if self._book is None:
-            raise ConfigError("this guard was opened without a policy: it can examine, but not decide")
-        return self._book
+        return self._desk.book
+
+    @property
+    def looker(self) -> Looker:
+        """What runs the checks."""
+        return self._desk.looker
 
     # -- for programs ------------------------------------------------------------------------------------------
 
@@ -197,7 +151,7 @@ class Guard:
         for examined in await self.examine(questions):
             policy = self.book.policy_of(examined.request.tenant)
             decision = replace(self._staged(policy, examined), evidence=examined.evidence, took_ms=examined.took_ms)
-            case = Case(self, examined.request, policy, route="library")
+            case = Case(self._desk, examined.request, policy, route="library")
             case.adopt([(subject, signals) for _, subject, signals in examined.looked])
             decisions.append(replace(decision, receipt=await case.seal(decision, status="judged")))
         return decisions
@@ -210,16 +164,11 @@ class Guard:
 
     def open(self, request: Request, *, route: str) -> Case:
         """Open a case for a request, under the policy that holds now for its tenant."""
-        return Case(self, request, self.book.policy_of(request.tenant), route)
+        return Case(self._desk, request, self.book.policy_of(request.tenant), route)
 
     def admit(self) -> None:
         """Raises Overloaded when pictures would have to wait behind a full queue, or too many workers hang."""
-        if not self.looker.pictures.healthy:
-            raise Overloaded(
-                "too many checks hang: pictures are not looked at until they come back", retry_after_s=10.0
-            )
-        if self.looker.depth >= self._queue:
-            raise Overloaded(f"{self._queue} pictures wait to be looked at; come back later", retry_after_s=2.0)
+        self._desk.admit()
 
     async def start(self) -> None:
         """Warm the models up; until this is done `ready` says no."""
@@ -235,7 +184,7 @@ class Guard:
         failed = sorted({f"{s.check}: {s.error}" for signals in looked for s in signals if s.error is not None})
         self._why_cold = "; ".join(failed)
         self._warm = not failed
-        self.observer.stage("warm-up", time.perf_counter() - began)
+        self._desk.observer.stage("warm-up", time.perf_counter() - began)
 
     def ready(self) -> tuple[bool, Mapping[str, str]]:
         """Whether requests can be judged and recorded now, and for each part that is not ready, why."""
@@ -244,7 +193,7 @@ class Guard:
             wrong["models"] = self._why_cold
         if not self.looker.pictures.healthy or not self.looker.texts.healthy:
             wrong["workers"] = "too many checks hang"
-        if self.audit is not None and self.audit_required and not self.audit.writable():
+        if self._desk.audit is not None and self._desk.audit_required and not self._desk.audit.writable():
             wrong["audit"] = "records cannot be written"
         return not wrong, wrong
 
@@ -252,8 +201,8 @@ class Guard:
         """Read the policies again, all or none; what was wrong, in words. The reload itself is recorded."""
         before = self.book.labels()
         faults = self.book.reload()
-        if self.audit is not None and (faults or self.book.labels() != before):
-            await self.audit.append(
+        if self._desk.audit is not None and (faults or self.book.labels() != before):
+            await self._desk.audit.append(
                 Entry(
                     kind="event",
                     id=f"reload-{secrets.token_hex(8)}",
@@ -265,18 +214,11 @@ class Guard:
             )
         return faults
 
-    def shadow(self, evidence: Evidence) -> list[dict[str, Any]]:
-        """What the candidate policies would have done, for the record."""
-        return [
-            {"policy": would.policy, "action": would.action.word, "rules": list(would.rules)}
-            for would in (decide(policy, evidence, stage=Stage.OUTPUT) for policy in self.book.shadow)
-        ]
-
     async def close(self) -> None:
         """Let workers go and write what is still queued for the audit log."""
         self.looker.close()
-        if self.audit is not None:
-            await asyncio.to_thread(self.audit.close)
+        if self._desk.audit is not None:
+            await asyncio.to_thread(self._desk.audit.close)
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -330,16 +272,6 @@ def open_checks(
 
     with ThreadPoolExecutor(4, thread_name_prefix="guardrail-open") as pool:
         return list(pool.map(one, names))
-
-
-def _artifact(kind: Kind, slot: str, given: Picture) -> Artifact:
-    if isinstance(given, bytes):
-        return Artifact(kind, slot, data=given)
-    try:
-        return Artifact(kind, slot, data=Path(given).read_bytes())
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        why = getattr(error, "strerror", None) or "not a path"
-        raise BadRequest(f"{slot}: the file cannot be read: {why}", param=slot) from None
 
 
 def _decode(artifact: Artifact, limits: Limits) -> None:

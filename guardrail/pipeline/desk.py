@@ -1,0 +1,54 @@
+"""The desk: what every case of a guard shares, and what a case may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guardrail.audit import AuditLog
+from guardrail.errors import ConfigError, Overloaded
+from guardrail.pipeline.looking import Looker, Observer
+from guardrail.policy import PolicyBook, decide
+from guardrail.types import Evidence, Stage
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Looker, policies and audit log of one guard.
+
+    `queue` is how many pictures may wait; `absent` says which installed checks are not enabled; `digest_key` keys the
+    digests of artifacts in receipts. Without `policies` nothing is decided, without `audit` nothing is recorded.
+    """
+
+    looker: Looker
+    policies: PolicyBook | None
+    audit: AuditLog | None
+    audit_required: bool
+    digest_key: bytes
+    queue: int
+    absent: Mapping[str, str]
+    observer: Observer
+
+    @property
+    def book(self) -> PolicyBook:
+        """The policies in force. Raises ConfigError for a guard that was opened without one."""
+        if self.policies is None:
+            raise ConfigError("this guard was opened without a policy: it can examine, but not decide")
+        return self.policies
+
+    def admit(self) -> None:
+        """Raises Overloaded when pictures would have to wait behind a full queue, or too many workers hang."""
+        if not self.looker.pictures.healthy:
+            raise Overloaded(
+                "too many checks hang: pictures are not looked at until they come back", retry_after_s=10.0
+            )
+        if self.looker.depth >= self.queue:
+            raise Overloaded(f"{self.queue} pictures wait to be looked at; come back later", retry_after_s=2.0)
+
+    def shadow(self, evidence: Evidence) -> list[dict[str, Any]]:
+        """What the candidate policies would have done, for the record."""
+        return [
+            {"policy": would.policy, "action": would.action.word, "rules": list(would.rules)}
+            for would in (decide(policy, evidence, stage=Stage.OUTPUT) for policy in self.book.shadow)
+        ]
