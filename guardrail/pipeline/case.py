@@ -39,7 +39,6 @@ class Case:
         self._looked: Looked = [(artifact, None) for artifact in request.artifacts]
         self._asked = Evidence()
         self._all = Evidence()
-        self._stage = Stage.PROMPT
 
     async def judge_request(self) -> Decision:
         """Judge texts and input pictures, before the generator is called.

@@ -9,7 +9,7 @@ from typing import Any
 
 from guardrail.errors import BadRequest
 from guardrail.server.admission import Ticket
-from guardrail.upstream.dialect import Headers
+from guardrail.upstream.dialect import HOP_BY_HOP, Headers
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -17,20 +17,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
-# RFC 9110 7.6.1, with the older ones that are still sent; a proxy never passes these on.
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 OURS = "x-guardrail-"
 
 

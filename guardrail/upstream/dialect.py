@@ -16,6 +16,23 @@ from guardrail.types import Artifact, Decision, Request, Stage
 Headers = Sequence[tuple[str, str]]
 OneBad = Literal["replace", "drop", "refuse-all"]
 
+# RFC 9110 section 7.6.1, with the older ones that are still sent: these belong to one connection, and a proxy never
+# passes them on.
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
 
 class Door(Enum):
     """What happens to a route: judged, passed through unlooked at (it carries no pictures), or refused."""

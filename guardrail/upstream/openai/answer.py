@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Decision, Kind, Stage
 from guardrail.upstream import pictures
-from guardrail.upstream.dialect import Answer, Fetch, Headers, OneBad, Reply
+from guardrail.upstream.dialect import HOP_BY_HOP, Answer, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.openai.limits import Limits
-from guardrail.upstream.openai.read import HOP_BY_HOP
 from guardrail.upstream.openai.refuse import end_to_end, refuse, refused_entry, strictest
 from guardrail.upstream.openai.slots import name_of
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, Path, listed_numbers, scan, splice, strings

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from guardrail.errors import BadRequest
 from guardrail.types import Request
 from guardrail.upstream import pictures
-from guardrail.upstream.dialect import Call, Fetch, FetchFile, Forward, Headers
+from guardrail.upstream.dialect import HOP_BY_HOP, Call, Fetch, FetchFile, Forward, Headers
 from guardrail.upstream.multipart import MultipartFault, media_type
 from guardrail.upstream.openai import routes
 from guardrail.upstream.openai.body_form import gather_form
@@ -17,21 +17,6 @@ from guardrail.upstream.openai.limits import Limits
 from guardrail.upstream.openai.slots import KNOWN
 from guardrail.upstream.spans import splice
 
-# RFC 9110 section 7.6.1, and what belongs to the connection with the guard and not to the one with the upstream.
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "trailers",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _OURS = HOP_BY_HOP | {"host", "content-length", "accept-encoding", "expect"}
 _FORMS = frozenset({"application/x-www-form-urlencoded"})
 _MOST_QUERY = 2048  # characters
