@@ -7,6 +7,7 @@ line `--set server.port=8080`. This is the only place that reads the environment
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -115,6 +116,8 @@ class Settings(_Part):
 
 
 SECRET = frozenset({"server.access_key", "audit.url"})
+_CREDENTIALS = re.compile(r"//[^/@\s]{1,1000}@")
+"""User and password in any address, which belong to nobody's screen."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ class Configuration:
             value: Any = self.settings
             for part in key.name.split("."):
                 value = getattr(value, part)
-            masked = "(set)" if key.name in SECRET and value else yaml.safe_dump(value, default_flow_style=True)
+            plain = _CREDENTIALS.sub("//(set)@", yaml.safe_dump(value, default_flow_style=True, width=10_000))
+            masked = "(set)" if key.name in SECRET and value else plain
             rows.append(
                 (key.name, masked.removesuffix("\n").removesuffix("\n..."), self.origin.get(key.name, "default"))
             )

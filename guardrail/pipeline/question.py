@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from guardrail.errors import BadRequest
 from guardrail.types import Artifact, Evidence, Kind, Request, Signal, Stage, Subject
 
 Picture = bytes | str | Path
+
+MOST_BYTES = 256 << 20
+"""Largest file that is read at all; the guard's own limit on pictures is lower and says what it is."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,14 @@ class Examined:
 def _artifact(kind: Kind, slot: str, given: Picture) -> Artifact:
     if isinstance(given, bytes):
         return Artifact(kind, slot, data=given)
+    path = Path(given)
     try:
-        return Artifact(kind, slot, data=Path(given).read_bytes())
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            raise BadRequest(f"{slot}: the file cannot be read: not a file", param=slot)
+        if info.st_size > MOST_BYTES:
+            raise BadRequest(f"{slot}: the file is larger than {MOST_BYTES} bytes, which no picture is", param=slot)
+        return Artifact(kind, slot, data=path.read_bytes())
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         why = getattr(error, "strerror", None) or "not a path"
         raise BadRequest(f"{slot}: the file cannot be read: {why}", param=slot) from None

@@ -94,5 +94,8 @@ def _look(one: Look) -> Mapping[str, Any]:
 
 
 def pairs(inputs: Iterable[Artifact], output: Artifact) -> list[Pair]:
-    """Each input picture beside one output picture. Masks are no pictures of anybody and are left out."""
-    return [Pair(one, output) for one in inputs if not one.slot.startswith("mask")]
+    """Each input picture beside one output picture.
+
+    A mask too: what is called one may be somebody's photograph, and a generator that sees it may paint who it shows.
+    """
+    return [Pair(one, output) for one in inputs]

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -127,10 +128,16 @@ class App:
                     status=401,
                     code="invalid_guardrail_key",
                 )
+        telling = {*API_KEYS} if settings.tenant_keys else set()
+        if settings.tenant_header is not None:
+            telling.add(settings.tenant_header.lower().encode("latin-1"))
+        if len(telling) and max(Counter(name for name, _ in headers if name in telling).values(), default=0) > 1:
+            # Which of the two the generator goes by is not known, so neither says whose policy holds.
+            raise BadRequest("a header that says who calls is given twice", code="invalid_header")
         if settings.tenant_keys:
             for name in API_KEYS:
-                value = named.get(name, b"")
-                key = value[7:].strip() if value[:7].lower() == b"bearer " else value
+                # Servers part the scheme from the key at any white space.
+                key = b"".join(named.get(name, b"").split()[-1:])
                 tenant = settings.tenant_keys.get(hashlib.sha256(key).hexdigest())
                 if tenant is not None:
                     return tenant

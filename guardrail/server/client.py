@@ -23,6 +23,13 @@ READ_BYTES = 1 << 18
 FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # What says who the caller is, and nothing else, goes along when a file of the generator's own store is fetched.
 CREDENTIALS = frozenset({"authorization", "api-key", "x-api-key", "openai-organization", "openai-project"})
+# A server that heeds one of these does something else than the route that was judged.
+REROUTES = frozenset(
+    {"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
+)
+# Of an answer: what leads a caller on to a picture that nobody looked at.
+LEADS_ON = frozenset({"location", "content-location", "refresh", "link"})
+LONGEST_HEADER = 4096  # bytes; a longer one may be a picture
 
 
 class UpstreamFault(UpstreamError):
@@ -63,7 +70,9 @@ class Answering:
         self.status = self._answer.status
         # Latin-1 both ways: the bytes of a header come out as they went in.
         self.headers: Headers = end_to_end(
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._answer.raw_headers
+            (low, value.decode("latin-1"))
+            for name, value in self._answer.raw_headers
+            if (low := name.decode("latin-1").lower()) not in LEADS_ON and len(value) <= LONGEST_HEADER
         )
         if 300 <= self.status < 400 and self.status != 304:
             self._answer.close()
@@ -158,7 +167,7 @@ class Client:
         headers = CIMultiDict(
             (name, value)
             for name, value in end_to_end(forward.headers)
-            if name.lower() not in {"host", "content-length"}
+            if (low := name.lower()) not in {"host", "content-length"} and low not in REROUTES
         )
         if "accept-encoding" not in headers:
             # What is compressed cannot be judged; aiohttp's own list must not be offered either.

@@ -37,8 +37,9 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
     exchange.outcome = "failed"
     case = exchange.case = shared.guard.open(replace(call.request, tenant=exchange.tenant), route=call.route)
     # Not cut short when the caller leaves: who asks and hangs up is in the record all the same.
-    decision = await case.judge_request()
-    exchange.decision = decision
+    decision = await _judge(exchange, case)
+    if decision is None:
+        return
     if decision.action.refuses:
         decision, receipt = await exchange.seal(decision, "refused")
         reply = upstream.dialect.refuse(decision, decision.stage)
@@ -76,6 +77,22 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
             await exchange.aftermath("failed")
             raise Broken from None
         await exchange.fault_on_record(GuardrailError(FAILED), "failed")
+
+
+async def _judge(exchange: Exchange, case: Case) -> Decision | None:
+    """Judge what was asked. None where that could not be done to the end: that is on record and answered already."""
+    try:
+        exchange.decision = await case.judge_request()
+    except GuardrailError as error:
+        exchange.decision = case.so_far
+        await exchange.fault_on_record(error, "turned_away" if isinstance(error, Overloaded) else "unreadable_input")
+        return None
+    except Exception as error:
+        exchange.complain("a request could not be judged", error)
+        exchange.decision = case.so_far
+        await exchange.fault_on_record(GuardrailError(FAILED), "failed")
+        return None
+    return exchange.decision
 
 
 async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, watch: Watch) -> Reply | None:

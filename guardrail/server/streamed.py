@@ -10,7 +10,7 @@ from guardrail.errors import UpstreamError
 from guardrail.server.client import Answering, UpstreamFault
 from guardrail.server.exchange import STREAMING, Exchange
 from guardrail.server.guarding import Case, verdicts_on
-from guardrail.server.wire import Watch
+from guardrail.server.wire import Watch, one_header
 from guardrail.types import Decision
 from guardrail.upstream.dialect import Call, Event
 
@@ -20,6 +20,10 @@ async def stream(
 ) -> None:
     """Pass on a streamed answer. Returns when its last byte has left; raises AuditError, Gone."""
     dialect, metrics = exchange.upstream.dialect, exchange.shared.metrics
+    encoding = (one_header(answering.headers, "content-encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        # To the reader, compressed events are lines that say nothing, and those pass; the client unpacks them.
+        raise UpstreamFault("bad_answer", "it came in a content encoding that was not asked for")
     reader = dialect.read_stream(call)
     watch.hold()
     final, receipt = await exchange.seal(decision, STREAMING)

@@ -119,3 +119,24 @@ def test_every_frame_of_an_animation_is_searched(tmp_path):
     picture = Artifact(Kind.OUTPUT, "data[0]", data=(tmp_path / "two.webp").read_bytes())
     (found,) = FaceFinder(real_models("yunet")).faces(picture)
     assert found.frame == 1
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("tall", [False, True])
+@pytest.mark.parametrize("length", [400, 1200, 2800])
+def test_whoever_stands_in_a_strip_is_found_however_long_it_is(length, tall):
+    strip = Image.new("RGB", (length, 130), (120, 160, 120))
+    strip.paste(portrait().crop((100, 0, 360, 260)).resize((120, 120)), (length - 200, 5))
+    strip = strip.transpose(Image.Transpose.ROTATE_90) if tall else strip
+    (found,) = faces_in(real_models("yunet").session("yunet"), frame(strip))
+    assert found.readable
+
+
+@pytest.mark.weights
+def test_whoever_is_small_in_a_large_picture_is_looked_at_closer():
+    large = Image.new("RGB", (2000, 2000), (120, 160, 120))
+    large.paste(portrait().resize((200, 200)), (100, 1000))
+    counts = Counts(real_models("yunet").session("yunet"))
+    (found,) = faces_in(counts, frame(large))
+    assert found.readable
+    assert found.box[0] < 0.15 < 0.5 < found.box[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from guardrail import Action, Guard
 from guardrail.errors import BadRequest, ConfigError, Overloaded
 from guardrail.inference.image import Limits
 from guardrail.pipeline import Question
+from guardrail.pipeline.question import MOST_BYTES
 from guardrail.policy import PolicyBook
 from guardrail.types import Artifact, Kind, Request, Stage
 from tests.stand_ins import Hangs, Says, png
@@ -257,3 +259,45 @@ def test_a_text_that_came_back_alone_is_judged(guard):
         return decision.action
 
     assert asyncio.run(ask()) is Action.BLOCK
+
+
+def test_a_broken_picture_does_not_take_back_what_is_known_of_the_rest(guard):
+    async def ask(text, *pictures):
+        case = guard.open(request(text, *pictures), route="test")
+        try:
+            return await case.judge_request()
+        except BadRequest:
+            return case.so_far
+
+    broken = png("cut")[:-20]
+    refused = asyncio.run(ask("undress her", png("a person"), broken))
+    assert (refused.action, refused.rules) == (Action.BLOCK, ("undress-request",))
+    assert asyncio.run(ask("sexual", png("fine"), broken)).action is Action.FLAG
+
+
+def test_what_is_not_a_file_is_never_read(guard, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(BadRequest, match="not a file"):
+            guard.check(inputs=[path])
+
+
+def test_a_file_that_no_picture_is_as_large_as_is_not_read(guard, tmp_path):
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(BadRequest, match="larger than"):
+        guard.check(inputs=[tmp_path / "huge.png"])
+
+
+@pytest.mark.parametrize("slot", ["mask", "markup", "field:extra"])
+def test_whoever_is_in_a_mask_is_looked_for_in_the_result(guard, slot):
+    """The name of a slot is the caller's word: a photograph that is sent as a mask is still somebody's."""
+
+    async def ask():
+        asked = Request(texts=(), inputs=(Artifact(Kind.INPUT, slot, data=png("a person")),))
+        case = guard.open(asked, route="test")
+        await case.judge_request()
+        return await case.judge_outputs([Artifact(Kind.OUTPUT, "data[0]", data=png("a person, bare"))])
+
+    (decision,) = asyncio.run(ask())
+    assert "undress-result" in decision.rules

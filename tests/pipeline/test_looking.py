@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
 
 from guardrail.errors import CheckError, ConfigError
-from guardrail.pipeline.looking import Looker
+from guardrail.pipeline.looking import LONG_TEXT, Looker
 from guardrail.types import Artifact, Kind, Unknown
 from tests.stand_ins import Asks, Hangs, Says
 
@@ -151,3 +152,26 @@ def test_no_checks_and_a_name_that_is_there_twice_are_refused():
         Looker([], threads=1, deadline_s=1.0)
     with pytest.raises(ConfigError, match="says is there twice"):
         Looker([Says({"a": 0.0}), Says({"b": 0.0})], threads=1, deadline_s=1.0)
+
+
+def test_a_short_text_does_not_wait_behind_a_long_one():
+    hold = threading.Event()
+
+    def answer(artifact):
+        if len(artifact.text) >= LONG_TEXT:
+            hold.wait(10.0)
+        return {"gore": 0.1}
+
+    looker = Looker([Asks(answer, ["gore"])], threads=1, deadline_s=10.0)
+
+    async def ask():
+        slow = asyncio.ensure_future(looker.look([prompt("x" * LONG_TEXT)]))
+        await asyncio.sleep(0.05)
+        [[quick]] = await asyncio.wait_for(looker.look([prompt("x" * (LONG_TEXT - 1))]), 5.0)
+        assert not slow.done()
+        hold.set()
+        [[late]] = await slow
+        return quick.score, late.score
+
+    assert asyncio.run(ask()) == (0.1, 0.1)
+    looker.close()

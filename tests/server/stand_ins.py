@@ -193,8 +193,14 @@ class WordCase:
         self.id = f"case-{WordCase.count}"
         self.guard = guard
         self.request = request
+        self.so_far = self._decision(Action.ALLOW, Stage.PROMPT)
 
     async def judge_request(self) -> Decision:
+        for one in self.request.inputs:
+            if b"UNREADABLE" in (one.data or b""):
+                raise BadRequest(f"{one.slot}: not a picture", param=one.slot, code="invalid_image")
+            if b"BUG" in (one.data or b""):
+                raise RuntimeError("a bug in the pipeline")
         texts = " ".join(artifact.text or "" for artifact in self.request.texts)
         bad = "forbidden" in texts or any(b"BAD" in (one.data or b"") for one in self.request.inputs)
         return self._decision(Action.BLOCK if bad else Action.ALLOW, Stage.PROMPT)

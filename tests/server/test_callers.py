@@ -48,3 +48,26 @@ def test_a_trusted_header_names_a_known_tenant_only(start, name, status):
 def test_no_header_names_the_tenant_unless_the_operator_says_so(running):
     running.ask(headers={"x-guardrail-tenant": "acme", "x-team": "acme"})
     assert running.guard.records[0].tenant == "default"
+
+
+@pytest.mark.parametrize("header", ["authorization", "api-key", "x-team"])
+def test_a_header_that_names_the_tenant_and_comes_twice_is_refused(start, upstream, header):
+    # The generator may go by the second one, and the first one would choose a milder policy.
+    running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme"}, tenant_header="x-team"))
+    connection = running.connect()
+    connection.putrequest("POST", "/v1/images/generations")
+    connection.putheader(header, "nobody")
+    connection.putheader(header, "Bearer sk-1" if header == "authorization" else "sk-1")
+    body = b'{"prompt": "a red bicycle"}'
+    connection.putheader("content-length", str(len(body)))
+    connection.endheaders(body)
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize("value", ["Bearer\tsk-1", "Bearer   sk-1", "bearer sk-1", "BEARER sk-1", "sk-1"])
+def test_a_key_in_a_looser_spelling_is_still_the_tenants(start, value):
+    running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme"}))
+    assert running.ask(headers={"authorization": value}).status == 200
+    assert running.guard.records[0].tenant == "acme"

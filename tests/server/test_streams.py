@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import http.client
 import time
 
@@ -177,3 +178,14 @@ def test_a_picture_beyond_those_asked_for_does_not_leave(running, upstream):
     assert base64.b64encode(b"one more")[:8] not in got.body
     assert b'"error"' in got.body
     assert running.guard.statuses == ["streaming", "answered"]
+
+
+def test_a_compressed_stream_is_not_judged_and_so_does_not_pass(running, upstream):
+    packed = gzip.compress(PARTIAL + DONE)
+    answer = script.events([packed])
+    answer.steps[0] = answer.steps[0].replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")  # type: ignore[union-attr]
+    upstream.script = lambda heard: answer
+    got = stream(running)
+    assert got.status == 502
+    assert packed[:20] not in got.body
+    assert running.guard.statuses == ["upstream_bad_answer"]

@@ -191,3 +191,36 @@ def test_one_line_says_what_was_done_and_nothing_of_what_was_asked(running, upst
     assert line["bytes_in"] == 28
     for secret in ("fiets", "geheim", "sk-1", "generations"):
         assert secret not in running.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "said"), [(b"UNREADABLE", 400, "unreadable_input"), (b"a BUG", 500, "failed")]
+)
+def test_a_request_that_could_not_be_judged_to_its_end_is_in_the_record(running, upstream, data, status, said):
+    got = running.ask(images=[base64.b64encode(data).decode()])
+    assert got.status == status
+    assert running.guard.statuses == [said]
+    assert got.headers["x-guardrail-receipt"] == running.guard.records[0].id
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL"])
+def test_no_header_sends_a_judged_call_to_another_route(running, upstream, name):
+    assert running.ask(headers={name: "/v1/responses"}).status == 200
+    assert name.lower() not in upstream.calls[0].headers
+
+
+@pytest.mark.parametrize("name", ["Location", "Content-Location", "Refresh", "Link"])
+def test_no_header_of_an_answer_leads_on_to_a_picture_that_nobody_looked_at(running, upstream, name):
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(b"fine").decode()}]}).encode()
+    upstream.script = lambda heard: script.whole(body, "201 Created", "application/json", f"{name}: https://x/y.png")
+    got = running.ask()
+    assert (got.status, got.body) == (201, body)
+    assert name.lower() not in got.headers
+
+
+@pytest.mark.parametrize(("size", "leaves"), [(4096, True), (4097, False)])
+def test_a_header_as_long_as_a_picture_does_not_leave(running, upstream, size, leaves):
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(b"fine").decode()}]}).encode()
+    upstream.script = lambda heard: script.whole(body, "200 OK", "application/json", f"X-Up: {'a' * size}")
+    assert ("x-up" in running.ask().headers) is leaves

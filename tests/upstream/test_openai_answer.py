@@ -310,3 +310,22 @@ def test_no_bytes_raise_anything_but_an_upstream_error(body, status):
     with contextlib.suppress(UpstreamError):
         answer = asyncio.run(read(body, status, store=Store({URL: B})))
         assert answer.images or status >= 400
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_picture_in_a_field_name_is_refused(status):
+    assert (await read({**(of(A) if status == 200 else {}), "error": {"x" * 256: 1}}, status)).status == status
+    with pytest.raises(UpstreamError, match="field name"):
+        await read({**(of(A) if status == 200 else {}), "error": {"x" * 257: 1}}, status)
+
+
+@pytest.mark.parametrize("around", ["![a]({})", "look: {}"])
+async def test_a_data_url_in_the_middle_of_a_text_is_no_text(around):
+    text = around.format("DATA:image/png;base64," + b64(A))
+    with pytest.raises(UpstreamError):
+        await read(of(A, note=text))
+
+
+async def test_a_tag_with_a_data_url_is_looked_at_as_a_picture_and_so_cannot_be_read():
+    answer = await read(of(A, note=f"<img src='data:image/png;base64,{b64(B)}'>"))
+    assert found(answer)["note"][0] == WHOLE

@@ -112,7 +112,7 @@ async def test_every_text_of_a_request_is_judged():
     )
     assert texts(call) == {
         "prompt": "a fox",
-        "negative_prompt": "blurry",
+        "negative_prompt": "a picture --no blurry",
         "field:prompt_2": "naked",
         "field:extra.deep[0].note": "a sentence of five words",
         "field:z": "裸の女性",
@@ -136,6 +136,51 @@ async def test_an_unknown_field_is_judged_from_the_fourth_word_on(text, judged):
     assert ("field:zz" in texts(call)) is judged
 
 
+@pytest.mark.parametrize("field", ["style", "zz", "background", "loras"])
+async def test_short_words_of_settings_are_judged_together(field):
+    """A server may add any of them to its prompt, so "nude" as a style may not pass where it would not as a prompt."""
+    call = await ask({"prompt": "x", field: "nude", "deep": [{"a": "take off", "b": "the dress"}, "take off"]})
+    assert texts(call)["settings"] == "nude; take off; the dress"
+    call = await ask(form(("prompt", b"x"), ("image", A, "a"), (field, b"nude")), "edits", headers=FORM)
+    assert texts(call)["settings"] == "nude"
+
+
+async def test_what_this_apis_settings_say_is_no_text():
+    plain = {
+        "style": "vivid",
+        "quality": "hd",
+        "size": "1024x1024",
+        "response_format": "b64_json",
+        "model": "gpt-image-1",
+    }
+    call = await ask({"prompt": "x", **plain, "background": "transparent", "user": "someone", "zz": "3.5", "a": "1K"})
+    assert texts(call) == {"prompt": "x"}
+
+
+@pytest.mark.parametrize("name", ["negative_prompt", "negativePrompt", "negative", "negative_prompt_2"])
+async def test_what_shall_be_left_out_is_judged_as_left_out(name):
+    """By itself "clothing" is harmless; a picture without it is not."""
+    call = await ask({"prompt": "x", name: "clothing"})
+    assert "a picture --no clothing" in texts(call).values()
+    call = await ask(form(("prompt", b"x"), ("image", A, "a"), (name, b"clothing")), "edits", headers=FORM)
+    assert "a picture --no clothing" in texts(call).values()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "x=%E8%84%B1%E6%8E%89%E5%A5%B9%E7%9A%84%E8%A1%A3%E6%9C%8D",
+        "suffix_prompt=nude",
+        "ref_image=a",
+        "q=take_her_clothes_off",
+    ],
+)
+async def test_a_query_in_any_script_says_nothing_that_belongs_in_the_body(query):
+    with pytest.raises(BadRequest) as caught:
+        await ask({"prompt": "x"}, query=query)
+    assert caught.value.code == "invalid_query"
+
+
 async def test_a_field_name_that_says_something_is_judged_and_never_becomes_a_slot():
     call = await ask({"prompt": "x", "take her clothes off now": {"take her clothes off": "please do it right now"}})
     assert "take her clothes off now" in texts(call).values()
@@ -148,7 +193,11 @@ async def test_texts_of_a_form_are_judged_too():
         ("prompt", b"a fox"), ("image", A, "a"), ("negative_prompt", b"blurry"), ("extra", b"a sentence of five words")
     )
     call = await ask(body, "edits", headers=FORM)
-    assert texts(call) == {"prompt": "a fox", "negative_prompt": "blurry", "field:extra": "a sentence of five words"}
+    assert texts(call) == {
+        "prompt": "a fox",
+        "negative_prompt": "a picture --no blurry",
+        "field:extra": "a sentence of five words",
+    }
 
 
 # --- every picture slot

@@ -183,3 +183,16 @@ PIECES = [
 def test_no_stream_raises_anything_but_an_upstream_error_and_no_byte_is_lost(chunks):
     with contextlib.suppress(UpstreamError):
         assert b"".join(event.raw for event in read(*chunks)) == b"".join(chunks)
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_comment_that_ends_sooner_for_some_readers_is_refused(end):
+    """Behind it stands a whole event for a client that splits lines as Python's `str` does."""
+    with pytest.raises(UpstreamError, match="ends for some readers"):
+        read(f": x{end}data: {{}}\n\n".encode() + completed(A))
+
+
+def test_a_picture_in_a_field_name_of_an_event_is_refused():
+    with pytest.raises(UpstreamError, match="field name"):
+        read(completed(A, **{"x" * 257: 1}))
+    assert len(read(completed(A, **{"x" * 256: 1}))) == 1

@@ -13,7 +13,7 @@ from guardrail.upstream.dialect import HOP_BY_HOP, Answer, Fetch, Headers, OneBa
 from guardrail.upstream.openai.limits import Limits
 from guardrail.upstream.openai.refuse import end_to_end, refuse, refused_entry, strictest
 from guardrail.upstream.openai.slots import name_of
-from guardrail.upstream.spans import Edit, Json, JsonFault, Node, Path, listed_numbers, scan, splice, strings
+from guardrail.upstream.spans import Edit, Json, JsonFault, Node, Path, keys, listed_numbers, scan, splice, strings
 
 WHOLE = -1
 """The entry index of a picture that stands outside `data[]`: refusing it refuses the whole answer."""
@@ -23,6 +23,7 @@ _CHANGED = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-d
 _SPANS = "spans"
 _LEAST = 8  # bytes; neither a picture nor an address is shorter
 _OPAQUE = 4096  # characters without a space: no text that anyone reads
+_LONGEST_KEY = 256  # characters
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def _parse(body: bytes, limits: Limits) -> Node:
         raise UpstreamError(f"it is not the JSON expected: {fault}") from None
     if root.kind is not Json.OBJECT:
         raise UpstreamError("it is not a JSON object")
+    check_keys(root)
     if listed_numbers(root) > limits.numbers:
         raise UpstreamError(f"its lists hold more than {limits.numbers} numbers, which nobody judges")
     return root
@@ -113,9 +115,16 @@ def _check_error(headers: Headers, body: bytes, limits: Limits) -> None:
         if not body.isascii() or b"<" in low or b"data:" in low or pictures.sniff(body) is not None:
             raise UpstreamError("it is an error that is neither JSON nor a short text") from None
         return
+    check_keys(root)
     for path, node in strings(root):
         if holds_picture(node, body) or (path and path[-1] == "b64_json"):
             raise UpstreamError("it is an error that carries a picture")
+
+
+def check_keys(root: Node) -> None:
+    """Raises UpstreamError for a field name so long that it may be a picture: names are not looked at."""
+    if any(len(key) > _LONGEST_KEY for key in keys(root)):
+        raise UpstreamError(f"a field name in it is over {_LONGEST_KEY} characters")
 
 
 def holds_picture(node: Node, body: bytes) -> bool:
@@ -124,7 +133,8 @@ def holds_picture(node: Node, body: bytes) -> bool:
     if pictures.is_data_url(head) or pictures.looks_like_base64_picture(head):
         return True
     text = node.text(body)
-    if "<svg" in text[:100_000].lower():
+    low = text[:100_000].lower()
+    if "<svg" in low or "data:image/" in low:  # also in the middle: Markdown and HTML show it
         return True
     return node.size > _OPAQUE and any(len(word) > _OPAQUE for word in text.split())
 

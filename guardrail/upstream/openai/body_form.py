@@ -9,7 +9,17 @@ from guardrail.upstream.multipart import MultipartFault, Part, TooManyParts, bou
 from guardrail.upstream.openai.gather import Gathered, Place
 from guardrail.upstream.openai.limits import Limits
 from guardrail.upstream.openai.routes import Route
-from guardrail.upstream.openai.slots import PICTURES, SCALARS, What, classify, misspelled, name_of, wordy
+from guardrail.upstream.openai.slots import (
+    PICTURES,
+    SCALARS,
+    What,
+    classify,
+    left_out,
+    loose,
+    misspelled,
+    name_of,
+    wordy,
+)
 
 _BOOLS = {"true": True, "false": False}
 _SWITCHES = {"disable_safety_checker": "false", "enable_safety_checker": "true"}
@@ -43,6 +53,7 @@ def gather_form(body: bytes, parameters: dict[str, str], route: Route, limits: L
             _file(part, body, got)
         else:
             _field(part, body, got)
+    got.settle()
     if route is Route.EDITS and not any(text.slot == "prompt" for text in got.texts):
         raise BadRequest("prompt is missing", param="prompt", code="missing_required_parameter")
     if not got.images:
@@ -81,10 +92,12 @@ def _field(part: Part, body: bytes, got: Gathered) -> None:
     if what in (What.SETTING, What.TEXT):
         got.looked_at(text)
     if what is What.SETTING:
+        if loose(text, (part.name,)):
+            got.setting(text)
         return
     if what is What.TEXT:
         known = part.name in ("prompt", "negative_prompt")
-        got.text(part.name if known else f"field:{param}", text, param)
+        got.text(part.name if known else f"field:{param}", text, param, left_out=left_out(part.name))
     elif what is What.FILE:
         raise BadRequest("a form takes no file ids; send JSON", param=param, code="invalid_value")
     elif what is What.URL:

@@ -6,7 +6,17 @@ from guardrail.errors import BadRequest
 from guardrail.upstream.openai.gather import Gathered, Place
 from guardrail.upstream.openai.limits import Limits
 from guardrail.upstream.openai.routes import Route
-from guardrail.upstream.openai.slots import PICTURES, What, classify, misspelled, name_of, wordy
+from guardrail.upstream.openai.slots import (
+    PICTURES,
+    What,
+    classify,
+    leaf_of,
+    left_out,
+    loose,
+    misspelled,
+    name_of,
+    wordy,
+)
 from guardrail.upstream.spans import Json, JsonFault, Node, Path, keys, listed_numbers, scan, strings
 
 # Switches that other servers of this protocol have, and the value that leaves their safety on.
@@ -41,6 +51,7 @@ def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
     _one_reference(root, ())
     for path, node in strings(root):
         _string(path, node, body, got)
+    got.settle()
     if not any(text.slot == "prompt" for text in got.texts):
         raise BadRequest("prompt is missing", param="prompt", code="missing_required_parameter")
     if route is Route.EDITS and not got.images:
@@ -112,11 +123,13 @@ def _string(path: Path, node: Node, body: bytes, got: Gathered) -> None:
     if what in (What.SETTING, What.TEXT):
         got.looked_at(text)
     if what is What.SETTING:
+        if loose(text, path):
+            got.setting(text)
         return
     param = name_of(path)
     if what is What.TEXT:
         known = path in (("prompt",), ("negative_prompt",))
-        got.text(param if known else f"field:{param}", text, param)
+        got.text(param if known else f"field:{param}", text, param, left_out=left_out(leaf_of(path)))
         return
     base = path[0] if path[0] in PICTURES else None
     if base in ("image", "images") or path == ("image_url",):

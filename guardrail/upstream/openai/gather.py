@@ -62,6 +62,7 @@ class Gathered:
     subject: str | None = None
     images: int = 0
     read: int = 0
+    settings: list[str] = field(default_factory=list)
 
     def looked_at(self, text: str) -> None:
         """Count what was gone through character by character. Raises BadRequest when it is too much in all."""
@@ -73,8 +74,21 @@ class Gathered:
                 code="string_above_max_length",
             )
 
-    def text(self, slot: str, text: str, param: str) -> None:
-        """A text to judge. Raises BadRequest when it is too long, or one too many."""
+    def setting(self, text: str) -> None:
+        """A setting with a word of its own. All of them are judged together, as one text: see `settle`."""
+        if text not in self.settings:
+            self.settings.append(text)
+
+    def settle(self) -> None:
+        """Once everything is gathered: the settings' own words become a text. Raises BadRequest as `text` does."""
+        if self.settings:
+            self.text("settings", "; ".join(self.settings), "settings")
+
+    def text(self, slot: str, text: str, param: str, *, left_out: bool = False) -> None:
+        """A text to judge; `left_out` for one that says what shall not be there, which is judged as such.
+
+        Raises BadRequest when it is too long, or one too many.
+        """
         if len(text) > self.limits.prompt_chars:
             raise BadRequest(
                 f"{param} has {len(text)} characters; at most {self.limits.prompt_chars} are read",
@@ -83,7 +97,9 @@ class Gathered:
             )
         if len(self.texts) >= self.limits.texts:
             raise BadRequest(f"more than {self.limits.texts} texts in one request", param=param, code="too_many_fields")
-        self.texts.append(Artifact(Kind.PROMPT, slot, text=text))
+        # By itself "clothes" is harmless; a picture without them is not, and one without nudity is. The prompt check
+        # knows the difference by the switch that image tools have for it.
+        self.texts.append(Artifact(Kind.PROMPT, slot, text=f"a picture --no {text}" if left_out else text))
 
     def image_slot(self) -> str:
         """The slot of the next picture among the images proper. Raises BadRequest when it is one too many."""

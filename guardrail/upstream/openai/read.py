@@ -14,7 +14,7 @@ from guardrail.upstream.openai.body_form import gather_form
 from guardrail.upstream.openai.body_json import gather_json
 from guardrail.upstream.openai.gather import Gathered
 from guardrail.upstream.openai.limits import Limits
-from guardrail.upstream.openai.slots import KNOWN
+from guardrail.upstream.openai.slots import KNOWN, names_content, wordy
 from guardrail.upstream.spans import splice
 
 _OURS = HOP_BY_HOP | {"host", "content-length", "accept-encoding", "expect"}
@@ -116,7 +116,13 @@ def _check_query(query: str) -> None:
         raise BadRequest("the query cannot be read", code="invalid_query") from None
     for name, value in pairs:
         known = name.casefold().split("[", 1)[0] in KNOWN
-        sentence = len(value.split()) > 3 or len(name.split()) > 3
-        holds = sentence or pictures.is_data_url(value) or pictures.url_scheme(value) is not None
+        meant = names_content(name)
+        holds = (
+            meant
+            or wordy(value)
+            or wordy(name)
+            or pictures.is_data_url(value)
+            or pictures.url_scheme(value) is not None
+        )
         if known or holds:
             raise BadRequest("the query holds what belongs in the body", code="invalid_query")

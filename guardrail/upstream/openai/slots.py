@@ -44,7 +44,13 @@ KNOWN = PICTURES | SCALARS | {"svg", "image_url", "file_id"}
 # Names and ids that the caller makes up; not prompts unless they read like sentences.
 _IDENTIFIERS = frozenset({"model", "user", "safety_identifier"})
 _REFERENCE_KEYS = frozenset({"image_url", "url", "data", "base64", "b64_json"})
-_TEXT_NAME = re.compile(r"prompt|caption|description|instruction|text", re.IGNORECASE)
+_TEXT_NAME = re.compile(r"prompt|caption|description|instruction|text|negative", re.IGNORECASE)
+_LEFT_OUT_NAME = re.compile(r"negative", re.IGNORECASE)
+# What the settings of this API may say; any other short text is a word that a server may add to its prompt.
+_PLAIN_VALUE = re.compile(
+    r"(?:auto|vivid|natural|transparent|opaque|low|medium|high|standard|hd|url|b64_json|png|jpe?g|webp|true|false|none)?",
+    re.IGNORECASE,
+)
 _PICTURE_NAME = re.compile(r"image|img|mask|markup|picture|photo|reference|frame", re.IGNORECASE)
 _FILE_ID = re.compile(r"file[-_][A-Za-z0-9_-]{6,120}")
 _ANY_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -91,6 +97,28 @@ def wordy(text: str) -> bool:
     return False
 
 
+def left_out(name: str) -> bool:
+    """True for the name of a field that says what shall not be in the picture: "negative_prompt"."""
+    return _LEFT_OUT_NAME.search(name) is not None
+
+
+def names_content(name: str) -> bool:
+    """True for a name that says its value is a text or a picture: "suffix_prompt", "ref_image"."""
+    return _TEXT_NAME.search(name) is not None or _PICTURE_NAME.search(name) is not None
+
+
+def loose(text: str, path: Path) -> bool:
+    """True for a setting with a word of its own: "nude" as a style says as much as it does in a prompt."""
+    if path[0] in _IDENTIFIERS or _PLAIN_VALUE.fullmatch(text.strip()):
+        return False
+    return any(len(run) > 2 or max(run) >= chr(_SPACELESS) for run in _WORD.findall(text))
+
+
+def leaf_of(path: Path) -> str:
+    """The last name of a path; indexes of lists are no names."""
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
+
+
 def misspelled(name: str) -> bool:
     """True for a known field in another spelling, which some servers take for it: "Prompt", "prompt[]", "IMAGE"."""
     folded = name.casefold()
@@ -102,7 +130,7 @@ def misspelled(name: str) -> bool:
 
 def classify(text: str, path: Path) -> What:
     """What the string at `path` of a request is. Raises BadRequest for what nobody could judge."""
-    leaf = next((step for step in reversed(path) if isinstance(step, str)), "")
+    leaf = leaf_of(path)
     top = path[0] if path and isinstance(path[0], str) else ""
     base = top.split("[", 1)[0]
     in_picture = base in PICTURES or leaf in ("image_url", "file_id")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from guardrail.errors import UpstreamError
 from guardrail.types import Artifact, Kind
 from guardrail.upstream import pictures
 from guardrail.upstream.dialect import Event
-from guardrail.upstream.openai.answer import decode, holds_picture
+from guardrail.upstream.openai.answer import check_keys, decode, holds_picture
 from guardrail.upstream.openai.limits import Limits
 from guardrail.upstream.openai.slots import name_of
 from guardrail.upstream.spans import Json, JsonFault, Node, listed_numbers, scan, strings
 
 _BOM = b"\xef\xbb\xbf"
+# Python's and JavaScript's line splitters end lines at these too, and would read `data:` behind them.
+_OTHER_ENDS = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _MOST_LINES = 1000  # in one event
 _MOST_OTHER = 1024  # bytes of a line that is not data, and of data that is not JSON
 
@@ -97,6 +100,8 @@ class EventReader:
                 data.append(raw[start + (6 if raw.startswith(b" ", start + 5) else 5) : end])
             elif end - start > _MOST_OTHER:
                 raise UpstreamError("a line of its stream that is not data is too long")
+            elif _OTHER_ENDS.search(raw, start, end):
+                raise UpstreamError("a line of its stream ends for some readers where it goes on for others")
             elif raw.startswith(b"event:", start):
                 name = raw[start + 6 : end].removeprefix(b" ")
         self._first = False
@@ -110,6 +115,7 @@ class EventReader:
             if len(data) <= _MOST_OTHER and b"{" not in data and not pictures.looks_like_base64_picture(text):
                 return Event(raw)  # "[DONE]", "ping"
             raise UpstreamError(f"an event of its stream is not the JSON expected: {fault}") from None
+        check_keys(root)
         if listed_numbers(root) > self._limits.numbers:
             raise UpstreamError(f"a list in its stream holds more than {self._limits.numbers} numbers")
         kind = root.get("type")
