@@ -27,8 +27,9 @@ check: $(VENV)/.developed
 weights: $(VENV)/.installed
 	@GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/guardrail models pull
 
-# What a request costs through Guardrail, beside the bare upstream and nginx; see serving/load/README.md.
+# What each check costs, and a request through Guardrail beside the bare upstream and nginx; see serving/load/README.md.
 bench: $(VENV)/.developed weights
+	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python serving/load/checks.py
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python serving/load/bench.py $(ARGS)
 
 # The real openai packages, each line of them in an environment of its own.

@@ -29,6 +29,7 @@ PICTURES = 16
 """Pictures judged at once: they are held in memory until their window is done."""
 LINGER_S = 0.1
 """Longest wait for a next line before what has come is judged: who asks and waits is answered."""
+READ_BYTES = 1 << 16
 SAY_EVERY_S = 5.0
 """How often progress is said where standard error is no terminal."""
 FIELDS = frozenset({"id", "prompt", "inputs", "mask", "outputs", "tenant"})
@@ -122,6 +123,30 @@ class PlainProgress:
         self._say(f"guardrail check: {self._count} lines judged {how}, {self._clock() - self._began:.1f} s")
 
 
+def _lines(source: Any) -> Iterator[bytes]:
+    """The lines of `source`, past its buffer where it has one.
+
+    A thread that waits inside a buffered reader holds its lock, and Python aborts when it ends meanwhile.
+    """
+    raw = getattr(source, "raw", None)
+    if raw is None:
+        yield from source
+        return
+    begun: list[bytes] = []
+    while (piece := raw.read(READ_BYTES)) != b"":
+        if piece is None:  # a non-blocking input without anything there yet
+            time.sleep(LINGER_S)
+            continue
+        *whole, rest = piece.split(b"\n")
+        if whole:
+            yield b"".join((*begun, whole[0]))
+            yield from whole[1:]
+            begun = []
+        begun.append(rest)
+    if any(begun):
+        yield b"".join(begun)
+
+
 def _waiting(source: Any) -> Iterator[bytes | None]:
     """The lines of `source` as they come, and None whenever the next one is not there within LINGER_S."""
     # Room for two windows: the next one is read while this one is judged, and no more is held.
@@ -129,7 +154,7 @@ def _waiting(source: Any) -> Iterator[bytes | None]:
 
     def read() -> None:
         try:
-            for raw in source:
+            for raw in _lines(source):
                 lines.put(raw)
         except Exception as error:
             lines.put(error)
@@ -146,6 +171,7 @@ def _waiting(source: Any) -> Iterator[bytes | None]:
         if raw is None:
             return
         if isinstance(raw, Exception):
+            yield None  # what came before it is still judged
             raise raw
         yield raw
 

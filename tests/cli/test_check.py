@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
 
 import pytest
 
-from guardrail.cli.check import judge_lines
+from guardrail.cli.check import SAY_EVERY_S, PlainProgress, judge_lines
 from guardrail.pipeline import Guard
 from guardrail.policy import PolicyBook
 from guardrail.types import Kind
@@ -109,3 +111,67 @@ def test_a_lone_surrogate_and_an_empty_prompt_are_no_reason_to_stop(guard, capsy
 
 def test_no_lines_are_no_answers(guard, capsys):
     assert run(guard, capsys) == (0, [])
+
+
+def test_progress_is_said_in_plain_lines_where_there_is_no_terminal(guard, capsys):
+    assert judge_lines(guard, io.BytesIO(b'{"id": 1, "prompt": "a cat"}\n' * 300), False) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("guardrail check: 300 lines judged in all")
+
+
+def test_progress_is_said_every_few_seconds_and_not_more_often():
+    said, now = [], [0.0]
+    told = PlainProgress(said.append, clock=lambda: now[0])
+    for at in (1.0, SAY_EVERY_S - 0.1, SAY_EVERY_S, SAY_EVERY_S + 1.0, 2 * SAY_EVERY_S):
+        now[0] = at
+        told.judged(10)
+    assert [line.split(" judged ")[0] for line in said] == ["guardrail check: 30 lines", "guardrail check: 50 lines"]
+
+
+def test_who_asks_and_waits_is_answered_before_the_input_ends(guard, monkeypatch):
+    asked, asks = os.pipe()
+    answered = threading.Event()
+
+    class Out(io.StringIO):
+        def flush(self):
+            if "\n" in self.getvalue():
+                answered.set()
+
+    monkeypatch.setattr("sys.stdout", Out())
+    with os.fdopen(asked, "rb") as source:
+        judging = threading.Thread(target=judge_lines, args=(guard, source, False))
+        judging.start()
+        os.write(asks, b'{"id": 1, "prompt": "a cat"}\n')
+        came = answered.wait(5)
+        os.close(asks)
+        judging.join(10)
+    assert came
+
+
+def test_an_input_that_breaks_off_is_not_taken_for_its_end_and_what_came_is_judged(guard, capsys):
+    def lines():
+        yield b'{"id": 1, "prompt": "a cat"}\n'
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        judge_lines(guard, lines(), False)
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [1]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_lines_of_a_pipe_are_cut_where_they_end_however_they_come(guard, capsys, end):
+    asked, asks = os.pipe()
+    raw = b"\n".join(json.dumps({"id": at, "prompt": "cat " * 5000}).encode() for at in range(20)) + end
+
+    def write():
+        for start in range(0, len(raw), 70_001):
+            os.write(asks, raw[start : start + 70_001])
+        os.close(asks)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    with os.fdopen(asked, "rb") as source:
+        assert judge_lines(guard, source, False) == 0
+    writing.join(10)
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == list(range(20))
