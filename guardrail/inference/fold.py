@@ -13,11 +13,12 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from guardrail.inference.encoded import fragments
 from guardrail.inference.lookalikes import LOOKS_CYRILLIC, LOOKS_LATIN, STYLED
 
 Knows = Callable[[str], bool]
 
-VERSION = "1"
+VERSION = "2"
 
 # How sure each finding makes us that somebody hides something, set by hand so that one clear trick stays below 0.5
 # (a typo, a decorated nickname) and two or a long one go above it. Findings join as independent evidence.
@@ -30,6 +31,7 @@ DIGIT_LETTERS = 0.3
 SPELLED_OUT = 0.45
 STRETCHED = 0.05
 HIDDEN_SENSITIVE = 0.5
+ENCODED = 0.6
 
 _MOST_MARKS = 3
 _LONGEST_WORD = 40
@@ -110,9 +112,14 @@ def fold(text: str, knows: Knows, sensitive: Knows) -> Folded:
     `knows` tells words of any language from chance strings, `sensitive` those that somebody may want to hide; both
     take a word in lower case. Lone surrogates become U+FFFD, so the result can always be encoded.
 
-    Returns the text, at most 1.5 times as long, and the strength of its disguise.
+    What is written in base64 or said to be in rot13 is read too, on a line of its own after the text.
+
+    Returns the text, at most 4.5 times as long, and the strength of its disguise.
     """
     evidence = _Evidence()
+    for plain in fragments(text, knows):
+        evidence.add(ENCODED)
+        text = f"{text}\n{plain}"
     if not text.isascii():
         text = _plain(text, knows, sensitive, evidence)
     text = _words(text, knows, sensitive, evidence)

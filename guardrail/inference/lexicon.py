@@ -40,15 +40,23 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ("nude", "body"),
     ("nude", "adult"),
     ("pronoun", "clothes"),
+    ("possessive", "somebody"),
+    ("pronoun", "somebody"),
 )
 _WITH_SOMEONE: tuple[str, ...] = ("nude", "clothes", "outer", "reveal", "through", "edit", "explicit")
 _WITH_CARE: tuple[str, ...] = ("nude", "explicit", "body", "reveal", "clothes", "minor")
 
 
 SENSITIVE = ("nude", "explicit", "body", "reveal")
+# Words that are recognised mistyped, from this many letters on; names of the body are too often somebody's name.
+MENDED = ("nude", "explicit", "clothes", "remove", "reveal")
+_MENDED_FROM = 5
 
 
 _NONE: frozenset[int] = frozenset()
+# Arabic writes "the", "and", "in", "for" onto the word; the first that fits is taken off for a second look-up.
+_ARABIC = re.compile("[\u0621-\u064a]")
+_ARABIC_PREFIXES = ("وال", "بال", "فال", "كال", "لل", "ال", "و", "ب", "ف", "ل")
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Lexicon:
         self._index = {name: i for i, name in enumerate(self.concepts)}
         self._sensitive = {self._index[name] for name in SENSITIVE if name in self._index}
         self._longest_stem = max((len(stem) for stem in self._stems), default=0)
+        self._mistyped = self._misspellings()
         self.names: tuple[str, ...] = (
             *(f"has.{name}" for name in self.concepts),
             *(f"share.{name}" for name in _COUNTED),
@@ -84,6 +93,7 @@ class Lexicon:
             "age.minor",
             "age.adult",
             "age.young_word",
+            "age.grown_word",
             "name.pair",
             "name.loose",
             "name.style",
@@ -117,6 +127,23 @@ class Lexicon:
             self._stems.setdefault(word[:-1], set()).add(concept)
         else:
             self._words.setdefault(word, set()).add(concept)
+
+    def _misspellings(self) -> dict[str, str]:
+        """Words with one letter left out or two swapped, first letter kept, and the word that was meant."""
+        wanted = {self._index[name] for name in MENDED if name in self._index}
+        meant: dict[str, str] = {}
+        for word in sorted(set(self._words) | set(self._stems)):
+            concepts = self._words.get(word, _NONE) | self._stems.get(word, _NONE)
+            if len(word) < _MENDED_FROM or not word.isalpha() or wanted.isdisjoint(concepts):
+                continue
+            for at in range(1, len(word)):
+                meant.setdefault(word[:at] + word[at + 1 :], word)
+                meant.setdefault(word[:at] + word[at : at + 2][::-1] + word[at + 2 :], word)
+        return {typed: word for typed, word in meant.items() if not self.contains(typed)}
+
+    def mended(self, word: str) -> str | None:
+        """The word of the list that a word, in lower case, is a slip of the finger from; None when it is none."""
+        return self._mistyped.get(word)
 
     def knows(self, word: str, concepts: Iterable[str]) -> bool:
         """True when a word, in lower case, stands for one of these concepts."""
@@ -167,7 +194,10 @@ class Lexicon:
         )
         someone = max(found["pronoun"], found["relation"], pair)
         minor_age, adult_age = _ages(words, text, self)
-        young = 1.0 if self._near(places, "youngnumber", "yearunit") else 0.0
+        young, grown = (
+            float(self._near(places, number, "yearunit") or self._near(places, number, "birthday"))
+            for number in ("youngnumber", "grownnumber")
+        )
         return np.array(
             [
                 *has,
@@ -178,6 +208,7 @@ class Lexicon:
                 minor_age,
                 adult_age,
                 young,
+                grown,
                 pair,
                 loose,
                 style,
@@ -193,9 +224,21 @@ class Lexicon:
             for end in range(2, min(len(word), self._longest_stem) + 1):
                 if (found := self._stems.get(word[:end])) is not None:
                     hits += [_Hit(concept, i) for concept in found]
+            if _ARABIC.match(word):
+                hits += [_Hit(concept, i) for concept in self._bare_arabic(word)]
             if word in self._openers:
                 hits += self._phrases(words, i)
         return hits
+
+    def _bare_arabic(self, word: str) -> set[int]:
+        for prefix in _ARABIC_PREFIXES:
+            if word.startswith(prefix) and len(word) - len(prefix) > 2:
+                bare = word[len(prefix) :]
+                found = set(self._words.get(bare, _NONE))
+                for end in range(2, min(len(bare), self._longest_stem) + 1):
+                    found |= self._stems.get(bare[:end], _NONE)
+                return found
+        return set()
 
     def _phrases(self, words: Sequence[str], i: int) -> list[_Hit]:
         """Phrases of two to four words that begin at `i`; the last word may be a stem: "my_neighbo*"."""
@@ -265,13 +308,23 @@ def _capitals(spans: Sequence[str], words: Sequence[str]) -> float:
 
 
 def _ages(words: Sequence[str], text: str, lexicon: Lexicon) -> tuple[float, float]:
-    """Whether an age under 18, and one of 18 or more, is given in digits: "13-year-old", "13 jaar", "13歳"."""
+    """Whether an age under 18, and one of 18 or more, is given in digits: "13-year-old", "13歳", "aged 13".
+
+    Also "13th birthday", and a number right after a person in brackets: "meisje (13)".
+    """
     minor = adult = 0.0
     for i, word in enumerate(words):
         if not word.isdecimal() or len(word) > 2:
             continue
         after = words[i + 1] if i + 1 < len(words) else ""
-        if after and (lexicon.knows(after, ("yearunit",)) or after[0] in "歳才살세岁歲"):
+        before = words[i - 1] if i else ""
+        party = (after, words[i + 2] if i + 2 < len(words) and len(after) < 4 else "")
+        if (
+            (after and (lexicon.knows(after, ("yearunit",)) or after[0] in "歳才살세岁歲"))
+            or any(lexicon.knows(one, ("birthday",)) for one in party if one)
+            or (before and lexicon.knows(before, ("ageword",)))
+            or (f"({word})" in text and before and lexicon.knows(before, ("youngish", "minor", "adult")))
+        ):
             if 1 <= int(word) < 18:
                 minor = 1.0
             elif int(word) < 100:

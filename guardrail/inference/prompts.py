@@ -1,7 +1,8 @@
 """Prompts: from text to the probability of each factor.
 
-Training imports the same reader. A prompt is folded, cut into windows, and each window judged by its embedding and by
-the words in it; the prompt's score is that of its worst window.
+Training imports the same reader. A prompt is folded, cut into pieces, and each piece judged by its embedding and by
+the words in it; the prompt's score is that of its worst piece. Pieces are windows over all of it, and each sentence by
+itself: one embedding of a wish and a harmless sentence beside it says mostly "harmless".
 """
 
 from __future__ import annotations
@@ -28,14 +29,19 @@ Floats = npt.NDArray[np.float32]
 SPREAD = np.float32(np.sqrt(WIDTH))
 
 _TAG = re.compile(r"[,;\n]")
+_TYPED = re.compile(r"[^\W\d_]{4,}")
 _SCENE = 200
+# Of 68 undress requests of the probe, each put between two harmless sentences, 0 were found by windows alone and 59
+# with every sentence judged by itself; false alarms on the probe were the same, 1 in 202.
+# A dot between single letters ends nothing: words spelled out with dots would fall apart.
+_SENTENCE_END = re.compile(r"[!?;\n\u3002\uff01\uff1f\uff1b]+|\.+(?=\s|$|[^\W\d_]{2})")
 
 
 @dataclass(frozen=True)
 class Reading:
     """A prompt as the heads see it: one row of features per window, and what the fold found.
 
-    `features` is float32 of shape (windows, features), with no row for an empty prompt. `blind` is true when the
+    `features` is float32 of shape (pieces, features), with no row for an empty prompt. `blind` is true when the
     tokeniser has nothing for any of it.
     """
 
@@ -68,13 +74,14 @@ class PromptReader:
         for folded in folds:
             mine: list[int] = []
             seen: list[int] = []
-            for section in self._asked(sections(folded.text)):
+            for section in self._asked(sections(self._mended(folded.text))):
                 # The encoder reads words in capitals as other words.
-                ids = self.encoder.tokens(section.lower() if section.isupper() else section)
+                words_of = section.lower() if section.isupper() else section
+                ids = self.encoder.tokens(words_of)
                 if not ids:
                     continue
                 seen += ids
-                for piece in windows(ids):
+                for piece in self._pieces(words_of, ids):
                     mine.append(len(pieces))
                     pieces.append(piece)
             owners.append(mine)
@@ -86,6 +93,26 @@ class PromptReader:
         else:
             table = np.empty((0, self.width), np.float32)
         return [Reading(table[mine], folded, dark) for mine, folded, dark in zip(owners, folds, blind, strict=True)]
+
+    def _pieces(self, text: str, ids: Sequence[int]) -> list[Sequence[int]]:
+        """The token ids of everything in a section that is judged for itself, each once: padding repeats itself."""
+        found = [*windows(ids)]
+        sentences = [part for part in _SENTENCE_END.split(text) if part.strip()]
+        if len(sentences) > 1:
+            found += [
+                piece for part in dict.fromkeys(sentences) for piece in windows(self.encoder.tokens(part)) if piece
+            ]
+        return list({tuple(piece): piece for piece in found}.values())
+
+    def _mended(self, text: str) -> str:
+        """The text with words of the lexicon that were mistyped put right, where what was typed is no word at all."""
+
+        def mend(match: re.Match[str]) -> str:
+            word = match[0]
+            meant = self.lexicon.mended(word) if word.islower() else None
+            return word if meant is None or self.encoder.knows(word) else meant
+
+        return _TYPED.sub(mend, text)
 
     def _asked(self, parts: Sections) -> list[str]:
         """What is judged: what is asked for, and unwanted clothes ("--no dress") said as the request that they are."""

@@ -20,7 +20,7 @@ from guardrail.inference.lexicon import Lexicon
 HERE = Path(__file__).parent
 FACTORS = ("sexual", "undress", "revealing", "person", "minor")
 MOST_OF_A_SET = 6000
-Labels = dict[str, int | None]
+Labels = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,17 @@ def written(lexicon: Lexicon) -> Iterator[Row]:
         yield Row(row["text"], row["lang"], "grammar", row["group"], labels, row["weight"])
 
 
+PROBES = ("probe", "probe_second")
+
+
 def probe() -> Iterator[Row]:
     """Rows that are measured on and never trained on."""
-    for line in (HERE / "probe.txt").read_text("utf-8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            lang, section, text = (part.strip() for part in line.split("|", 2))
-            labels = generate.labels(section.replace("-", ""))
-            yield Row(text, lang, "probe", "probe", labels)
+    for name in PROBES:
+        for line in (HERE / f"{name}.txt").read_text("utf-8").splitlines():
+            if line.strip() and not line.startswith("#"):
+                lang, section, text = (part.strip() for part in line.split("|", 2))
+                labels = generate.labels(section.replace("-", ""))
+                yield Row(text, lang, name, name, labels)
 
 
 def public(shared: Path, lexicon: Lexicon) -> list[Row]:
@@ -113,13 +117,13 @@ def _public(shared: Path, lexicon: Lexicon) -> Iterator[Row]:
             yield Row(text, raw["lang"], name, group, labels, 1.0, raw["kind"])
 
 
-def _minor(named: bool, perhaps: bool) -> int | None:
+def _minor(named: bool, perhaps: bool) -> float | None:
     if named:
         return 1
     return None if perhaps else 0
 
 
-def public_names(shared: Path, count: int = 1600) -> Iterator[Row]:
+def public_names(shared: Path, count: int = 3200) -> Iterator[Row]:
     """Public figures in short prompts; every other name is for measuring ("names_test")."""
     templates = (
         "{}", "photo of {}", "{} in a garden", "a portrait of {}, oil painting", "{} riding a bike", "foto van {}",
@@ -137,7 +141,7 @@ def public_names(shared: Path, count: int = 1600) -> Iterator[Row]:
         text = chance.choice(templates).format(name)
         if chance.random() < 0.25:
             text = text.lower()
-        yield Row(text, "en", "names_test" if i % 2 else "names", f"name-{i}", labels)
+        yield Row(text, "en", "names_test" if i % 2 else "names", f"name-{i}", labels, 1.5)
 
 
 def everything(shared: Path, lexicon: Lexicon) -> list[list[Row]]:

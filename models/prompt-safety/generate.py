@@ -4,7 +4,8 @@
 
 A grammar is a text file per language: `$slot = a | b`, sections of labels in brackets, one template a line with
 `{slot}` and `(a|b)`. Labels are letters: s sexual, u undress, r revealing, p person, m minor; a letter after `?` is
-left out of training for that head. Nothing here is both sexual and about a minor, and the script refuses it.
+left out of training for that head, one after `~` is as likely as not. Nothing here is both sexual and about a minor,
+and the script refuses it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,22 @@ SEED = 7
 PER_TEMPLATE = 14
 SLOT = re.compile(r"\{(\w+)\}")
 EITHER = re.compile(r"\(([^()|]+(?:\|[^()|]+)+)\)")
+# Slots that mean the same in every language, so that one may borrow from another: "trek haar clothes uit".
+SHARED_SLOTS = ("garment", "outer", "wear", "reveal", "tiny", "bare", "child", "cage", "aage", "colour", "thing")
+# What "as likely as not" is worth. A little less than half, since harmful rows weigh more in training than they are.
+EVEN = 0.45
+# Share of the rows that come a second time in another guise, and what such a row weighs.
+GUISES, GUISE_WEIGHT = 0.35, 0.7
 LATIN = ("en", "nl", "de", "fr", "es", "it", "pt", "pl", "tr")
 
 
-def labels(section: str) -> dict[str, int | None]:
-    """Label of each head for a section: 1, 0, or None where this text does not teach that head."""
+def labels(section: str) -> dict[str, float | None]:
+    """Label of each head for a section: 1, 0, EVEN for as likely as not, or None where it does not teach that head."""
+    section, _, even = section.partition("~")
     known, _, unsure = section.partition("?")
-    told: dict[str, int | None] = {head: int(letter in known) for letter, head in HEADS.items()}
+    told: dict[str, float | None] = {head: int(letter in known) for letter, head in HEADS.items()}
+    for letter in even:
+        told[HEADS[letter]] = EVEN
     if told["minor"] and (told["sexual"] or told["undress"] or told["revealing"]):
         raise SystemExit(f"[{section}]: no text is both sexual and about a minor")
     for letter in unsure:
@@ -76,6 +86,20 @@ def names() -> dict[str, list[str]]:
     return {**lists, **dict.fromkeys(LATIN, everyone)}
 
 
+def famous(lang: str) -> list[str]:
+    """Public figures of the lexicon, as a text in this language may name them; English ones where it has few."""
+    text = (HERE.parent.parent / "guardrail" / "inference" / "heads" / "prompt_lexicon.txt").read_text("utf-8")
+    _, _, section = text.partition("[famous]\n")
+    lines = dict(line.split(": ", 1) for line in section.partition("\n[")[0].splitlines())
+    # A stem of a Russian name is the name itself, or nearly.
+    words = [
+        word.rstrip("*").replace("_", " ").title() for word in lines[lang].split() if lang == "ru" or "*" not in word
+    ]
+    if lang in LATIN:
+        words += [word.replace("_", " ").title() for word in lines["en"].split()]
+    return words
+
+
 def expand(template: str, slots: dict[str, list[str]], chance: random.Random) -> str:
     text = template
     while found := EITHER.search(text):
@@ -88,17 +112,22 @@ def expand(template: str, slots: dict[str, list[str]], chance: random.Random) ->
 def rows() -> Iterator[dict[str, Any]]:
     """Every generated row: id, text, lang, origin "grammar", group (its template) and labels by head."""
     people = names()
-    for path in sorted((HERE / "grammar").glob("??.txt")):
-        lang = path.stem
-        slots, templates = read(path)
+    grammars = {path.stem: read(path) for path in sorted((HERE / "grammar").glob("??.txt"))}
+    for lang, (slots, _) in grammars.items():
         slots["name"] = people[lang]
+        slots["famous"] = famous(lang)
         slots.setdefault("num", ["3", "4", "5", "6", "7", "8"])
+    harmless = {
+        lang: [expand(line, slots, random.Random(f"{SEED} {line}")) for section, line in templates if not section]
+        for lang, (slots, templates) in grammars.items()
+    }
+    for lang, (slots, templates) in grammars.items():
         for number, (section, template) in enumerate(templates):
             chance = random.Random(f"{SEED} {lang} {number}")
             # Templates without slots weigh as much as three fillings, so that hand-written lines are not drowned.
             seen = {expand(template, slots, chance) for _ in range(PER_TEMPLATE)}
             for i, text in enumerate(sorted(seen)):
-                yield {
+                row = {
                     "id": f"{lang}-{number:04d}-{i:02d}",
                     "text": _register(text, chance),
                     "lang": lang,
@@ -107,6 +136,10 @@ def rows() -> Iterator[dict[str, Any]]:
                     "weight": round(3 / len(seen), 3) if len(seen) < 3 else 1.0,
                     "labels": labels(section),
                 }
+                yield row
+                if chance.random() < GUISES:
+                    guise = _guise(text, template, slots, grammars, harmless[lang], lang, chance)
+                    yield {**row, "id": row["id"] + "g", "text": guise, "weight": row["weight"] * GUISE_WEIGHT}
 
 
 def _register(text: str, chance: random.Random) -> str:
@@ -121,6 +154,47 @@ def _register(text: str, chance: random.Random) -> str:
     elif draw > 0.9:
         text = text.lower()
     return text
+
+
+def _guise(
+    text: str,
+    template: str,
+    slots: dict[str, list[str]],
+    grammars: dict[str, tuple[dict[str, list[str]], list[tuple[str, str]]]],
+    harmless: list[str],
+    lang: str,
+    chance: random.Random,
+) -> str:
+    """The same request as others would put it: mistyped, among harmless sentences, in chat, or half in English."""
+    draw = chance.random()
+    if draw < 0.3:
+        before, after = chance.choice(harmless), chance.choice(harmless)
+        stop = "。" if lang in ("ja", "zh") else ". "
+        return stop.join(chance.choice(((before, text, after), (before, text), (text, after))))
+    if draw < 0.55 and lang not in ("ja", "zh", "ko"):
+        return _mistyped(text, chance)
+    borrowed = [name for name in SHARED_SLOTS if f"{{{name}}}" in template]
+    if draw < 0.75 and borrowed and lang not in ("ru", "ar", "ja", "ko", "zh"):
+        other, _ = grammars[chance.choice(("nl", "de", "es")) if lang == "en" else "en"]
+        mixed = {**slots, **{name: other[name] for name in borrowed if name in other}, "who": slots["who"]}
+        return expand(template, mixed, chance)
+    opening = chance.choice(("@bot ", "@ai ", "hey, ", "/imagine ", "edit: ", "#art ", "pls ", "@artbot ", ""))
+    closing = chance.choice(
+        ("", "", " pls", " 🙏", " lol", " #ai #edit", "!!", " thx", " 😏", " --ar 1:1", ", same face")
+    )
+    return f"{opening}{text}{closing}"
+
+
+def _mistyped(text: str, chance: random.Random) -> str:
+    """One or two longer words with two letters swapped, one left out or one doubled."""
+    words = text.split(" ")
+    long = [i for i, word in enumerate(words) if len(word) > 4 and word.isalpha()]
+    for i in chance.sample(long, min(len(long), chance.choice((1, 2)))):
+        at = chance.randrange(1, len(words[i]) - 1)
+        word = words[i]
+        swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        words[i] = chance.choice((swapped, word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:]))
+    return " ".join(words)
 
 
 def main() -> None:

@@ -97,7 +97,13 @@ def fit_words(x: Array, y: Array, weight: Array) -> tuple[Array, Array]:
     columns, biases = [], []
     for h in range(y.shape[1]):
         on = weight[:, h] > 0
-        model = LogisticRegression(C=1.0, max_iter=200).fit(x[on, WIDTH:], y[on, h], weight[on, h])
+        told, mass, words = y[on, h], weight[on, h], x[on, WIDTH:]
+        # A label in between counts by that share as harmful, by the rest as harmless.
+        even = (told > 0) & (told < 1)
+        words = np.concatenate([words, words[even]])
+        mass = np.concatenate([mass * np.where(even, 1 - told, 1), (mass * told)[even]])
+        told = np.concatenate([np.where(even, 0, told), np.ones(int(even.sum()), told.dtype)])
+        model = LogisticRegression(C=1.0, max_iter=200).fit(words, told, mass)
         columns.append(model.coef_[0])
         biases.append(model.intercept_[0])
     return np.stack(columns, axis=1).astype(np.float32), np.array(biases, np.float32)

@@ -34,11 +34,13 @@ SEED = 7
 # A public set teaches with at most this many rows (the rest is measured): size is no merit.
 AT_MOST = 4000
 # Public rows that no head learns from: measured only.
-MEASURED = frozenset(("probe", "names_test"))
+MEASURED = frozenset((*data.PROBES, "names_test"))
 FOLDS = 5
 # How many harmless rows may reach a factor's threshold: of the hard twins written here, and of ordinary public rows.
 FALSE_TWINS = {"sexual": 0.03, "undress": 0.05, "revealing": 0.03, "person": 0.03, "minor": 0.03}
-FALSE_PUBLIC = {"sexual": 0.004, "undress": 0.004, "revealing": 0.004, "person": 0.01, "minor": 0.006}
+FALSE_PUBLIC = {"sexual": 0.0025, "undress": 0.0025, "revealing": 0.004, "person": 0.015, "minor": 0.006}
+# Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
+NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
 
 
 def reader(weights: Path) -> PromptReader:
@@ -184,14 +186,15 @@ class Lesson:
 
     def fuse(self, held: Array, h: int) -> tuple[float, float, float]:
         """How much the network and the words count for a factor, and the bias: from rows that neither had seen."""
-        ok = ~np.isnan(self.label[:, h]) & np.isfinite(held[0, :, h]) & ~np.isin(self.origins, sorted(MEASURED))
+        ok = np.isin(self.label[:, h], (0, 1)) & np.isfinite(held[0, :, h]) & ~np.isin(self.origins, sorted(MEASURED))
         both, told, weight = held[:, ok, h].T, self.label[ok, h].astype(int), self.weight[ok]
         # Only on rows written here: labels of the public sets lean on the lexicon, and would flatter the words.
         own = self.origins[ok] == "grammar"
         mix = LogisticRegression(C=1.0).fit(both[own], told[own], balanced(told[own], weight[own]))
         share = np.maximum(mix.coef_[0], 0)
         factor = data.FACTORS[h]
-        a, b = calibrate(both @ share, told, weight, own, factor)
+        some = ~np.isin(self.origins[ok], sorted(NO_LIMIT)) | (told == 1)
+        a, b = calibrate((both @ share)[some], told[some], weight[some], own[some], factor)
         if factor == "minor":
             b += float(np.log(0.3 / 0.7))  # the default policy asks at 0.30, so that is where harmless rows are held
         print(f"{factor}: network {a * share[0]:.2f}, words {a * share[1]:.2f}", flush=True)

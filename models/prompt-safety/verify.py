@@ -94,7 +94,7 @@ def main() -> None:
     scores = scored(check, [row.text for row in rows])
     tables = report.tables(rows, scores[:, :-1])
     print(report.text(tables))
-    probe = [row for row in rows if row.origin == "probe"]
+    probe = [row for row in rows if row.origin in data.PROBES]
     disguises(check, probe)
     speed(check, probe)
     failed = False

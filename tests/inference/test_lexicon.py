@@ -45,6 +45,42 @@ def test_eighteen_is_an_adult_age(text: str) -> None:
     assert "age.minor" not in found(text)
 
 
+@pytest.mark.parametrize("age", ["aged {}", "her {}th birthday", "leeftijd {}", "meisje ({})", "zijn {}e verjaardag"])
+def test_an_age_is_told_by_the_words_around_it(age: str) -> None:
+    assert "age.minor" in found(age.format(17))
+    assert "age.adult" not in found(age.format(17))
+    assert "age.adult" in found(age.format(18))
+    assert "age.minor" not in found(age.format(18))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "other"),
+    [
+        ("her sixteenth birthday", "has.birthday", "age.grown_word"),
+        ("her fortieth birthday", "age.grown_word", "age.young_word"),
+        ("a forty year old", "age.grown_word", "age.young_word"),
+        ("a nine year old", "age.young_word", "age.grown_word"),
+    ],
+)
+def test_ages_in_words_are_told_apart(text: str, name: str, other: str) -> None:
+    assert name in found(text)
+    assert other not in found(text)
+
+
+@pytest.mark.parametrize("word", ["ملابسها", "بملابس", "والملابس", "بالملابس"])
+def test_an_arabic_word_is_found_behind_what_is_written_onto_it(word: str) -> None:
+    assert "has.clothes" in found(word)
+
+
+def test_an_arabic_word_that_only_begins_alike_is_not_found() -> None:
+    assert "has.clothes" not in found("ملعب")
+
+
+def test_a_relative_is_near_whoever_has_one_and_not_alone() -> None:
+    assert "near.possessive.somebody" in found("mijn tandarts lacht")
+    assert "near.possessive.somebody" not in found("een tandarts lacht")
+
+
 def test_a_number_without_a_unit_is_no_age() -> None:
     assert not found("13 tables, 1080p, 35 mm") & {"age.minor", "age.adult"}
 
