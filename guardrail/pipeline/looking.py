@@ -241,7 +241,7 @@ class Looker:
                 return
             began = time.perf_counter()
             models = check.models  # before it is asked: a registry that changes meanwhile has another label
-            for at, scores in zip(missing, _ask(check, [subjects[at] for at in missing]), strict=True):
+            for at, scores in zip(missing, _asked(check, [subjects[at] for at in missing]), strict=True):
                 if isinstance(scores, str):
                     said[at][check.name] = _errors(check, subjects[at], scores)
                     continue
@@ -291,11 +291,23 @@ async def _within(workers: Workers, job: Callable[[], None], deadline: float) ->
         timer.cancel()
 
 
+def _asked(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | Unknown] | str]:
+    """What a check says of each subject; of a picture that cannot be read no check says anything.
+
+    A check that would not look (an empty registry) must not call clean, or checked, what nobody could see.
+    """
+    blind = [subject.fault if isinstance(subject, Artifact) else None for subject in batch]
+    said = iter(_ask(check, [subject for subject, fault in zip(batch, blind, strict=True) if fault is None]))
+    return [next(said) if fault is None else fault for fault in blind]
+
+
 def _ask(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | Unknown] | str]:
     """What a check says of each subject; a text where it could not look at all, saying why.
 
     One bad subject must not blind the check to its neighbours: a batch that fails is asked again one by one.
     """
+    if not batch:
+        return []
     try:
         said = list(check.score(batch))
     except Exception as error:

@@ -301,3 +301,13 @@ def test_whoever_is_in_a_mask_is_looked_for_in_the_result(guard, slot):
 
     (decision,) = asyncio.run(ask())
     assert "undress-result" in decision.rules
+
+
+def test_a_picture_that_cannot_be_read_is_clean_to_no_check_not_even_one_that_would_not_look(guard, checks):
+    decision = guard.check(inputs=[png("cut")[:-20]], outputs=[png("cut")[:-20]])
+    of_pictures = [signal for signal in decision.evidence.signals if signal.check == "bytes"]
+    assert len(of_pictures) == 4
+    assert all(signal.score is None for signal in of_pictures)
+    assert checks[1].batches == []
+    for look in decision.receipt.looks[:2]:
+        assert (look.checked, set(look.unchecked)) == ((), {"bytes"})
