@@ -13,7 +13,7 @@ from guardrail.cli.check import SAY_EVERY_S, PlainProgress, judge_lines
 from guardrail.pipeline import Guard
 from guardrail.policy import PolicyBook
 from guardrail.types import Kind
-from tests.stand_ins import Asks
+from tests.stand_ins import Asks, png
 
 POLICY = """
 version: 1
@@ -93,7 +93,7 @@ def test_a_bad_line_is_named_and_its_neighbours_are_judged(guard, capsys, bad, s
 
 
 def test_pictures_are_read_and_judged(guard, capsys, tmp_path):
-    (tmp_path / "out.png").write_bytes(b"blood")
+    (tmp_path / "out.png").write_bytes(png("blood"))
     _, [answer] = run(guard, capsys, {"id": 1, "prompt": "a cat", "outputs": [str(tmp_path / "out.png")]})
     assert (answer["action"], answer["stage"]) == ("block", "output")
 
