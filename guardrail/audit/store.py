@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,24 +37,32 @@ _MOVE = "UPDATE guardrail_audit_head SET seq = ?, digest = ?, mac = ? WHERE one 
 _GENESIS = "INSERT INTO guardrail_audit_head (one, log_id, seq, digest, mac) VALUES (1, ?, ?, ?, ?)"
 _BALLAST = "INSERT INTO guardrail_audit_probe (one, ballast) VALUES (1, ?)"
 _TOUCH = "UPDATE guardrail_audit_probe SET ballast = ? WHERE one = 1"
+_NUDGE = "UPDATE guardrail_audit_head SET seq = seq WHERE one = 1"
 
 # A record and its index entries change about seven pages of 4 KiB: a probe that fits where no record does proves
 # nothing.
 PROBE_BYTES = 40 << 10
+# How long to sleep between two tries while another process writes; a group takes it less than a millisecond.
+TURN_S = 0.002
 
 
 class Duplicate(AuditError):
     """A record of the group has an id or a number that is taken. Nothing of the group was written."""
 
 
+class Busy(AuditError):
+    """Somebody else is writing: it would have to be waited for. Nothing was written."""
+
+
 class Store:
-    """One writer's hold on the log; used by one thread at a time. Several processes may each have one."""
+    """One writer's hold on the log. Safe to share between threads; several processes may each have one."""
 
     def __init__(self, url: URL, key: bytes, engine: Engine, step: Step) -> None:
         self._where = where(url)
         self._key = key
         self._engine = engine
         self._step = step
+        self._pen = threading.Lock()
         self._conn: PoolProxiedConnection | None = None
         self._checkpointer: Checkpointer | None = None
         self._sent = False
@@ -81,7 +90,7 @@ class Store:
                 step("journal set")
             store._prepare()
             if path is not None:
-                store._checkpointer = Checkpointer(store._engine)
+                store._checkpointer = Checkpointer(store._engine, store._begin_journal)
         except (*Damage, store._driver.Error) as fault:
             store.close()
             raise AuditError(f"audit log {store._where} cannot be opened: {said(fault)}") from None
@@ -90,18 +99,24 @@ class Store:
             raise
         return store
 
-    def write(self, rows: Sequence[Row]) -> list[Sealed]:
+    def write(self, rows: Sequence[Row], *, wait: bool = True) -> list[Sealed]:
         """Append the rows in one transaction; returns when it is committed, with each row's place in the chain.
 
-        Raises Duplicate when an id is taken, AuditError when the log cannot be written or its head does not hold.
-        In both cases none of the rows stands in the log, except when the server was lost during the commit itself:
-        then they may, unacknowledged.
+        Raises Duplicate when an id is taken, AuditError when the log cannot be written or its head does not hold,
+        and without `wait` Busy when another thread or process is writing. In all cases none of the rows stands in
+        the log, except when the server was lost during the commit itself: then they may, unacknowledged.
         """
-        return self._retried(lambda cursor: self._append(cursor, rows))
+        if not self._pen.acquire(blocking=wait):
+            raise Busy(f"audit log {self._where}: another thread writes")
+        try:
+            return self._retried(lambda cursor: self._append(cursor, rows), wait)
+        finally:
+            self._pen.release()
 
     def touch(self) -> None:
         """Write as much as a record takes, beside the records: proof that one can be written. Raises AuditError."""
-        self._retried(self._touch)
+        with self._pen:
+            self._retried(self._touch)
 
     def close(self) -> None:
         if self._checkpointer is not None:
@@ -134,11 +149,23 @@ class Store:
         # Random, or the server would compress it to nothing.
         cursor.execute(self._sql(_TOUCH), (secrets.token_bytes(PROBE_BYTES),))
 
-    def _retried(self, work: Callable[[Any], T]) -> T:
+    def _begin_journal(self) -> None:
+        """Begin the write-ahead log anew after a check-point: the first commit to it waits for the disk."""
+        with self._pen:
+            try:
+                self._transaction(lambda cursor: cursor.execute(_NUDGE), wait=False)
+            except (*Damage, self._driver.Error, AuditError):
+                self._drop()  # the next writer does it
+
+    def _retried(self, work: Callable[[Any], T], wait: bool = True) -> T:
         for attempt in (1, 2):
             self._sent = False
             try:
-                return self._transaction(work)
+                done = self._transaction(work, wait)
+                self._step("committed")
+                if self._checkpointer is not None:
+                    self._checkpointer.committed()
+                return done
             except self._driver.IntegrityError as fault:
                 raise Duplicate(f"audit log {self._where}: {said(fault)}") from None
             except (*Damage, self._driver.Error) as fault:
@@ -149,14 +176,17 @@ class Store:
                 raise AuditError(f"audit log {self._where} cannot be written: {said(fault)}") from None
         raise AssertionError("unreachable")
 
-    def _transaction(self, work: Callable[[Any], T]) -> T:
+    def _transaction(self, work: Callable[[Any], T], wait: bool) -> T:
         """Run `work` with a cursor of the driver itself: the engine's own layer costs twice what SQLite does."""
         if self._conn is None:
             self._conn = self._engine.raw_connection()
+            if not self._server:
+                # `_begin` waits for other processes, or does not.
+                self._conn.cursor().execute("PRAGMA busy_timeout=0")
         cursor = self._conn.cursor()
         try:
             if not self._server:
-                cursor.execute("BEGIN IMMEDIATE")
+                self._begin(cursor, wait)
             done = work(cursor)
             self._conn.commit()
         except BaseException:
@@ -164,10 +194,21 @@ class Store:
             raise
         finally:
             cursor.close()
-        self._step("committed")
-        if self._checkpointer is not None:
-            self._checkpointer.committed()
         return done
+
+    def _begin(self, cursor: Any, wait: bool) -> None:
+        """Take SQLite's write lock. Raises Busy without `wait`, else sqlite3.Error when it is not had in BUSY_S."""
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as fault:
+                if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or (wait and time.monotonic() > deadline):
+                    raise
+                if not wait:
+                    raise Busy(f"audit log {self._where}: another process writes") from None
+            time.sleep(TURN_S)
 
     def _undo(self) -> None:
         if self._conn is not None:

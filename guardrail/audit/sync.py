@@ -17,6 +17,9 @@ from sqlalchemy import Engine, PoolProxiedConnection
 
 from guardrail.errors import AuditError
 
+# The size of a file is brought to the disk with its content, its times are not: nothing needs them.
+_sync_data = getattr(os, "fdatasync", os.fsync)
+
 # How often the write-ahead log is carried over into the database. At 200 records a second it grows by about 6 MB
 # between two times.
 CHECKPOINT_S = 1.0
@@ -117,7 +120,7 @@ class WalSyncer:
         except FileNotFoundError:
             return  # checkpointed and removed: SQLite synced the database itself before it did so
         try:
-            os.fsync(wal)
+            _sync_data(wal)
             inode = os.fstat(wal).st_ino
         finally:
             os.close(wal)
@@ -130,11 +133,15 @@ class WalSyncer:
 class Checkpointer:
     """Carries the write-ahead log over into the SQLite database `engine` reaches, while others write.
 
-    SQLite would have the writer do it, in the middle of a commit that somebody waits for, with two syncs.
+    SQLite would have the writer do it, in the middle of a commit that somebody waits for, with two syncs. `emptied`
+    is called when all of it was carried over: whoever writes next begins it anew, and syncs it once more.
     """
 
-    def __init__(self, engine: Engine, every_s: float = CHECKPOINT_S) -> None:
+    def __init__(
+        self, engine: Engine, emptied: Callable[[], None] = lambda: None, every_s: float = CHECKPOINT_S
+    ) -> None:
         self._engine = engine
+        self._emptied = emptied
         self._every_s = every_s
         self._due = threading.Event()
         self._closing = threading.Event()
@@ -161,7 +168,9 @@ class Checkpointer:
             self._due.clear()
             try:
                 conn = conn or self._engine.raw_connection()
-                conn.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+                busy, pages, carried = conn.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if not busy and pages == carried:
+                    self._emptied()
             except sqlite3.Error:
                 # Nothing is lost: it is tried again, and the writer, who answers for its errors, does it in the end.
                 self._due.set()

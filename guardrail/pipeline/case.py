@@ -113,6 +113,8 @@ class Case:
 
     def overall(self, decisions: Sequence[Decision]) -> Decision:
         """One decision for a whole answer: the strictest of its parts, every reason kept."""
+        if len(decisions) == 1:
+            return decisions[0]  # it was taken on all there is
         strictest = max(decisions, key=lambda decision: decision.action)
         reasons = {(r.rule, r.action, tuple(r.saw.items())): r for one in decisions for r in one.reasons}
         would = max((one.would for one in decisions if one.would is not None), default=None)

@@ -35,12 +35,12 @@ def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look
 
 def summary(looks: Iterable[Look]) -> str:
     """The receipt in one header value: "prompt=1/1, input=2/2, output=3/4" (wholly looked at / there)."""
-    whole: dict[str, int] = {}
-    there: dict[str, int] = {}
+    counted: dict[str, list[int]] = {}
     for one in looks:
-        there[one.kind.value] = there.get(one.kind.value, 0) + 1
-        whole[one.kind.value] = whole.get(one.kind.value, 0) + (not one.unchecked)
-    return ", ".join(f"{kind}={whole[kind]}/{count}" for kind, count in there.items()) or "nothing"
+        count = counted.setdefault(one.kind, [0, 0])
+        count[0] += not one.unchecked
+        count[1] += 1
+    return ", ".join([f"{kind}={whole}/{there}" for kind, (whole, there) in counted.items()]) or "nothing"
 
 
 def headers(decision: Decision, receipt: Receipt) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from guardrail.server.control import PATHS, control
 from guardrail.server.exchange import Broken, Exchange, Services
 from guardrail.server.guarding import Guard
 from guardrail.server.judged import judge_call
-from guardrail.server.logs import REQUEST_LOG, where
+from guardrail.server.logs import REQUEST_LOG, say, where
 from guardrail.server.metrics import Metrics
 from guardrail.server.passed import pass_call
 from guardrail.server.settings import TENANT, ServerSettings, Upstream
@@ -173,7 +173,7 @@ class App:
                 "bytes_in": exchange.bytes_in,
                 "bytes_out": exchange.bytes_out,
             }
-            requests.info("request", extra={"fields": fields})
+            say(requests, "request", fields)
 
     # --------------------------------------------------------------------------------------------- start and stop
 

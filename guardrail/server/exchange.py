@@ -148,8 +148,8 @@ class Exchange:
 
     # --------------------------------------------------------------------------------------------------- records
 
-    async def seal(self, decision: Decision, status: str) -> tuple[Decision, Receipt]:
-        """Write the record of the open case; the decision comes back with its receipt.
+    async def seal(self, decision: Decision, status: str) -> Receipt:
+        """Write the record of the open case.
 
         A case has one last record: once that is written, it stands, and its receipt is given again.
         Raises AuditError; then nothing may leave.
@@ -157,7 +157,7 @@ class Exchange:
         if self.case is None:
             raise RuntimeError("no case is open")
         if self.recorded is not None:
-            return replace(decision, receipt=self.recorded), self.recorded
+            return self.recorded
         self.decision = decision
         began = time.perf_counter()
         try:
@@ -169,14 +169,15 @@ class Exchange:
         self.outcome = status
         if status != STREAMING:
             self.recorded = receipt
-        return replace(decision, receipt=receipt), receipt
+        return receipt
 
     async def fault_on_record(self, error: GuardrailError, status: str) -> None:
         """Write the record of a judged request that went wrong, then answer with the error."""
         if self.case is None or self.decision is None:
             await self.fault(error)
             return
-        decision, receipt = await self.seal(self.decision, status)
+        decision = self.decision
+        receipt = await self.seal(decision, status)
         await self.fault(error, self.case.headers(decision, receipt))
         self.outcome = status
 

@@ -41,8 +41,8 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
     if decision is None:
         return
     if decision.action.refuses:
-        decision, receipt = await exchange.seal(decision, "refused")
-        reply = upstream.dialect.refuse(decision, decision.stage)
+        receipt = await exchange.seal(decision, "refused")
+        reply = upstream.dialect.refuse(replace(decision, receipt=receipt), decision.stage)
         await exchange.reply(replace(reply, headers=[*reply.headers, *case.headers(decision, receipt)]))
         return
     try:
@@ -112,8 +112,8 @@ async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, w
     watch.hold()
     if not verdicts:
         # The generator's own error, with nothing in it to look at.
-        final, receipt = await exchange.seal(decision, "answered" if answer.status < 400 else "upstream_said_no")
-        return Reply(answer.status, [*answer.headers, *case.headers(final, receipt)], answer.body)
+        receipt = await exchange.seal(decision, "answered" if answer.status < 400 else "upstream_said_no")
+        return Reply(answer.status, [*answer.headers, *case.headers(decision, receipt)], answer.body)
     return await _close(exchange, case, answer, verdicts)
 
 
@@ -126,11 +126,11 @@ async def _close(exchange: Exchange, case: Case, answer: Answer, verdicts: Seque
         if verdict.action.refuses and (entry not in refused or verdict.action > refused[entry].action):
             refused[entry] = verdict
     if not refused:
-        final, receipt = await exchange.seal(overall, "answered")
-        return Reply(answer.status, [*answer.headers, *case.headers(final, receipt)], answer.body)
+        receipt = await exchange.seal(overall, "answered")
+        return Reply(answer.status, [*answer.headers, *case.headers(overall, receipt)], answer.body)
     # An entry below 0 stands for no entry of its own: a picture somewhere else in the answer refuses all of it.
     nothing_left = one_bad == "refuse-all" or min(refused) < 0 or refused.keys() >= set(answer.entries)
-    final, receipt = await exchange.seal(overall, "refused" if nothing_left else "partly_refused")
+    receipt = await exchange.seal(overall, "refused" if nothing_left else "partly_refused")
     told = {entry: replace(verdict, receipt=receipt) for entry, verdict in refused.items()}
     reply = dialect.without(answer, told, one_bad)
-    return replace(reply, headers=[*reply.headers, *case.headers(final, receipt)])
+    return replace(reply, headers=[*reply.headers, *case.headers(overall, receipt)])

@@ -6,21 +6,60 @@ sent: routes, actions, stages and signals are fixed words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # From a cached verdict (well under 1 ms) to a slow generator (minutes).
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+class Timings(Collector):
+    """A histogram of seconds by one label. The library's own takes eight times as long to count, under three locks."""
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._label = label
+        self._lock = threading.Lock()
+        # For each value of the label: how many fell into each bucket, the last for what is beyond all; and their sum.
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, value: str, seconds: float) -> None:
+        """Count one that took `seconds`."""
+        bucket = bisect_left(BUCKETS, seconds)
+        with self._lock:
+            counts = self._counts.get(value)
+            if counts is None:
+                counts = self._counts[value] = [0] * (len(BUCKETS) + 1)
+                self._sums[value] = 0.0
+            counts[bucket] += 1
+            self._sums[value] += seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What was counted, as the library's registry asks for it."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=(self._label,))
+        with self._lock:
+            kept = [(value, list(counts), self._sums[value]) for value, counts in self._counts.items()]
+        bounds = [str(bound) for bound in BUCKETS] + ["+Inf"]
+        for value, counts, total in kept:
+            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
+            family.add_metric((value,), buckets=buckets, sum_value=total)
+        yield family
 
 
 class Metrics:
@@ -36,20 +75,12 @@ class Metrics:
             ("route", "decision", "status"),
             registry=self.registry,
         )
-        self._request_seconds = Histogram(
-            "guardrail_request_seconds",
-            "From the first byte of a request to the last of its answer.",
-            ("route",),
-            buckets=BUCKETS,
-            registry=self.registry,
+        self._request_seconds = Timings(
+            "guardrail_request_seconds", "From the first byte of a request to the last of its answer.", "route"
         )
-        self._stage_seconds = Histogram(
-            "guardrail_stage_seconds",
-            "Time spent in one stage of a request.",
-            ("stage",),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
+        self._stage_seconds = Timings("guardrail_stage_seconds", "Time spent in one stage of a request.", "stage")
+        self.registry.register(self._request_seconds)
+        self.registry.register(self._stage_seconds)
         self._decisions = Counter(
             "guardrail_decisions", "Decisions taken, by action and stage.", ("action", "stage"), registry=self.registry
         )
@@ -76,19 +107,18 @@ class Metrics:
         self._bytes = Gauge("guardrail_in_flight_bytes", "Bytes of bodies that are held.", registry=self.registry)
 
         # Looking a label up takes longer than counting; the words are few, so each is looked up once.
-        self._stages: dict[str, Histogram] = {}
-        self._routes: dict[str, Histogram] = {}
         self._answers: dict[tuple[str, str, int], Counter] = {}
+        self._decided: dict[tuple[str, str], Counter] = {}
 
     # What the pipeline says.
     def stage(self, name: str, seconds: float) -> None:
-        found = self._stages.get(name)
-        if found is None:
-            found = self._stages[name] = self._stage_seconds.labels(name)
-        found.observe(seconds)
+        self._stage_seconds.observe(name, seconds)
 
     def decision(self, action: str, stage: str) -> None:
-        self._decisions.labels(action, stage).inc()
+        found = self._decided.get((action, stage))
+        if found is None:
+            found = self._decided[action, stage] = self._decisions.labels(action, stage)
+        found.inc()
 
     def unknown(self, signal: str) -> None:
         self._unknown.labels(signal).inc()
@@ -103,10 +133,7 @@ class Metrics:
         if answers is None:
             answers = self._answers[route, decision, status] = self._requests.labels(route, decision, str(status))
         answers.inc()
-        took = self._routes.get(route)
-        if took is None:
-            took = self._routes[route] = self._request_seconds.labels(route)
-        took.observe(seconds)
+        self._request_seconds.observe(route, seconds)
 
     def upstream_error(self, kind: str) -> None:
         self._upstream_errors.labels(kind).inc()

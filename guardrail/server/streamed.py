@@ -6,6 +6,8 @@ that says how it ended before the final event leaves. The second holds.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from guardrail.errors import UpstreamError
 from guardrail.server.client import Answering, UpstreamFault
 from guardrail.server.exchange import STREAMING, Exchange
@@ -26,9 +28,9 @@ async def stream(
         raise UpstreamFault("bad_answer", "it came in a content encoding that was not asked for")
     reader = dialect.read_stream(call)
     watch.hold()
-    final, receipt = await exchange.seal(decision, STREAMING)
+    receipt = await exchange.seal(decision, STREAMING)
     watch.release()
-    named = [pair for pair in case.headers(final, receipt) if pair[0].lower() != "x-guardrail-decision"]
+    named = [pair for pair in case.headers(decision, receipt) if pair[0].lower() != "x-guardrail-decision"]
     await exchange.send_start(answering.status, [*answering.headers, ("x-guardrail-decision", "stream"), *named])
     walk = _Walk(exchange, case, watch, decision, call.request.count)
     try:
@@ -85,7 +87,8 @@ class _Walk:
             self._seen = [self.overall]
         if self._seen[0].action.refuses:
             self._watch.hold()
-            told, _ = await self._exchange.seal(self.overall, "refused")
+            overall = self.overall
+            told = replace(overall, receipt=await self._exchange.seal(overall, "refused"))
             await self._exchange.send_part(self._exchange.upstream.dialect.refuse_event(told), more=False)
             return False
         if event.final or event.error:

@@ -43,23 +43,21 @@ def one_header(headers: Headers, name: str) -> str | None:
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Headers of another server or caller as they go on: without those between two hops, and without ours."""
-    listed = list(headers)
-    named = {
-        token.strip().lower() for name, value in listed if name.lower() == "connection" for token in value.split(",")
-    }
+    listed = [(name, name.lower(), value) for name, value in headers]
+    named = {token.strip().lower() for _, low, value in listed if low == "connection" for token in value.split(",")}
     return [
         (name, value)
-        for name, value in listed
-        if (low := name.lower()) not in HOP_BY_HOP and low not in named and not low.startswith(OURS)
+        for name, low, value in listed
+        if low not in HOP_BY_HOP and low not in named and not low.startswith(OURS)
     ]
 
 
 def outgoing(headers: Iterable[tuple[str, str]], length: int | None) -> RawHeaders:
     """Headers as they leave: without hop-by-hop ones, and with the length of what really leaves."""
     named = [
-        (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+        (low.encode("latin-1"), value.encode("latin-1", "replace"))
         for name, value in headers
-        if name.lower() not in HOP_BY_HOP and name.lower() != "content-length"
+        if (low := name.lower()) not in HOP_BY_HOP and low != "content-length"
     ]
     if length is not None:
         named.append((b"content-length", b"%d" % length))

@@ -21,6 +21,7 @@ _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][+-]?[0
 _ESCAPED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _LONG = 4096  # bytes; from here on a string is checked with numpy instead of being copied
+_least = np.minimum.reduce
 
 
 class Json(Enum):
@@ -104,7 +105,7 @@ class _Scanner:
         self.size = len(body)
         self.limits = limits
         self.left = limits.values
-        self.bytes = np.frombuffer(body, np.uint8)
+        self.bytes = np.frombuffer(body, np.int8)
 
     def document(self) -> Node:
         node = self.value(self.space(0), 0)
@@ -208,10 +209,11 @@ class _Scanner:
                 raise JsonFault(f"a control character in the string at byte {at}")
             node._text = self.decode(inner, at)
             return node
+        # As signed bytes, what is not ASCII is below 0: one look finds it and control characters.
         view = self.bytes[at + 1 : end]
-        if view.min() < 0x20:
-            raise JsonFault(f"a control character in the string at byte {at}")
-        if view.max() >= 0x80:
+        if _least(view) < 0x20:
+            if _least(view.view(np.uint8)) < 0x20:
+                raise JsonFault(f"a control character in the string at byte {at}")
             node._text = self.decode(body[at + 1 : end], at)
         return node
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from guardrail.audit import AuditLog, Reader, Sealed, verify
+from guardrail.audit.log import SLOW_S, SPARED, SPOT_BYTES, SPOT_ROWS
 from guardrail.errors import AuditError, ConfigError
 
 from .support import KEY, entry
@@ -23,9 +25,15 @@ class Steps:
         self.held: str | None = None
         self.release = threading.Event()
         self.reached = threading.Event()
+        self.threads: dict[str, set[str]] = {}
+
+    def forget(self) -> None:
+        self.seen.clear()
+        self.threads.clear()
 
     def __call__(self, name: str) -> None:
         self.seen.append((name, time.monotonic()))
+        self.threads.setdefault(name, set()).add(threading.current_thread().name)
         if name in self.broken:
             raise self.broken[name]
         if name == self.held:
@@ -130,13 +138,18 @@ def test_a_caller_that_goes_away_does_not_take_the_entry_back(sqlite_url):
     steps.held = "begun"
 
     async def cancelled(log: AuditLog) -> None:
-        task = asyncio.create_task(log.append(entry("a")))
+        before = threading.Thread(target=log.append_wait, args=(entry("before"),))
+        before.start()
         await asyncio.to_thread(steps.reached.wait, 10)
+        task = asyncio.create_task(log.append(entry("a")))
+        while log.depth < 2:  # noqa: ASYNC110 - a count
+            await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         steps.release.set()
         await log.append(entry("b"))
+        before.join()
 
     with AuditLog.open(sqlite_url, KEY, step=steps) as log:
         asyncio.run(cancelled(log))
@@ -148,14 +161,141 @@ def test_a_loop_that_ended_does_not_stop_the_writer(sqlite_url):
     steps.held = "begun"
 
     async def left_behind(log: AuditLog) -> None:
-        waiting = asyncio.create_task(log.append(entry("a")))
         await asyncio.to_thread(steps.reached.wait, 10)
+        waiting = asyncio.create_task(log.append(entry("a")))
+        while log.depth < 2:  # noqa: ASYNC110 - a count
+            await asyncio.sleep(0.001)
         waiting.cancel()
 
     with AuditLog.open(sqlite_url, KEY, step=steps) as log:
+        before = threading.Thread(target=log.append_wait, args=(entry("before"),))
+        before.start()
         asyncio.run(left_behind(log))
         steps.release.set()
-        assert log.append_wait(entry("b")).seq == 2
+        assert log.append_wait(entry("b")).seq == 3
+        before.join()
+
+
+class Clock:
+    """Stands still unless it is moved: on a busy machine any write may take long."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def appended(log: AuditLog, *names: str) -> list[Sealed | BaseException]:
+    return await asyncio.gather(*(log.append(entry(name)) for name in names), return_exceptions=True)
+
+
+def test_an_event_loop_writes_what_one_turn_gathers_itself_and_in_one_commit(sqlite_url):
+    steps = Steps()
+    with AuditLog.open(sqlite_url, KEY, step=steps, clock=Clock()) as log:
+        steps.forget()
+        sealed = asyncio.run(appended(log, "a", "b", "c"))
+        assert [one.seq for one in sealed if isinstance(one, Sealed)] == [1, 2, 3]
+        assert steps.count("committed") == 1
+        assert steps.threads["committed"] == {threading.current_thread().name}
+        assert log.depth == 0
+
+
+@pytest.mark.parametrize(("rows", "by"), [(SPOT_ROWS, "MainThread"), (SPOT_ROWS + 1, "guardrail-audit-write")])
+def test_a_group_that_would_hold_an_event_loop_up_is_written_by_the_thread(sqlite_url, rows, by):
+    steps = Steps()
+    with AuditLog.open(sqlite_url, KEY, step=steps, clock=Clock()) as log:
+        steps.forget()
+        asyncio.run(appended(log, *(f"r{n}" for n in range(rows))))
+        assert steps.threads["committed"] == {by}
+    assert verify(sqlite_url, KEY) == []
+
+
+@pytest.mark.parametrize(("more", "by"), [(0, "MainThread"), (1, "guardrail-audit-write")])
+def test_a_large_record_is_written_by_the_thread(sqlite_url, more, by):
+    steps = Steps()
+    text = "x" * (SPOT_BYTES - len('{"text":""}') + more)
+    with AuditLog.open(sqlite_url, KEY, step=steps, clock=Clock()) as log:
+        steps.forget()
+        asyncio.run(log.append(entry("large", body={"text": text})))
+        assert steps.threads["committed"] == {by}
+
+
+def test_another_process_that_writes_does_not_hold_an_event_loop_up(sqlite_url):
+    steps = Steps()
+
+    async def beside_it(log: AuditLog) -> float:
+        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(log.append(entry("a")))
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        held_up = time.monotonic() - began
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        other.close()
+        await waiting
+        return held_up
+
+    with AuditLog.open(sqlite_url, KEY, step=steps, clock=Clock()) as log:
+        steps.forget()
+        assert asyncio.run(beside_it(log)) < 1.0
+        assert steps.threads["committed"] == {"guardrail-audit-write"}
+    assert verify(sqlite_url, KEY) == []
+
+
+@pytest.mark.parametrize(("took", "by"), [(SLOW_S, "MainThread"), (SLOW_S * 1.01, "guardrail-audit-write")])
+def test_an_event_loop_that_a_write_held_up_leaves_the_next_ones_to_the_thread(sqlite_url, took, by):
+    clock = Clock()
+
+    def step(name: str) -> None:
+        steps(name)
+        if name == "begun":
+            clock.now += took
+
+    steps = Steps()
+
+    async def one_after_another(log: AuditLog) -> None:
+        await log.append(entry("slow"))
+        steps.forget()
+        await log.append(entry("next"))
+        assert steps.threads["committed"] == {by}
+        clock.now += SPARED * took
+        steps.forget()
+        await log.append(entry("later"))
+        assert steps.threads["committed"] == {"MainThread"}
+
+    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock) as log:
+        asyncio.run(one_after_another(log))
+
+
+def test_a_disk_that_is_late_does_not_hold_an_event_loop_up(sqlite_url):
+    steps = Steps()
+
+    async def late(log: AuditLog) -> None:
+        await log.append(entry("a"))
+        while log.writable():  # noqa: ASYNC110 - a state of the disk
+            await asyncio.sleep(0.005)
+        waiting = asyncio.create_task(log.append(entry("b")))
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 1.0
+        assert not waiting.done()
+        steps.release.set()
+        assert (await waiting).seq == 2
+
+    with AuditLog.open(sqlite_url, KEY, window_s=0.02, step=steps, clock=Clock()) as log:
+        steps.held = "syncing"
+        asyncio.run(late(log))
+
+
+def test_a_bad_entry_among_those_of_one_turn_is_refused_alone(sqlite_url):
+    with AuditLog.open(sqlite_url, KEY) as log:
+        asyncio.run(appended(log, "a"))
+        outcomes = asyncio.run(appended(log, "b", "a", "c"))
+        assert [isinstance(outcome, Sealed) for outcome in outcomes] == [True, False, True]
+        assert isinstance(outcomes[1], AuditError)
+    assert verify(sqlite_url, KEY) == []
 
 
 def test_a_full_queue_refuses_and_reads_as_not_writable(sqlite_url):
@@ -275,6 +415,18 @@ def test_closing_commits_what_waits_and_refuses_what_comes_later(sqlite_url):
     reader = Reader.open(sqlite_url)
     assert len(reader.entries()) == 5
     reader.close()
+
+
+def test_closing_commits_what_a_turn_has_gathered(sqlite_url):
+    async def closed_at_once(log: AuditLog) -> Sealed:
+        waiting = asyncio.create_task(log.append(entry("a")))
+        await asyncio.sleep(0)
+        assert log.depth == 1
+        log.close()
+        return await waiting
+
+    assert asyncio.run(closed_at_once(AuditLog.open(sqlite_url, KEY))).seq == 1
+    assert verify(sqlite_url, KEY) == []
 
 
 def test_only_the_owner_can_read_the_files(sqlite_url):

@@ -38,6 +38,24 @@ def test_the_write_ahead_log_is_carried_over_while_the_log_is_open(sqlite_url, t
         assert carried_over(database, tmp_path / "copy.db") == 1
 
 
+def test_the_write_ahead_log_is_begun_anew_only_when_all_of_it_was_carried_over(sqlite_url):
+    database = sqlite_url.removeprefix("sqlite:///")
+    emptied = threading.Event()
+    with AuditLog.open(sqlite_url, KEY) as log:
+        log.append_wait(entry("a"))
+        reading = sqlite3.connect(database, isolation_level=None)
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM guardrail_audit_records").fetchone()
+        log.append_wait(entry("b"))
+        more = Checkpointer(make_engine(parse(sqlite_url), "write"), emptied.set, every_s=0.01)
+        more.committed()
+        assert not emptied.wait(0.2)  # the reader still needs the log as it is
+        reading.close()
+        more.committed()
+        assert emptied.wait(10)
+        more.close()
+
+
 def test_a_database_that_is_gone_does_not_end_the_checkpointer(tmp_path):
     more = Checkpointer(make_engine(parse(f"sqlite:///{tmp_path}/none.db"), "write"), every_s=0.01)
     more.committed()

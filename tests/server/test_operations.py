@@ -15,7 +15,8 @@ import pytest
 
 from guardrail.errors import ConfigError
 from guardrail.server import Metrics, ServerSettings, build_app
-from guardrail.server.process import listen
+from guardrail.server.metrics import BUCKETS
+from guardrail.server.process import SWITCH_S, listen
 from tests.server import upstream as script
 from tests.server.conftest import eventually
 from tests.server.stand_ins import WordGuard
@@ -44,6 +45,22 @@ def test_metrics_count_requests_by_decision(running):
     assert 'guardrail_requests_total{decision="block",route="generate",status="400"} 1.0' in text
     assert 'guardrail_stage_seconds_count{stage="upstream"} 1.0' in text
     assert "guardrail_in_flight_requests 0.0" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0.005, "0.005"), (0.0050001, "0.01"), (300.0, "300.0"), (301.0, "+Inf")]
+)
+def test_a_time_is_counted_in_its_bucket_and_in_all_above(seconds, bucket):
+    metrics = Metrics()
+    metrics.stage("read", seconds)
+
+    def count(bound: str) -> float | None:
+        return metrics.registry.get_sample_value("guardrail_stage_seconds_bucket", {"stage": "read", "le": bound})
+
+    bounds = [*map(str, BUCKETS), "+Inf"]
+    at = bounds.index(bucket)
+    assert [count(bound) for bound in bounds] == [0.0] * at + [1.0] * (len(bounds) - at)
+    assert metrics.registry.get_sample_value("guardrail_stage_seconds_sum", {"stage": "read"}) == seconds
 
 
 def test_two_servers_count_apart():
@@ -99,7 +116,7 @@ def test_a_changed_policy_file_is_read_again(start, tmp_path):
 
 
 CHILD = """
-import sys, threading
+import gc, sys, threading
 from guardrail.server import Metrics, ServerSettings, Upstream, build_app, serve
 from tests.server.stand_ins import PlainDialect, WordGuard
 
@@ -107,6 +124,7 @@ guard = WordGuard()
 app = build_app(guard, {"plain": Upstream(PlainDialect(), sys.argv[1])}, ServerSettings(), Metrics())
 serve(app, "127.0.0.1", 0, drain_s=5, on_listening=lambda host, port: print(port, flush=True))
 print("records", guard.statuses, "closed", guard.closed_with, "reloads", guard.reloads, flush=True)
+print(sys.getswitchinterval(), gc.get_freeze_count() > 10_000, flush=True)
 """
 
 
@@ -142,6 +160,8 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_with_status_zero(upstream):
         assert got == [200]
         assert child.wait(10) == 0
         assert child.stdout.readline().strip() == "records ['answered'] closed 1 reloads 1"
+        # The interpreter was tuned for a server, which a library may not do to its caller.
+        assert child.stdout.readline().split() == [str(SWITCH_S), "True"]
     finally:
         child.kill()
         child.wait()

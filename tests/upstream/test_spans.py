@@ -96,6 +96,21 @@ def test_values_are_read_to_the_limit_and_no_further():
         scan(b"[1,2,3,4]", limits)
 
 
+@pytest.mark.parametrize("length", [4000, 5000])
+@pytest.mark.parametrize("sign", ["\x20", "\x7f", "é", "日本"])
+def test_a_string_of_any_length_is_read_with_every_sign_it_may_have(length, sign):
+    text = "a" * length + sign + "b"
+    body = json.dumps([text], ensure_ascii=False).encode()
+    assert scan(body).items[0].text(body) == text
+
+
+@pytest.mark.parametrize("length", [4000, 5000])
+@pytest.mark.parametrize("bad", [b"\x00", b"\x1f", b"\xc3\xa9\x1f", b"\x80", b"\xc3"])
+def test_a_string_of_any_length_is_refused_for_a_control_character_and_for_what_is_not_utf_8(length, bad):
+    with pytest.raises(JsonFault, match=r"control character|not UTF-8"):
+        scan(b'["' + b"a" * length + bad + b'"]')
+
+
 def test_numbers_count_only_inside_lists():
     assert listed_numbers(scan(b'{"n":1,"a":[1,[2,{"b":3}]],"c":{"d":4}}')) == 3
 
