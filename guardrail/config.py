@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from guardrail.errors import ConfigError
 from guardrail.home import Home
@@ -37,10 +38,43 @@ class PolicySettings(_Part):
     watch: bool = Field(True, description="Reload when a policy file changes. SIGHUP reloads in any case.")
 
 
+UPSTREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+
+
+class UpstreamSettings(_Part):
+    """One generator. Where only its address is to be said, the address alone stands for all of this."""
+
+    url: str = Field("", description="Base address; empty for a dialect that asks no generator.")
+    dialect: str = Field("", description="How it speaks; empty is the name that the generator has here.")
+    mount: str = Field(
+        "", description="Path under which callers find it; empty is / for the only one, and /NAME for one of several."
+    )
+    public_url: str = Field(
+        "", description="Address of the mount as callers see it; empty goes by the Host header, over http."
+    )
+    timeout_s: Seconds | None = Field(None, description="Longest wait for a whole answer; empty is the server's.")
+    connect_timeout_s: Seconds | None = Field(None, description="Longest wait for a connection.")
+    idle_timeout_s: Seconds | None = Field(None, description="Longest pause within an answer; 300 s when empty.")
+    concurrency: Positive | None = Field(None, description="Most calls at once; one more gets 503 and Retry-After.")
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        2, description="Tries more for a read that failed. A call that makes pictures is made once."
+    )
+    breaker_failures: Positive = Field(5, description="Failures in a row after which it is not asked for a while.")
+    breaker_s: Seconds = Field(15.0, description="How long that while is; callers get 503 and Retry-After.")
+    options: dict[str, Any] = Field({}, description="Settings of the dialect.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else {} if value is None else value
+
+
 class ServerSettings(_Part):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Port to listen on; 0 picks a free one.")
-    upstreams: dict[str, str] = Field({}, description="Base address of each generator, by dialect: openai.")
+    upstreams: dict[str, UpstreamSettings] = Field(
+        {}, description="Base address of each generator, or all its settings, by name."
+    )
     upstream_timeout_s: Seconds = Field(600.0, description="Longest wait for a generator's whole answer.")
     connect_timeout_s: Seconds = Field(10.0, description="Longest wait for a connection to a generator.")
     one_bad: Literal["replace", "drop", "refuse-all"] = Field(
@@ -52,6 +86,14 @@ class ServerSettings(_Part):
     access_key: str = Field("", description="Credential callers must send as x-guardrail-key; empty asks for none.")
     tenant_header: str = Field("", description="Trusted header that names the tenant; empty trusts none.")
     tenant_keys: dict[str, str] = Field({}, description="SHA-256 of a caller's API key, and the tenant it belongs to.")
+
+    @field_validator("upstreams")
+    @classmethod
+    def _named(cls, value: dict[str, UpstreamSettings]) -> dict[str, UpstreamSettings]:
+        for name in value:
+            if not UPSTREAM_NAME.fullmatch(name):
+                raise ValueError("a generator's name is a word of letters, digits, _ and -, at most 40 long")
+        return value
 
 
 class LimitSettings(_Part):
@@ -96,6 +138,10 @@ class FetchSettings(_Part):
     timeout_s: Seconds = Field(20.0, description="Longest that one fetch may take.")
 
 
+class RegistrySettings(_Part):
+    require_consent: bool = Field(False, description="Protect nobody without a word on where their consent is kept.")
+
+
 class LogSettings(_Part):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line written.")
 
@@ -105,6 +151,7 @@ class Settings(_Part):
 
     home: str = Field("", description="Folder of all state; empty is the platform's data folder.")
     key_file: str = Field("", description="File with the 32-byte key in hex or base64; empty is `key` under home.")
+    key_command: str = Field("", description="Command that prints that key, such as one that asks a KMS to unwrap it.")
     policy: PolicySettings = PolicySettings()
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
@@ -112,10 +159,11 @@ class Settings(_Part):
     audit: AuditSettings = AuditSettings()
     models: ModelSettings = ModelSettings()
     fetch: FetchSettings = FetchSettings()
+    registry: RegistrySettings = RegistrySettings()
     log: LogSettings = LogSettings()
 
 
-SECRET = frozenset({"server.access_key", "audit.url"})
+SECRET = frozenset({"server.access_key", "audit.url", "key_command"})
 _CREDENTIALS = re.compile(r"//[^/@\s]{1,1000}@")
 """User and password in any address, which belong to nobody's screen."""
 
@@ -154,11 +202,12 @@ class Configuration:
     file: Path | None
     environment_key: str | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def state(self) -> Home:
-        """The folder of all state, and its key."""
-        key_file = self.settings.key_file
-        return Home(self._home, Path(key_file).expanduser() if key_file else None, self.environment_key)
+        """The folder of all state, and its key, which is asked for once."""
+        chosen = self.settings
+        key_file = Path(chosen.key_file).expanduser() if chosen.key_file else None
+        return Home(self._home, key_file, self.environment_key, chosen.key_command)
 
     @property
     def _home(self) -> Path:
@@ -191,7 +240,8 @@ class Configuration:
             value: Any = self.settings
             for part in key.name.split("."):
                 value = getattr(value, part)
-            plain = _CREDENTIALS.sub("//(set)@", yaml.safe_dump(value, default_flow_style=True, width=10_000))
+            said = yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000)
+            plain = _CREDENTIALS.sub("//(set)@", said)
             masked = "(set)" if key.name in SECRET and value else plain
             rows.append(
                 (key.name, masked.removesuffix("\n").removesuffix("\n..."), self.origin.get(key.name, "default"))
@@ -239,6 +289,14 @@ def load(
     except ValidationError as error:
         raise ConfigError("; ".join(_said(dict(item), origin) for item in error.errors(include_url=False))) from None
     return Configuration(settings, origin, file, environ.get("GUARDRAIL_KEY") or None)
+
+
+def _plain(value: Any) -> Any:
+    """A value as a file would have it: of a generator of which only the address is said, the address."""
+    if isinstance(value, BaseModel):
+        fields = value.model_dump(exclude_unset=True)
+        return fields["url"] if fields.keys() == {"url"} else fields
+    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _said(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:

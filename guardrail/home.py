@@ -1,17 +1,24 @@
 """Home: the folder that holds all state, and the key that protects it.
 
 Everything secret is derived from one 32-byte key, each purpose its own by HKDF, so that a template of the registry
-can't be opened with what signs the audit log.
+can't be opened with what signs the audit log. The key lies in a file, in the environment, or wrapped by a key service
+(KMS) that a command asks to unwrap it.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 import secrets
+import shlex
+import stat
+import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import platformdirs
@@ -21,6 +28,15 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from guardrail.errors import ConfigError
 
 KEY_BYTES = 32
+COMMAND_S = 30.0
+"""Longest that a key command may take."""
+LOOSE = 0o037
+"""Permissions a key file should not have: others may not touch it, the group may at most read it (as mounted secrets
+are)."""
+
+log = logging.getLogger("guardrail.home")
+_ONE_AT_A_TIME = threading.Lock()
+"""Checks open side by side; a key service is asked once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +44,14 @@ class Home:
     """Where state lives and with what it is protected.
 
     `path` is made on first use, readable by its owner only. The key is `secret` (hex or base64) where that is given,
-    else the file `key_file`, else the file `key` under `path`, which is made on first use.
+    else what `key_command` prints, else the file `key_file`, else the file `key` under `path`, which is made on first
+    use.
     """
 
     path: Path
     key_file: Path | None = None
     secret: str | None = field(default=None, repr=False)
+    key_command: str = field(default="", repr=False)
 
     @classmethod
     def default(cls, environ: Mapping[str, str] | None = None) -> Home:
@@ -51,10 +69,36 @@ class Home:
     def key(self, purpose: str) -> bytes:
         """32 bytes for one purpose ("audit", "registry"): HKDF-SHA256 (RFC 5869) of the operator's key.
 
-        Raises ConfigError when the key is not 32 bytes in hex or base64.
+        Raises ConfigError when the key is not 32 bytes in hex or base64, or cannot be had.
         """
-        master = _decode(self.secret, "GUARDRAIL_KEY") if self.secret else self._from_file()
+        with _ONE_AT_A_TIME:
+            master = self._master
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"guardrail:" + purpose.encode()).derive(master)
+
+    @cached_property
+    def _master(self) -> bytes:
+        if self.secret:
+            return _decode(self.secret, "GUARDRAIL_KEY")
+        if self.key_command and self.key_file:
+            raise ConfigError("key_command and key_file are both set; leave one, so that it is clear which key is used")
+        return self._from_command() if self.key_command else self._from_file()
+
+    def _from_command(self) -> bytes:
+        """What the key command prints. It runs without a shell; what it says on standard error is the operator's."""
+        try:
+            words = shlex.split(self.key_command)
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_S, check=False
+            )
+        except ValueError:
+            raise ConfigError("key_command: a quote is not closed") from None
+        except (OSError, IndexError) as error:
+            raise ConfigError(f"key_command: cannot be run: {getattr(error, 'strerror', None) or 'empty'}") from None
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"key_command: no answer within {COMMAND_S:g} s") from None
+        if done.returncode:
+            raise ConfigError(f"key_command: ended with status {done.returncode}; run it by hand to see why")
+        return _decode(done.stdout.decode("ascii", "replace"), "key_command: what it prints")
 
     def _from_file(self) -> bytes:
         path = self.key_file or self.folder() / "key"
@@ -62,7 +106,14 @@ class Home:
             if self.key_file:
                 raise ConfigError(f"key_file: {path} does not exist; 32 bytes in hex or base64 are expected there")
             _create(path)
-        return _decode(path.read_text(encoding="ascii", errors="replace"), str(path))
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            text = path.read_text(encoding="ascii", errors="replace")
+        except OSError as error:
+            raise ConfigError(f"{path}: the key cannot be read: {error.strerror}") from None
+        if mode & LOOSE:
+            log.warning("key file %s has mode %04o: others can use the key; chmod 600 closes it", path, mode)
+        return _decode(text, str(path))
 
 
 def _create(path: Path) -> None:

@@ -287,7 +287,7 @@ class Request:
 
 
 # The contract between checks, policy, audit, evaluation and console: every signal that the built-in checks give.
-# `*.concept.<name>` comes on top where the operator brings CLIP weights.
+# `*.concept.<name>` comes on top where the operator brings CLIP weights, `*.known.<bank>` where there are named banks.
 SIGNALS: Mapping[str, str] = {
     "prompt.sexual": "the text asks for sexual or nude content",
     "prompt.undress": "the text asks to remove, shrink or see through the clothes of a person who is there",

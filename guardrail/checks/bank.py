@@ -7,21 +7,19 @@ again, does not bring it back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from guardrail.checks.hashes import NOTHING, Hashes
 from guardrail.checks.store import WRITE_WAIT_S, StateFile, revision_in
 from guardrail.errors import ConfigError
-from guardrail.inference.pdq import BITS, MATCH_BITS
 
 HEX_DIGITS = 64
 """Of a PDQ hash and of a SHA-256 alike: 256 bits."""
-MAX_ENTRIES = 1_000_000
+MAX_ENTRIES = 2_000_000
+"""Of a bank; about 100 bytes of memory for each PDQ hash and 32 for each SHA-256."""
 MAX_TEXT = 500
 ACTIVE, WITHDRAWN = "active", "withdrawn"
 
@@ -72,40 +70,6 @@ class Added:
     taken_off: int = 0
 
 
-@dataclass(frozen=True)
-class Hashes:
-    """All active hashes as a server holds them. `words` is uint64 (4, n): column i is the i-th PDQ hash."""
-
-    words: npt.NDArray[np.uint64] = field(repr=False)
-    digests: frozenset[bytes] = field(repr=False)
-    revision: int
-
-    @classmethod
-    def of(cls, pdq: Sequence[str], sha256: Iterable[str], revision: int) -> Hashes:
-        flat = np.frombuffer(bytes.fromhex("".join(pdq)), np.uint64).reshape(-1, 4)
-        return cls(np.ascontiguousarray(flat.T), frozenset(map(bytes.fromhex, sha256)), revision)
-
-    def nearest(self, bits: bytes) -> int:
-        """The smallest Hamming distance of a PDQ hash (32 bytes) to one of these, where it is at most MATCH_BITS.
-
-        More than that when none is so near. Exact: a hash within MATCH_BITS is within MATCH_BITS in its first half.
-        """
-        query = np.frombuffer(bits, np.uint64)
-        half = np.bitwise_count(self.words[0] ^ query[0]) + np.bitwise_count(self.words[1] ^ query[1])
-        (close,) = np.nonzero(half <= MATCH_BITS)
-        if not len(close):
-            return BITS
-        rest = self.words[2:, close] ^ query[2:, None]
-        distances = half[close].astype(np.int64) + np.bitwise_count(rest).sum(axis=0, dtype=np.int64)
-        return int(distances.min())
-
-    def __len__(self) -> int:
-        return int(self.words.shape[1]) + len(self.digests)
-
-
-NOTHING = Hashes.of((), (), 0)
-
-
 class Bank:
     """The bank file below `folder`. Raises ConfigError when it is there and cannot be read."""
 
@@ -142,9 +106,7 @@ class Bank:
         self._must_be_there("hash")
         states = (ACTIVE, WITHDRAWN) if erase else (ACTIVE, ACTIVE)
         with self.file.writing() as connection:
-            rows = connection.execute("SELECT pdq, sha256 FROM entry WHERE status IN (?, ?)", states).fetchall()
-            there = {digits for row in rows for digits in row}
-            if any(digits not in there for digits in wanted):
+            if not all(_is_there(connection, digits, states) for digits in wanted):
                 raise _missing("hash")
             done = sum(_withdraw(connection, digits, now.isoformat(timespec="seconds")) for digits in wanted)
             if erase:
@@ -168,32 +130,39 @@ class Bank:
         self.file.scrub()
         return done
 
-    def entries(self, *, withdrawn: bool = False, limit: int = MAX_ENTRIES) -> list[Entry]:
+    def entries(self, *, withdrawn: bool = False, source: str | None = None, limit: int = MAX_ENTRIES) -> list[Entry]:
         """The active entries, or with `withdrawn` all of them, the oldest first. Raises ConfigError."""
+        return list(self.each_entry(withdrawn=withdrawn, source=source, limit=limit))
+
+    def each_entry(
+        self, *, withdrawn: bool = False, source: str | None = None, limit: int = MAX_ENTRIES
+    ) -> Iterator[Entry]:
+        """`entries`, one after the other, of one revision; while it runs nothing else can write."""
         if not self.file.exists:
-            return []
+            return
         states = (ACTIVE, WITHDRAWN) if withdrawn else (ACTIVE, ACTIVE)
+        of_source = "" if source is None else " AND source = ?"
         with self.file.reading() as connection:
             rows = connection.execute(
-                "SELECT pdq, sha256, source, note, status, added FROM entry WHERE status IN (?, ?)"
-                " ORDER BY added, pdq, sha256, source LIMIT ?",
-                (*states, limit),
-            ).fetchall()
-        return [Entry(*row) for row in rows]
+                "SELECT pdq, sha256, source, note, status, added FROM entry WHERE status IN (?, ?)"  # noqa: S608
+                f"{of_source} ORDER BY added, pdq, sha256, source LIMIT ?",
+                (*states, *(() if source is None else (source,)), limit),
+            )
+            for row in rows:
+                yield Entry(*row)
 
     def hashes(self, wait_s: float = WRITE_WAIT_S) -> Hashes:
         """Every active hash, once. `wait_s` is how long a writer is waited for. Raises ConfigError."""
         if not self.file.exists:
             return NOTHING
         with self.file.reading(wait_s) as connection:
-            revision = revision_in(connection)
-            rows = connection.execute("SELECT pdq, sha256 FROM entry WHERE status = ?", (ACTIVE,)).fetchall()
-        try:
-            return Hashes.of(sorted({pdq for pdq, _ in rows if pdq}), {sha for _, sha in rows if sha}, revision)
-        except ValueError:
-            raise ConfigError(
-                f"bank: {self.file.path} holds what is no hash; put back a backup, or delete it and import again"
-            ) from None
+            try:
+                pdq, sha256 = (_packed(connection, column) for column in ("pdq", "sha256"))
+                return Hashes.packed(pdq, sha256, revision_in(connection)).ready()
+            except ValueError:
+                raise ConfigError(
+                    f"bank: {self.file.path} holds what is no hash; put back a backup, or delete it and import again"
+                ) from None
 
     def _must_be_there(self, what: str) -> None:
         if not self.file.exists:
@@ -242,6 +211,30 @@ def _same_picture(connection: sqlite3.Connection, digits: str) -> set[str]:
     """A hash and those it shares an entry with; empty when it is in no entry."""
     rows = connection.execute("SELECT pdq, sha256 FROM entry WHERE pdq = ? OR sha256 = ?", (digits, digits)).fetchall()
     return {one for row in rows for one in row if one}
+
+
+def _packed(connection: sqlite3.Connection, column: str) -> bytes:
+    """Every active hash of a column, once, 32 bytes each. Raises ValueError where one is no hash.
+
+    Joined by SQLite: row by row a million of them would keep every other thread waiting for seconds.
+    """
+    count, other, joined = connection.execute(
+        f"SELECT count(*), total(length({column}) != ?), coalesce(group_concat({column}, ''), '')"  # noqa: S608
+        f" FROM (SELECT DISTINCT {column} FROM entry WHERE status = ? AND {column} != '')",
+        (HEX_DIGITS, ACTIVE),
+    ).fetchone()
+    packed = bytes.fromhex(joined)
+    if other or len(packed) * 2 != count * HEX_DIGITS:
+        raise ValueError("not all of these are hashes")
+    return packed
+
+
+def _is_there(connection: sqlite3.Connection, digits: str, states: tuple[str, str]) -> bool:
+    """True when an entry with this hash has one of these states."""
+    found = connection.execute(
+        "SELECT 1 FROM entry WHERE status IN (?, ?) AND (pdq = ? OR sha256 = ?)", (*states, digits, digits)
+    )
+    return found.fetchone() is not None
 
 
 def _missing(what: str) -> ConfigError:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from guardrail.checks.likeness import Finder
-from guardrail.checks.registry import WIDTH, Template
+from guardrail.checks.likeness import CHILD_BELOW_YEARS, Ages, Finder
+from guardrail.checks.person import WIDTH, Template
 from guardrail.errors import CheckError, ConfigError
+from guardrail.inference.faces import AGE_FACE
 from guardrail.types import Artifact, Kind
 
 MAX_TEMPLATE_FILE = 1 << 20
@@ -18,8 +19,13 @@ SAME_PERSON = 0.363
 """Cosine of two faces from which on SFace's authors take one pair for the same adult."""
 
 
-def template_from(finder: Finder, picture: bytes, *, named: str, child: bool = False) -> Template:
+def template_from(
+    finder: Finder, picture: bytes, *, named: str, child: bool = False, ages: Ages | None = None
+) -> Template:
     """The template of the one face in a picture. `named` is the file, for the message.
+
+    It is a child's where `child` says so, or where `ages` reads the face as a child's: children look alike, and one
+    that was enrolled as an adult would be found in other children's faces.
 
     Raises ConfigError when the picture cannot be read, or does not show exactly one face that is large and frontal
     enough to compare.
@@ -39,7 +45,8 @@ def template_from(finder: Finder, picture: bytes, *, named: str, child: bool = F
             f"{named}: the face is too small or too far turned to compare ({face.size_px:.0f} pixels across); "
             "take a larger, frontal picture"
         )
-    return Template.of(finder.embed(artifact, face), child=child, named=named)
+    young = ages is not None and face.score >= AGE_FACE and ages.age(artifact, face) < CHILD_BELOW_YEARS
+    return Template.of(finder.embed(artifact, face), child=child or young, named=named)
 
 
 def templates_in(path: Path, *, child: bool = False) -> list[Template]:

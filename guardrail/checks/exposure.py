@@ -22,9 +22,11 @@ class Exposure:
 
     @classmethod
     def open(cls, tools: Tools) -> Exposure:
-        """Raises ConfigError when the weights are missing."""
-        tools.models.session("open-nsfw")
-        return cls(ExposureMeter(tools.models))
+        """Raises ConfigError when the weights of open_nsfw are missing, or others that are there are damaged."""
+        meter = ExposureMeter(tools.models)
+        for name in meter.names:
+            tools.models.session(name)
+        return cls(meter)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -1,43 +1,61 @@
 """Hash lists: the files in which platforms and hotlines hand each other hashes, read whole or not at all.
 
 A line is `pdq <hex>`, `sha256 <hex>` or a bare PDQ hash, with a note after it if any; or the file is CSV with a
-header. What a list says was withdrawn is withdrawn: it is the status that counts, and a list that marks a hash
-"Withdrawn" never adds it.
+header, or JSON: records as StopNCII and ThreatExchange answer with. What a list says was withdrawn is withdrawn: it is
+the status that counts, and a list that marks a hash "Withdrawn" never adds it.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from guardrail.checks.bank import MAX_ENTRIES, MAX_TEXT, Entry, is_hash
+from guardrail.checks.bank import ACTIVE, MAX_TEXT, Entry, is_hash
 from guardrail.errors import ConfigError
 from guardrail.inference.pdq import MIN_QUALITY
 
 MAX_BYTES = 256 << 20
+MAX_JSON_BYTES = 64 << 20
 MAX_LINE = 4096
 SHOWN = 10
+MAX_LINES = 1_000_000
 
 _KINDS = {"pdq": "pdq", "hash_pdq": "pdq", "imagepdq": "pdq", "sha256": "sha256", "hash_sha256": "sha256"}
 _OTHER_KINDS = frozenset(
-    (
-        *(
-            "md5",
-            "sha1",
-            "videomd5",
-            "video_md5",
-            "video_sha256",
-            "hash_md5",
-            "hash_sha1",
-            "hash_video_md5",
-            "videotmk",
-        ),
-        *("tmk_pdqf", "pdna", "text", "raw_text", "text_string", "trend_query", "url", "uri", "raw_uri", "url_md5"),
-    )
+    [
+        "md5",
+        "sha1",
+        "videomd5",
+        "video_md5",
+        "video_sha256",
+        "hash_md5",
+        "hash_sha1",
+        "hash_video_md5",
+        "videotmk",
+        "tmk_pdqf",
+        "pdna",
+        "ssvh_pdna",
+        "ssvh_safer_hash",
+        "netclean",
+        "videntifier",
+        "text",
+        "raw_text",
+        "text_string",
+        "trend_query",
+        "url",
+        "uri",
+        "raw_uri",
+        "url_md5",
+        "hash_url_md5",
+        "unknown",
+    ]
 )
-_IN_FORCE = frozenset({"", "active", "received"})
+_IN_FORCE = frozenset({"", "active", "received", "malicious", "suspicious"})
 _ENDED = frozenset({"withdrawn", "deleted"})
 _COLUMNS = {
     "kind": ("signaltype", "signal_type", "type", "kind", "hash_type"),
@@ -58,6 +76,8 @@ class HashList:
     withdrawn: list[str] = field(default_factory=list)
     other_kinds: int = 0
     low_quality: int = 0
+    more: bool = False
+    """The list says that it is one page of several."""
 
 
 class _BadLine(Exception):
@@ -68,18 +88,18 @@ def read_list(path: Path, *, source: str) -> HashList:
     """Read a hash list; `source` is kept with each entry.
 
     Raises ConfigError that names the lines that cannot be read, the first SHOWN of them; then nothing of the file
-    may be used. Limits: MAX_BYTES a file, MAX_LINE characters a line, MAX_ENTRIES lines.
+    may be used. Limits: MAX_BYTES a file, MAX_LINE characters a line, MAX_LINES lines.
     """
     found = HashList()
     bad: list[str] = []
-    header: list[str] | None = None
-    for at, (number, line) in enumerate(_lines(path)):
+    rows = _records(path, found) if _is_json(path) else _rows(path)
+    for place, row in rows:
         try:
-            if at == 0 and (header := _header(line)):
-                continue
-            _take(found, dict(zip(header, _cells(line), strict=False)) if header else _plain(line), source)
+            if isinstance(row, _BadLine):
+                raise row
+            _take(found, row, source)
         except (_BadLine, ConfigError) as error:
-            bad.append(f"line {number}: {str(error).removeprefix('bank: ')}")
+            bad.append(f"{place}: {str(error).removeprefix('bank: ')}")
     if bad:
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise ConfigError(f"{path}: {'; '.join(bad[:SHOWN])}{more}. Nothing was imported")
@@ -90,13 +110,70 @@ def read_list(path: Path, *, source: str) -> HashList:
     return found
 
 
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str] | _BadLine]]:
+    """The lines of a list as our columns, each with its place in the file."""
+    header: list[str] | None = None
+    for at, (number, line) in enumerate(_lines(path)):
+        if at == 0 and (header := _header(line)):
+            continue
+        try:
+            yield f"line {number}", dict(zip(header, _cells(line), strict=False)) if header else _plain(line)
+        except _BadLine as error:
+            yield f"line {number}", error
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _records(path: Path, found: HashList) -> Iterator[tuple[str, dict[str, str] | _BadLine]]:
+    """The records of a JSON list: at the top, or below `hashRecords`, `data` or `records` as an exchange answers."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ConfigError(f"{path}: over {MAX_JSON_BYTES >> 20} MB of JSON; ask for smaller pages")
+        page: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise ConfigError(f"{path}: broken or truncated JSON. Nothing was imported") from None
+    if isinstance(page, dict):
+        paging = page.get("paging")
+        found.more = page.get("hasMoreRecords") is True or (isinstance(paging, dict) and bool(paging.get("next")))
+        page = next((page[name] for name in ("hashRecords", "data", "records") if name in page), None)
+    if not isinstance(page, list) or len(page) > MAX_LINES:
+        raise ConfigError(f"{path}: a list of at most {MAX_LINES} records is expected below `hashRecords` or `data`")
+    for number, record in enumerate(page, 1):
+        yield f"record {number}", _columns(record)
+
+
+def _columns(record: object) -> dict[str, str] | _BadLine:
+    """A record as our columns; numbers and texts are taken, what is nested is not looked at."""
+    if not isinstance(record, dict):
+        return _BadLine("a record with a hash and its kind is expected")
+    lower = {str(name).lower(): value for name, value in record.items()}
+    row: dict[str, str] = {}
+    for ours, theirs in _COLUMNS.items():
+        value = next((lower[name] for name in theirs if name in lower), None)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            row[ours] = str(value).strip()
+        elif value is not None:
+            return _BadLine(f"its {ours} is no text")
+    if lower.get("should_delete") is True:
+        row["status"] = "deleted"
+    return row
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that say something, with their numbers in the file."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path}: over {MAX_BYTES >> 20} MB; split the list")
         with path.open(encoding="utf-8-sig", newline=None) as file:
-            for number in range(1, MAX_ENTRIES + 2):
+            for number in range(1, MAX_LINES + 2):
                 line = file.readline(MAX_LINE + 1)
                 if not line:
                     return
@@ -104,7 +181,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     raise ConfigError(f"{path}: line {number} has over {MAX_LINE} characters. Nothing was imported")
                 if line.strip() and not line.lstrip().startswith("#"):
                     yield number, line.strip()
-            raise ConfigError(f"{path}: over {MAX_ENTRIES} lines; split the list")
+            raise ConfigError(f"{path}: over {MAX_LINES} lines; split the list")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -152,7 +229,7 @@ def _take(found: HashList, row: dict[str, str], source: str) -> None:
         found.withdrawn += hashes.values()
     elif status not in _IN_FORCE:
         raise _BadLine("the status is none of active, received, withdrawn, deleted")
-    elif _quality(row) < MIN_QUALITY:
+    elif not _quality(row) >= MIN_QUALITY:  # NaN is no quality either
         found.low_quality += 1
     else:
         # A stranger's words: what could steer a terminal that shows them stays out.
@@ -165,3 +242,27 @@ def _quality(row: dict[str, str]) -> float:
         return float(row.get("quality") or 100)
     except ValueError:
         raise _BadLine("the quality is no number") from None
+
+
+def plain_lines(entries: Iterable[Entry]) -> Iterator[str]:
+    """Entries as ThreatExchange's own tools read a local file: one `pdq <hex>` or `sha256 <hex>` a line.
+
+    It has no place for a withdrawal, so entries that are not active are left out.
+    """
+    for entry in entries:
+        if entry.status == ACTIVE:
+            yield from (f"{kind} {digits}\n" for kind, digits in _hashes(entry))
+
+
+def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
+    """Entries as CSV with a header, withdrawn ones with their status: who imports it withdraws them too."""
+    yield "signalType,hashValue,hashStatus,note\n"
+    for entry in entries:
+        for kind, digits in _hashes(entry):
+            line = io.StringIO()
+            csv.writer(line, lineterminator="\n").writerow((kind, digits, entry.status.capitalize(), entry.note))
+            yield line.getvalue()
+
+
+def _hashes(entry: Entry) -> list[tuple[str, str]]:
+    return [(kind, digits) for kind, digits in (("pdq", entry.pdq), ("sha256", entry.sha256)) if digits]

@@ -16,6 +16,7 @@ from PIL import Image
 from guardrail.checks import Tools
 from guardrail.errors import CheckError
 from guardrail.inference.ages import AgeReader
+from guardrail.inference.bodies import Body, BodyFinder
 from guardrail.inference.faces import Face, FaceFinder
 from guardrail.inference.image import picture
 from guardrail.inference.nudity import ExposureMeter
@@ -32,7 +33,9 @@ ADULT_SLOPE, CHILD_SLOPE = 40.0, 20.0
 AT_LEAST_SAME = 0.5
 MOST_COMPARED = 6  # faces a side, the largest first
 BODY = 0.5  # graded exposure from which somebody is visible though no face is
-SAME_BOX = 0.5  # overlap of two face boxes, as a share of their union, that is one place
+SAME_BOX = 0.5  # overlap of two face or body boxes, as a share of their union, that is one place
+# NanoDet's score from which a body is somebody: its probability is then about 0.5 (see the check `face`).
+SEEN = 0.55
 SAME_LAYOUT = 0.8  # correlation of two 16 x 16 grey pictures that makes one an edit of the other
 NO_INCREASE = 0.05  # an increase below this is none, whoever is shown
 
@@ -41,18 +44,26 @@ class SamePerson:
     """Scores whether the output shows a face of the input, and how much more exposed it is then.
 
     `same_face` is 0.0 where nobody is visible on one of the two sides, and Unknown where somebody is on both and no
-    two faces can be compared. `exposure_increase` counts when the face is probably the same, when a face stands in
-    the same place, or when one picture is plainly an edit of the other.
+    two faces can be compared. `exposure_increase` counts when the face is probably the same, when a face or a body
+    stands in the same place, or when one picture is plainly an edit of the other. Bodies are looked for only where that
+    is what it comes down to, and where their weights are there.
     """
 
     name = "pair"
     kinds = frozenset({Kind.PAIR})
     factors = frozenset({"same_face", "exposure_increase"})
 
-    def __init__(self, finder: FaceFinder, meter: ExposureMeter, reader: AgeReader | None = None) -> None:
+    def __init__(
+        self,
+        finder: FaceFinder,
+        meter: ExposureMeter,
+        reader: AgeReader | None = None,
+        bodies: BodyFinder | None = None,
+    ) -> None:
         self._finder = finder
         self._meter = meter
         self._reader = reader
+        self._bodies = bodies
 
     @classmethod
     def open(cls, tools: Tools) -> SamePerson:
@@ -60,12 +71,14 @@ class SamePerson:
         reader = AgeReader(tools.models)
         for name in ("yunet", "sface", "open-nsfw", *reader.names):
             tools.models.session(name)
-        return cls(FaceFinder(tools.models), ExposureMeter(tools.models), reader)
+        bodies = BodyFinder.where_present(tools.models)
+        return cls(FaceFinder(tools.models), ExposureMeter(tools.models), reader, bodies)
 
     @property
     def models(self) -> tuple[str, ...]:
-        ages = self._reader.models if self._reader else ()
-        return (*self._finder.models, self._finder.template_model, *self._meter.models, *ages)
+        beside = [each.models for each in (self._reader, self._bodies) if each is not None]
+        told = (label for labels in (self._meter.models, *beside) for label in labels)
+        return (*self._finder.models, self._finder.template_model, *told)
 
     def score(self, batch: Sequence[Pair]) -> Sequence[Mapping[str, float | Unknown]]:
         return [self._score(pair) for pair in batch]
@@ -95,7 +108,11 @@ class SamePerson:
         return best
 
     def _visible(self, artifact: Artifact, faces: Sequence[Face]) -> bool:
-        return bool(faces) or self._meter.exposure(artifact) >= BODY
+        return bool(faces) or self._meter.exposure(artifact) >= BODY or bool(self._seen(artifact))
+
+    def _seen(self, artifact: Artifact) -> Sequence[Body]:
+        found = self._bodies.bodies(artifact) if self._bodies else ()
+        return [body for body in found if body.score >= SEEN]
 
     def _probability(self, pair: Pair, one: Face, other: Face) -> float:
         cosine = float(self._finder.embed(pair.input, one) @ self._finder.embed(pair.output, other))
@@ -119,8 +136,12 @@ class SamePerson:
         before, after = self._finder.faces(pair.input), self._finder.faces(pair.output)
         if any(overlap(one.box, other.box) >= SAME_BOX for one in before for other in after):
             return True
+        if any(correlation(a, b) >= SAME_LAYOUT for a in _layouts(pair.input) for b in _layouts(pair.output)):
+            return True
         return any(
-            correlation(one, other) >= SAME_LAYOUT for one in _layouts(pair.input) for other in _layouts(pair.output)
+            overlap(one.box, other.box) >= SAME_BOX
+            for one in self._seen(pair.input)
+            for other in self._seen(pair.output)
         )
 
 

@@ -6,30 +6,27 @@ templates) is sealed under the operator's key; in clear are a random id and how 
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from guardrail.checks.person import Person, Template, Templates, Vector
+from guardrail.checks.rows import Rows
 from guardrail.checks.store import WRITE_WAIT_S, StateFile, revision_in
 from guardrail.errors import ConfigError
-from guardrail.inference.sealed import SealBroken, Sealer
+from guardrail.inference.sealed import SealBroken
 
-Vector = npt.NDArray[np.float32]
+__all__ = ["MAX_TEMPLATES", "Person", "Registry", "Template", "Templates", "Vector"]
 
-WIDTH = 128
-"""Numbers in a template: the width of the face embedding."""
 MAX_TEMPLATES = 20
 """Templates of one person: enough for poses, ages and lights, few enough that one person is not half the registry."""
 MAX_TEXT = 500
@@ -46,107 +43,23 @@ CREATE TABLE template (
     PRIMARY KEY (person, place)
 ) WITHOUT ROWID
 """
-_CHECK = b"guardrail registry of protected persons"
 
-
-@dataclass(frozen=True)
-class Template:
-    """One face as the embedding model sees it: a unit vector of WIDTH float32, and whether it is a child's."""
-
-    vector: Vector = field(repr=False)
-    child: bool = False
-
-    @classmethod
-    def of(cls, numbers: object, *, child: bool = False, named: str = "template") -> Template:
-        """A template from WIDTH finite numbers that are not all zero, brought to length 1.
-
-        `named` says in the message where the numbers came from. Raises ConfigError.
-        """
-        try:
-            vector = np.asarray(numbers, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ConfigError(f"{named}: {WIDTH} numbers are expected, this is something else") from None
-        vector = vector.reshape(-1) if vector.shape == (1, WIDTH) else vector
-        if vector.shape != (WIDTH,):
-            raise ConfigError(f"{named}: {WIDTH} numbers are expected, its shape is {vector.shape}")
-        length = float(np.linalg.norm(vector))
-        if not math.isfinite(length) or length < 1e-6:
-            raise ConfigError(f"{named}: a face template has finite numbers that are not all zero")
-        return cls((vector / length).astype(np.float32), child)
-
-
-@dataclass(frozen=True)
-class Person:
-    """A protected person. The words in it are the operator's own and stay out of messages, logs and reprs.
-
-    `label` is what the operator calls the person, `group` a set of persons ("staff"), `consent` refers to where the
-    consent or the mandate is kept, `contact` is who asked for it and is told of removals. `expires` ends protection.
-    """
-
-    id: str
-    label: str = field(repr=False)
-    created: datetime
-    group: str = field(default="", repr=False)
-    consent: str = field(default="", repr=False)
-    contact: str = field(default="", repr=False)
-    expires: datetime | None = None
-    templates: int = 0
-    child: bool = False
-
-    def in_force(self, now: datetime) -> bool:
-        """True until `expires`."""
-        return self.expires is None or now < self.expires
-
-
-@dataclass(frozen=True)
-class Templates:
-    """All templates as one matrix, as a server holds them in memory. Row i is `vectors[i]`, of a person's face.
-
-    `vectors` is float32 (n, WIDTH) of unit rows, `child` bool (n,), `until` float64 (n,): the moment in seconds since
-    1970 at which protection ends, inf for never.
-    """
-
-    vectors: Vector = field(repr=False)
-    child: npt.NDArray[np.bool_] = field(repr=False)
-    until: npt.NDArray[np.float64] = field(repr=False)
-    people: int
-    revision: int
-
-    @classmethod
-    def none(cls) -> Templates:
-        return cls(np.zeros((0, WIDTH), np.float32), np.zeros(0, np.bool_), np.zeros(0), people=0, revision=0)
-
-    @cached_property
-    def soonest(self) -> float:
-        """When the first of the templates expires, in seconds since 1970; inf when none does."""
-        return float(self.until.min()) if len(self.until) else math.inf
-
-    @cached_property
-    def has_children(self) -> bool:
-        """True when a template is a child's."""
-        return bool(self.child.any())
-
-    def at(self, now_s: float) -> Templates:
-        """Those that are in force at `now_s`, in seconds since 1970: itself where none has expired."""
-        if now_s < self.soonest:
-            return self
-        keep = self.until > now_s
-        return Templates(self.vectors[keep], self.child[keep], self.until[keep], self.people, self.revision)
-
-    def __len__(self) -> int:
-        return len(self.vectors)
+_Sealed = list[tuple[str, int, str, bytes]]
+"""Rows of templates: person, place, model, sealed."""
 
 
 class Registry:
     """The registry file below `folder`, opened with the operator's key.
 
     `model` is the label of the model that made the templates ("sface@0ba9fbfa"): templates of another model would
-    match nobody, so they are an error. Raises ConfigError when the key is not the one that the registry was made with.
+    match nobody, so they are an error. `name` is that of the file; a backup has its own.
+
+    Raises ConfigError when the key is not the one that the registry was made with.
     """
 
-    def __init__(self, folder: Path, key: bytes, *, model: str) -> None:
-        self.file = StateFile(folder / "registry.sqlite", what="registry", application=0x47525250, schema=_SCHEMA)
-        self._sealer = Sealer(key)
+    def __init__(self, folder: Path, key: bytes, *, model: str, name: str = "registry.sqlite") -> None:
+        self.file = StateFile(folder / name, what="registry", application=0x47525250, schema=_SCHEMA)
+        self._rows = Rows(key)
         self._model = model
         if self.file.exists:
             with self.file.reading() as connection:
@@ -183,8 +96,8 @@ class Registry:
         )
         with self.file.writing() as connection:
             self._unlock(connection, make=True)
-            connection.execute("INSERT INTO person VALUES (?, ?)", (person.id, self._sealed(person)))
-            self._insert(connection, person.id, templates, first=0)
+            rows = ((person.id, place, self._model, template) for place, template in enumerate(templates))
+            _put(connection, self._rows, [person], rows)
         return person
 
     def add_templates(self, person_id: str, templates: Sequence[Template]) -> Person:
@@ -196,8 +109,9 @@ class Registry:
                 templates=old.templates + len(templates),
                 child=old.child or any(template.child for template in templates),
             )
-            connection.execute("UPDATE person SET details = ? WHERE id = ?", (self._sealed(person), person_id))
-            self._insert(connection, person_id, templates, first=old.templates)
+            connection.execute("UPDATE person SET details = ? WHERE id = ?", (self._rows.person(person), person_id))
+            rows = ((person_id, at, self._model, one) for at, one in enumerate(templates, old.templates))
+            _put(connection, self._rows, [], rows)
         return person
 
     def people(self) -> list[Person]:
@@ -238,19 +152,11 @@ class Registry:
         if not self.file.exists:
             return Templates.none()
         with self.file.reading(wait_s) as connection:
-            self._unlock(connection)
+            people, rows = self._everything(connection)
             revision = revision_in(connection)
-            people = {row[0]: self._person(*row) for row in connection.execute("SELECT id, details FROM person")}
-            rows = connection.execute("SELECT person, place, model, sealed FROM template").fetchall()
-        counts = Counter(row[0] for row in rows)
-        for person in people.values():
-            if counts.pop(person.id, 0) != person.templates:
-                raise self._damaged(person.id)
-        if counts:
-            raise self._damaged(next(iter(counts)))
         if not rows:
             return replace(Templates.none(), revision=revision)
-        opened = [self._template(*row) for row in rows]
+        opened = [self._of_this_model(*row) for row in self._opened(rows)]
         ends = {key: person.expires.timestamp() if person.expires else math.inf for key, person in people.items()}
         return Templates(
             np.stack([template.vector for template in opened]),
@@ -260,20 +166,99 @@ class Registry:
             revision=revision,
         )
 
+    def copy_to(self, path: Path) -> int:
+        """Write a backup: the registry as it stands, sealed under the same key; how many persons it holds.
+
+        Raises ConfigError when `path` is there already, or cannot be written; then nothing is left of it.
+        """
+        if not self.file.exists:
+            raise ConfigError("registry: there is nobody in it, so there is nothing to copy")
+        with self.file.reading() as connection:
+            people, sealed = self._everything(connection)
+            for _ in self._opened(sealed):
+                pass  # what is damaged is found now, not when the backup is needed
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            except FileExistsError:
+                raise ConfigError(f"registry: {path} is there already; a backup never overwrites a file") from None
+            except OSError as error:
+                raise ConfigError(f"registry: cannot write {path}: {error.strerror}") from None
+            try:
+                with closing(sqlite3.connect(path)) as copy:
+                    connection.backup(copy)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return len(people)
+
+    def take(self, backup: Registry, *, now: datetime) -> tuple[str, ...]:
+        """Add everyone of another registry who is not in this one and whose protection has not ended; their ids.
+
+        Templates keep the model they were made with. Raises ConfigError when anything of the other is damaged, and then
+        adds nobody.
+        """
+        if not backup.file.exists:
+            raise ConfigError(f"registry: {backup.file.path} is not there, or is empty")
+        with backup.file.reading() as connection:
+            people, sealed = backup._everything(connection)
+        wanted = {key: person for key, person in people.items() if person.in_force(now)}
+        with self.file.writing() as connection:
+            self._unlock(connection, make=True)
+            there = {row[0] for row in connection.execute("SELECT id FROM person")}
+            new = {key: person for key, person in wanted.items() if key not in there}
+            _put(connection, self._rows, new.values(), backup._opened([row for row in sealed if row[0] in new]))
+        return tuple(new)
+
+    def rekey(self, key: bytes) -> int:
+        """Seal everything anew under `key`, 32 bytes, and go on with it; how many persons there are.
+
+        All of it or, when anything fails, nothing; afterwards no page of the file can be opened with the old key.
+        Raises ConfigError when there is no registry, or anything in it is damaged.
+        """
+        if not self.file.exists:
+            raise ConfigError(f"registry: {self.file.path} is not there, so there is nothing to seal anew")
+        rows = Rows(key)
+        with self.file.writing() as connection:
+            people, sealed = self._everything(connection)
+            for table in ("template", "person", "seal"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            connection.execute("INSERT INTO seal VALUES (?)", (rows.mark(),))
+            _put(connection, rows, people.values(), self._opened(sealed))
+        self._rows = rows
+        self.file.scrub()
+        return len(people)
+
+    def _opened(self, sealed: _Sealed) -> Iterator[tuple[str, int, str, Template]]:
+        """Templates of any model, each with its person, place and model. Raises ConfigError for a damaged one."""
+        for person_id, place, model, row in sealed:
+            try:
+                yield person_id, place, model, self._rows.open_template(person_id, place, model, row)
+            except SealBroken:
+                raise self._damaged(person_id) from None
+
+    def _everything(self, connection: sqlite3.Connection) -> tuple[dict[str, Person], _Sealed]:
+        """All persons by id, opened, and all templates, sealed. Raises ConfigError when one is missing or too many."""
+        self._unlock(connection)
+        people = {row[0]: self._person(*row) for row in connection.execute("SELECT id, details FROM person")}
+        rows = connection.execute("SELECT person, place, model, sealed FROM template").fetchall()
+        counts = Counter(row[0] for row in rows)
+        for person in people.values():
+            if counts.pop(person.id, 0) != person.templates:
+                raise self._damaged(person.id)
+        if counts:
+            raise self._damaged(next(iter(counts)))
+        return people, rows
+
     def _unlock(self, connection: sqlite3.Connection, *, make: bool = False) -> None:
         row = connection.execute("SELECT check_value FROM seal").fetchone()
         if row is None and make:
-            connection.execute("INSERT INTO seal VALUES (?)", (self._sealer.seal(_CHECK, _CHECK),))
-            return
-        try:
-            if row is None or self._sealer.unseal(row[0], _CHECK) != _CHECK:
-                raise SealBroken
-        except SealBroken:
+            connection.execute("INSERT INTO seal VALUES (?)", (self._rows.mark(),))
+        elif row is None or not self._rows.fits(row[0]):
             raise ConfigError(
                 f"registry: {self.file.path} was made with another key than the one in use. Give back the key it was "
-                "made with; without it nobody in the registry is protected. If that key is lost, delete the file and "
-                "enrol everyone again"
-            ) from None
+                "made with, or take it over with `guardrail registry rekey`; until then nobody in it is protected. If "
+                "that key is lost, delete the file and enrol everyone again"
+            )
 
     @contextmanager
     def _changing(self, person_id: str) -> Iterator[tuple[sqlite3.Connection, Person]]:
@@ -289,40 +274,19 @@ class Registry:
             raise _nobody(person_id)
         return self._person(*row)
 
-    def _sealed(self, person: Person) -> bytes:
-        details: dict[str, Any] = {name: value for name, value in vars(person).items() if name != "id"}
-        details["created"] = person.created.isoformat()
-        details["expires"] = person.expires.isoformat() if person.expires else None
-        return self._sealer.seal(json.dumps(details).encode(), _place(person.id))
-
     def _person(self, person_id: str, details: bytes) -> Person:
         try:
-            found = json.loads(self._sealer.unseal(details, _place(person_id)))
+            return self._rows.open_person(person_id, details)
         except SealBroken:
             raise self._damaged(person_id) from None
-        found["created"] = datetime.fromisoformat(found["created"])
-        found["expires"] = datetime.fromisoformat(found["expires"]) if found["expires"] else None
-        return Person(id=person_id, **found)
 
-    def _insert(
-        self, connection: sqlite3.Connection, person_id: str, templates: Sequence[Template], *, first: int
-    ) -> None:
-        for place, template in enumerate(templates, first):
-            body = bytes([template.child]) + template.vector.astype("<f4").tobytes()
-            sealed = self._sealer.seal(body, _place(person_id, place, self._model))
-            connection.execute("INSERT INTO template VALUES (?, ?, ?, ?)", (person_id, place, self._model, sealed))
-
-    def _template(self, person_id: str, place: int, model: str, sealed: bytes) -> Template:
-        try:
-            body = self._sealer.unseal(sealed, _place(person_id, place, model))
-        except SealBroken:
-            raise self._damaged(person_id) from None
+    def _of_this_model(self, person_id: str, _place: int, model: str, template: Template) -> Template:
         if model != self._model:
             raise ConfigError(
                 f"registry: person {person_id} was enrolled with {model}, faces are now compared with {self._model}, "
                 "which would match nobody. Enrol the person again, or bring back that model"
             )
-        return Template(np.frombuffer(body, "<f4", WIDTH, offset=1).astype(np.float32), child=bool(body[0]))
+        return template
 
     def _damaged(self, person_id: str) -> ConfigError:
         return ConfigError(
@@ -331,9 +295,18 @@ class Registry:
         )
 
 
-def _place(person_id: str, place: int | None = None, model: str = "") -> bytes:
-    """What a sealed row is bound to, so that no row can stand in for another."""
-    return f"registry|{person_id}|{'details' if place is None else place}|{model}".encode()
+def _put(
+    connection: sqlite3.Connection,
+    rows: Rows,
+    people: Iterable[Person],
+    templates: Iterable[tuple[str, int, str, Template]],
+) -> None:
+    """Insert persons, and templates with their person, place and model; `rows` seals them."""
+    connection.executemany("INSERT INTO person VALUES (?, ?)", ((one.id, rows.person(one)) for one in people))
+    connection.executemany(
+        "INSERT INTO template VALUES (?, ?, ?, ?)",
+        ((person, place, model, rows.template(person, place, model, one)) for person, place, model, one in templates),
+    )
 
 
 def _count(templates: int) -> None:

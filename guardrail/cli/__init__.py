@@ -17,11 +17,12 @@ COMMANDS = {
     "demo": "Start a demo generator and the guard in front of it, and send eight requests through.",
     "check": "Judge prompts and pictures from the command line.",
     "config": "Show the settings that hold and where they came from.",
-    "models": "Fetch, list and verify weights.",
-    "policy": "Check, test and show policies.",
-    "registry": "Protected persons: add, list, remove.",
-    "bank": "Known pictures to block: add, import, list, remove.",
-    "audit": "Verify, show and export the record.",
+    "models": "Fetch, list, verify and time weights; bring a CLIP model.",
+    "policy": "Check, test, replay and show policies.",
+    "registry": "Protected persons: add, list, remove, back up.",
+    "bank": "Known pictures to block: add, import, export, list, remove.",
+    "eval": "Measure: suites, attacks, peers, reports and thresholds.",
+    "audit": "Verify, show, rule on and export the record.",
 }
 
 

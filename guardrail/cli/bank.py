@@ -1,19 +1,21 @@
-"""`guardrail bank`: hashes of pictures that must not go in or come out. Adds, imports, lists and withdraws."""
+"""`guardrail bank`: hashes of pictures that must not go in or come out. Adds, imports, exports, lists and withdraws."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from guardrail.checks.bank import Added, Bank, Entry
-from guardrail.checks.hashlist import read_list
-from guardrail.checks.known import FOLDER
-from guardrail.cli.common import console, settings
+from guardrail.checks.hashlist import csv_lines, plain_lines, read_list
+from guardrail.checks.known import bank_of
+from guardrail.cli.common import console, progress, settings
 from guardrail.errors import CheckError, ConfigError
 from guardrail.inference import pdq
 from guardrail.inference.image import picture
@@ -26,9 +28,19 @@ Source = Annotated[str, typer.Option(help="Where the hashes come from; they can 
 Again = Annotated[bool, typer.Option("--again", help="Bring back hashes that were withdrawn.")]
 
 
+CHOSEN = "guardrail.bank"
+"""Under what the group tells its commands which bank is meant."""
+
+
 @app.callback()
-def _group() -> None:
-    """Known pictures to block: add, import, list, remove."""
+def _group(
+    ctx: typer.Context,
+    bank: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A named bank, such as a tenant's; the common one if not given.")
+    ] = None,
+) -> None:
+    """Known pictures to block: add, import, export, list, remove."""
+    ctx.meta[CHOSEN] = bank
 
 
 @app.command()
@@ -54,7 +66,7 @@ def add(
 def import_list(
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="One `pdq HEX` or bare hash a line, or CSV with a header.")
+        Path, typer.Argument(metavar="FILE", help="One `pdq HEX` or bare hash a line, CSV with a header, or JSON.")
     ],
     source: Annotated[
         str | None, typer.Option(help="Where the hashes come from; the file's name if not given.")
@@ -66,6 +78,24 @@ def import_list(
     found = read_list(file, source=file.name if source is None else source)
     done = _bank(ctx).add(found.entries, withdrawn=found.withdrawn, now=datetime.now(UTC), again=again)
     _tell(done, as_json, other_kinds=found.other_kinds, low_quality=found.low_quality)
+    if found.more:
+        progress.print("This was one page: the list says that more follow. Import those too.")
+
+
+@app.command("export")
+def export_list(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list to write; it must not be there yet.")],
+    form: Annotated[
+        Literal["lines", "csv"],
+        typer.Option("--format", help="`lines`: `pdq HEX`, as ThreatExchange's tools read. `csv`: withdrawals too."),
+    ] = "lines",
+    source: Annotated[str | None, typer.Option(help="Only what came from here.")] = None,
+) -> None:
+    """Write the hashes of the bank to a file that others can import."""
+    entries = _bank(ctx).each_entry(withdrawn=form == "csv", source=source)
+    count = _write(file, (csv_lines if form == "csv" else plain_lines)(entries))
+    console.print(f"{count - (form == 'csv')} hashes written.")
 
 
 @app.command("list")
@@ -142,7 +172,30 @@ def entries_of(path: Path, *, source: str, note: str, exact: bool) -> list[Entry
 
 
 def _bank(ctx: typer.Context) -> Bank:
-    return Bank(settings(ctx).home / FOLDER)
+    return bank_of(settings(ctx).home, ctx.meta.get(CHOSEN))
+
+
+def _write(path: Path, lines: Iterable[str]) -> int:
+    """Write lines to a new file that only its owner may read; how many. Nothing is left of it when that fails."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"{path}: is there already; an export never overwrites a file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+    count = 0
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line)
+                count += 1
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return count
 
 
 def _tell(done: Added, as_json: bool, **left_out: int) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +22,9 @@ progress = Console(stderr=True, highlight=False)
 """Progress, warnings and errors: standard error."""
 
 R = TypeVar("R")
+
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def remember(ctx: typer.Context, file: Path | None, flags: dict[str, Any]) -> None:
@@ -42,3 +48,17 @@ def run(command: Callable[[], R]) -> R:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def point_in_time(given: str | None) -> float | None:
+    """Seconds since 1970 of a date, a time (UTC unless it says otherwise) or an age such as 24h."""
+    if given is None:
+        return None
+    age = _AGO.fullmatch(given)
+    if age:
+        return time.time() - int(age[1]) * _SECONDS[age[2]]
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise typer.BadParameter(f"{given!r}: expected 2026-03-01, 2026-03-01T12:00 or an age such as 24h") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

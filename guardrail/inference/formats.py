@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from guardrail.errors import CheckError
 
-READ = "PNG, JPEG, WebP, GIF, AVIF, TIFF and BMP"
+READ = "PNG, JPEG, WebP, GIF, AVIF, TIFF and BMP, and HEIC where pi-heif is installed"
 
 # A file may have this many chunks, segments or blocks: 50 MB of the smallest ones would keep a core busy for seconds.
 MAX_PARTS = 250_000
@@ -40,7 +41,8 @@ _NOT_READ = (
     (b"MM\x00+", "bigtiff"),
 )
 _AVIF = {b"avif", b"avis"}
-_HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_HEIC = {b"heic", b"heix", b"heim", b"heis"}
+_HEIF_SEQUENCE = {b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"}
 # A marker inside entropy-coded data that is no stuffed zero, restart or fill byte.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _PICTURE_WITHIN = re.compile(
@@ -51,7 +53,7 @@ _PICTURE_WITHIN = re.compile(
 
 
 def sniff(data: bytes) -> str:
-    """Say what `data` is: "png", "jpeg", "webp", "gif", "avif", "tiff" or "bmp".
+    """Say what `data` is: "png", "jpeg", "webp", "gif", "avif", "heic", "tiff" or "bmp".
 
     Raises CheckError for everything else, naming it where it is known.
     """
@@ -61,10 +63,7 @@ def sniff(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     if data[4:8] == b"ftyp":
-        brand = data[8:12]
-        if brand in _AVIF:
-            return "avif"
-        raise CheckError(f"{'heic' if brand in _HEIF else 'this mp4-like format'} is not read: expected {READ}")
+        return _brand(data)
     for signature, name in _NOT_READ:
         if data.startswith(signature):
             raise CheckError(f"{name} is not read: expected {READ}")
@@ -72,6 +71,19 @@ def sniff(data: bytes) -> str:
     if b"<svg" in head or head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<?xml"):
         raise CheckError("svg is not rendered: refused")
     raise CheckError(f"not a picture: expected {READ}")
+
+
+def _brand(data: bytes) -> str:
+    """What a file of boxes says it is: "avif" or "heic". Raises CheckError for films, which HEIC can hold too."""
+    brand, length = data[8:12], int.from_bytes(data[:4])
+    if brand in _AVIF:
+        return "avif"
+    others = {data[at : at + 4] for at in range(16, min(length, 256, len(data)), 4)}
+    if brand in _HEIF_SEQUENCE or (brand in _HEIC | {b"mif1"} and others & _HEIF_SEQUENCE):
+        raise CheckError(f"a film in heic is not read: expected {READ}")
+    if brand in _HEIC or (brand == b"mif1" and others & _HEIC):
+        return "heic"
+    raise CheckError(f"this mp4-like format is not read: expected {READ}")
 
 
 def size_ahead(data: bytes, kind: str) -> tuple[int, int] | None:
@@ -100,7 +112,15 @@ def end(data: bytes, kind: str, start: int = 0) -> int | None:
 
     Raises CheckError when the picture goes on after the bytes end, or its structure is broken.
     """
-    finder = {"jpeg": _jpeg_end, "png": _png_end, "gif": _gif_end, "webp": _webp_end, "avif": _boxes_end}.get(kind)
+    finders: dict[str, Callable[[bytes, int], int]] = {
+        "jpeg": _jpeg_end,
+        "png": _png_end,
+        "gif": _gif_end,
+        "webp": _webp_end,
+        "avif": partial(_boxes_end, kind="avif"),
+        "heic": partial(_boxes_end, kind="heic"),
+    }
+    finder = finders.get(kind)
     if finder is None:
         return _bmp_end(data) if kind == "bmp" else None
     try:
@@ -253,7 +273,7 @@ def _webp_end(data: bytes, start: int) -> int:
     return at
 
 
-def _boxes_end(data: bytes, start: int) -> int:
+def _boxes_end(data: bytes, start: int, kind: str) -> int:
     """End of the last whole box; what follows without being a box is no part of the picture."""
     at = start
     for _ in range(MAX_PARTS):
@@ -265,9 +285,9 @@ def _boxes_end(data: bytes, start: int) -> int:
         if length == 0:
             return len(data)
         if length < 8 or at + length > len(data):
-            raise CheckError("avif: truncated")
+            raise CheckError(f"{kind}: truncated")
         at += length
-    raise CheckError(f"avif: more than {MAX_PARTS} boxes")
+    raise CheckError(f"{kind}: more than {MAX_PARTS} boxes")
 
 
 def _bmp_end(data: bytes) -> int | None:

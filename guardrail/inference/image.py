@@ -11,6 +11,7 @@ import io
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import simplejpeg
@@ -140,11 +141,25 @@ def decode(data: bytes, limits: Limits) -> Picture:
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     """Read the header, with the one decoder that the signature calls for."""
     try:
+        if kind == "heic":
+            return _heic(data)
         return Image.open(io.BytesIO(data), formats=_PILLOW[kind])
+    except CheckError:
+        raise
     except Image.DecompressionBombError as error:
         raise CheckError(f"{kind}: more pixels than are ever decoded") from error
     except Exception as error:  # a decoder may raise anything on hostile bytes; all of it means: not read
         raise CheckError(f"{kind}: the header cannot be read") from error
+
+
+def _heic(data: bytes) -> ImageFile.ImageFile:
+    try:
+        # Optional: its wheels carry libheif and libde265, which are under the LGPL.
+        plugin = import_module("pi_heif.as_plugin")
+    except ImportError as error:
+        raise CheckError("heic is not read here: install pi-heif, or send PNG, JPEG, WebP or AVIF") from error
+    opened: ImageFile.ImageFile = plugin.HeifImageFile(io.BytesIO(data))
+    return opened
 
 
 def _check_size(size: tuple[int, int], limits: Limits) -> None:
@@ -271,6 +286,7 @@ def _walk(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
             opened.load()
         except Exception as error:
             raise CheckError(f"{kind}: frame {index} is broken or truncated") from error
+        _check_size(opened.size, limits)  # a few decoders find out only now
         yield opened
 
 

@@ -59,6 +59,8 @@ class Weight:
 
     `file` is the graph that a session opens; `built` names every file of the finished folder with its digest.
     `builder` names the recipe and its version, "fold@1": another version is another folder in the cache.
+    `beside` names the weight that this one is fetched along with, where it can be had: checks that require that one use
+    both, and go on with it alone.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Weight:
     sources: tuple[SourceFile, ...]
     built: Mapping[str, Blob]
     keep: tuple[str, ...] = field(default=())
+    beside: str | None = None
 
     @property
     def key(self) -> str:
@@ -115,6 +118,11 @@ class Manifest:
         wanted = set(checks)
         return tuple(name for name, weight in self.weights.items() if wanted & set(weight.required_by))
 
+    def beside(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Names of the weights that are fetched along with these, where they can be had, and are not among them."""
+        wanted = set(names)
+        return tuple(name for name, weight in self.weights.items() if weight.beside in wanted and name not in wanted)
+
     def default(self) -> tuple[str, ...]:
         """Names of the weights that any built-in check requires."""
         return tuple(name for name, weight in self.weights.items() if weight.required_by)
@@ -134,7 +142,11 @@ def parse(text: str, where: str) -> Manifest:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not TOML: {error}") from error
-    return Manifest(_weight(name, entry, where) for name, entry in table.get("weights", {}).items())
+    manifest = Manifest(_weight(name, entry, where) for name, entry in table.get("weights", {}).items())
+    for weight in manifest.weights.values():
+        if weight.beside is not None and weight.beside not in manifest.weights:
+            raise ConfigError(f"{where}, weights.{weight.name}: beside names {weight.beside!r}, which is no weight")
+    return manifest
 
 
 def _weight(name: str, entry: Mapping[str, Any], where: str) -> Weight:
@@ -161,6 +173,7 @@ def _weight(name: str, entry: Mapping[str, Any], where: str) -> Weight:
         sources=sources,
         built=built,
         keep=tuple(entry.get("keep", ())),
+        beside=entry.get("beside"),
     )
     unknown = set(weight.keep) - {source.blob.name for source in sources}
     if unknown:

@@ -17,10 +17,11 @@ from guardrail.errors import ConfigError
 CPU = ("CPUExecutionProvider",)
 
 
-def open_session(path: Path, *, threads: int = 1, providers: Sequence[str] = CPU) -> Any:
+def open_session(path: Path, *, threads: int = 1, providers: Sequence[str] = CPU, cautious: bool = False) -> Any:
     """Open a graph for inference: an `onnxruntime.InferenceSession`, whose `run` may be called from any thread.
 
     `threads` work on one run; `providers` are tried in order, and the CPU is always the last.
+    `cautious` leaves out the layout optimisations, at which onnxruntime 1.31 crashes on transformers in fp16.
 
     Raises ConfigError when a provider is not in this build of onnxruntime, or the graph cannot be opened.
     """
@@ -37,7 +38,8 @@ def open_session(path: Path, *, threads: int = 1, providers: Sequence[str] = CPU
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED if cautious else levels.ORT_ENABLE_ALL
     options.enable_cpu_mem_arena = True
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -7,6 +7,7 @@ Guardrail can share it. A folder appears by one rename and is never changed; wha
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -18,13 +19,14 @@ from typing import Any
 
 from guardrail.errors import ConfigError
 from guardrail.inference.build import load
-from guardrail.inference.fetch import Fetcher, Sources, digest
+from guardrail.inference.fetch import Fetcher, NotHadError, Sources, digest
 from guardrail.inference.manifest import Manifest, Weight, packaged
 from guardrail.inference.session import CPU, open_session
 
 __all__ = ["Models", "Progress", "Sources"]
 
 SIDECAR = "built.json"
+log = logging.getLogger("guardrail.inference")
 
 Progress = Callable[[str, int, int], None]
 """Told the weight's name and how many bytes of how many are there."""
@@ -115,11 +117,15 @@ class Models:
         """Fetch, check and build what is not yet in the cache: the weights `names`, or all that any check requires.
 
         What is there and whole is left alone; what is there and damaged is built anew, and so is everything
-        with `force`. Two processes that pull at once wait for each other. Returns the names that were built.
+        with `force`. Weights that the manifest puts beside a wanted one come along; where no source has one, that is
+        logged as a warning and the checks do without it. Two processes that pull at once wait for each other.
+        Returns the names that were built.
 
         Raises ConfigError when a file cannot be had or its digest is wrong; what was built before stays.
         """
-        wanted = [self.manifest[name] for name in (self.manifest.default() if names is None else names)]
+        asked = tuple(self.manifest.default() if names is None else names)
+        beside = self.manifest.beside(asked)
+        wanted = [self.manifest[name] for name in (*asked, *beside)]
         built = []
         self.cache.mkdir(parents=True, exist_ok=True)
         with _only_one(self.cache / ".lock"), tempfile.TemporaryDirectory(dir=self.cache, prefix=".pull-") as scratch:
@@ -129,7 +135,13 @@ class Models:
                     continue
                 folder = Path(scratch) / weight.name
                 folder.mkdir()
-                self._build(weight, fetcher, folder, progress)
+                try:
+                    self._build(weight, fetcher, folder, progress)
+                except NotHadError as error:
+                    if weight.name not in beside:
+                        raise
+                    log.warning("%s is judged without %s: %s", weight.beside, weight.name, error)
+                    continue
                 self._put(weight, folder / "out")
                 built.append(weight.name)
         return tuple(built)

@@ -277,7 +277,8 @@ def open_checks(
 def _decode(artifact: Artifact, limits: Limits) -> None:
     """Decode a picture within the operator's limits; every check then shares it, or the reason that there is none."""
     try:
-        artifact.notes = picture(artifact, limits).notes
+        # What a check noted of the same picture before is kept.
+        artifact.notes = tuple(dict.fromkeys((*picture(artifact, limits).notes, *artifact.notes)))
     except CheckError as error:
         artifact.fault = str(error)
 

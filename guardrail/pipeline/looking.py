@@ -233,7 +233,21 @@ class Looker:
         for subject in subjects:
             if isinstance(subject, Artifact) and subject.data is not None:
                 self._prepare(subject)
-                self._verdicts.note(subject.digest, subject.notes)
+        try:
+            self._ask_all(todo, subjects, said, deadline)
+        finally:
+            # A check may have something to say of a picture besides its scores.
+            for subject in subjects:
+                if isinstance(subject, Artifact):
+                    self._verdicts.note(subject.digest, subject.notes)
+
+    def _ask_all(
+        self,
+        todo: Sequence[tuple[Check, list[int]]],
+        subjects: Sequence[Subject],
+        said: Sequence[dict[str, tuple[Signal, ...]]],
+        deadline: float,
+    ) -> None:
         for check, missing in todo:
             if not missing:
                 continue

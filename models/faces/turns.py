@@ -17,8 +17,9 @@ from PIL import Image
 
 from guardrail.home import Home
 from guardrail.inference import align, yunet
-from guardrail.inference.faces import AGE_FACE, FACE, SIDE, Face, faces_in
+from guardrail.inference.faces import AGE_FACE, FACE, Face, faces_in
 from guardrail.inference.frame import Frame
+from guardrail.inference.search import SIDE
 from guardrail.inference.weights import Models
 
 SAME = 0.363

@@ -31,7 +31,8 @@ from PIL import Image
 from guardrail.checks.bank import Bank, Entry
 from guardrail.checks.likeness import FOLDER as REGISTRY
 from guardrail.checks.likeness import KEY_PURPOSE
-from guardrail.checks.registry import WIDTH, Registry, Template
+from guardrail.checks.person import WIDTH, Template
+from guardrail.checks.registry import Registry
 from guardrail.cli.generator import paint
 from guardrail.errors import CheckError
 from guardrail.home import Home

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from guardrail.errors import CheckError
+from guardrail.inference.ages import AGE_V1, FACEAPI, Reading
+from guardrail.inference.bodies import Body
 from guardrail.inference.faces import Face
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind
@@ -69,6 +71,20 @@ class Finds:
         return self.templates[tag_of(found)]
 
 
+class Sees:
+    """A finder of bodies that sees what it was told to, by the artifact's slot."""
+
+    models = ("sees@1",)
+
+    def __init__(self, by_slot: dict[str, list[Body]] | None = None) -> None:
+        self.by_slot = by_slot or {}
+        self.asked = 0
+
+    def bodies(self, artifact: Artifact) -> tuple[Body, ...]:
+        self.asked += 1
+        return tuple(self.by_slot.get(artifact.slot, ()))
+
+
 class Reads:
     """An age reader that reads the age it was told, by the face's tag."""
 
@@ -82,6 +98,10 @@ class Reads:
     def age(self, artifact: Artifact, found: Face) -> float:
         self.read += 1
         return self.by_tag[tag_of(found)]
+
+    def reading(self, artifact: Artifact, found: Face) -> Reading:
+        age = self.age(artifact, found)
+        return Reading({AGE_V1: age, FACEAPI: age})
 
 
 class Measures:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from guardrail.checks.age import ENOUGH, MOST_READ, ApparentAge, probability
+from guardrail.checks.age import CHALLENGE_YEARS_ALONE, ENOUGH, MOST_READ, ApparentAge, words
+from guardrail.checks.age import probability as of_reading
 from guardrail.checks.face import probability as face_probability
-from guardrail.inference.ages import AgeReader
+from guardrail.inference.ages import AGE_V1, FACEAPI, AgeReader, Reading
 from guardrail.inference.faces import READABLE_PX, FaceFinder
 from guardrail.types import Unknown
 from tests.checks.people import Finds, Measures, Reads, blank, broken, face, photograph, real_models
@@ -18,20 +19,61 @@ def minor(faces, ages=None, exposure=None):
     return check.score([blank()])[0]["minor"]
 
 
+def probability(age):
+    """What two nets that agree make of an age."""
+    return of_reading(Reading({AGE_V1: age, FACEAPI: age}))
+
+
 def test_challenge_25_begins_at_25():
     assert probability(24.99) >= ENOUGH
     assert probability(25.01) < ENOUGH
     assert probability(25.0) == pytest.approx(0.30)
 
 
+def test_age_v1_alone_is_challenged_later_because_it_misses_more():
+    alone = CHALLENGE_YEARS_ALONE
+    assert alone > 25
+    assert of_reading(Reading({AGE_V1: alone - 0.01})) >= ENOUGH > of_reading(Reading({AGE_V1: alone + 0.01}))
+
+
 def test_the_documented_ages_have_the_documented_probabilities():
-    assert [round(probability(age), 2) for age in (8, 18, 25, 30, 40)] == [0.97, 0.71, 0.3, 0.11, 0.01]
+    assert [round(probability(age), 2) for age in (11, 18, 20, 25, 30, 40)] == [0.90, 0.67, 0.57, 0.3, 0.12, 0.02]
+    assert [round(of_reading(Reading({AGE_V1: age})), 2) for age in (11, 18, 25, 30, 40)] == [0.9, 0.7, 0.39, 0.2, 0.03]
 
 
-def test_older_is_never_more_probable():
-    steps = [probability(age) for age in range(0, 300)]
+@pytest.mark.parametrize("nets", [(AGE_V1,), (FACEAPI,), (AGE_V1, FACEAPI)])
+def test_older_is_never_more_probable(nets):
+    steps = [of_reading(Reading(dict.fromkeys(nets, float(age)))) for age in range(0, 300)]
     assert steps == sorted(steps, reverse=True)
     assert all(0.0 <= step <= 1.0 for step in steps)
+
+
+@pytest.mark.parametrize("child", [AGE_V1, FACEAPI])
+def test_one_net_that_sees_a_child_outweighs_one_that_sees_an_adult(child):
+    (other,) = {AGE_V1, FACEAPI} - {child}
+    assert of_reading(Reading({child: 8.0, other: 60.0})) >= ENOUGH
+    assert of_reading(Reading({child: 30.0, other: 60.0})) < ENOUGH
+
+
+def test_the_notes_say_how_old_the_riskiest_face_looks_and_how_far_off_that_may_be():
+    picture = blank()
+    picture.notes = ("8 of 40 frames",)
+    faces = [face(tag=1, size_px=200), face(tag=2, size_px=40)]
+    check = ApparentAge(Finds({"image[0]": faces}), Reads({1: 50.0, 2: 31.0}))
+    check.score([picture])
+    check.score([picture])
+    assert picture.notes == ("8 of 40 frames", "the youngest-looking face looks 31 years old, give or take 9")
+
+
+def test_a_face_that_may_be_a_dog_has_no_age_in_the_notes():
+    picture = blank()
+    ApparentAge(Finds({"image[0]": [face(0.65, tag=1)]}), Reads({1: 5.0})).score([picture])
+    assert picture.notes == ()
+
+
+def test_the_margin_grows_where_the_nets_disagree_or_one_is_missing():
+    assert words(Reading({AGE_V1: 20.0})).endswith("20 years old, give or take 11")
+    assert words(Reading({AGE_V1: 10.0, FACEAPI: 40.0})).endswith("28 years old, give or take 15")
 
 
 def test_where_nobody_is_visible_the_answer_is_zero():
@@ -102,5 +144,5 @@ def test_an_age_is_read_once():
     models = real_models("yunet", "age-v1")
     finder, reader, picture = FaceFinder(models), AgeReader(models), photograph("hopper")
     (found,) = finder.faces(picture)
-    assert reader.age(picture, found) is reader.age(picture, found)
+    assert reader.reading(picture, found) is reader.reading(picture, found)
     assert reader.age(picture, found) > 50

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from guardrail.checks.bank import Bank, Entry, Hashes
-from guardrail.checks.hashlist import read_list
+from guardrail.checks.bank import Bank, Entry
+from guardrail.checks.hashes import Hashes
+from guardrail.checks.hashlist import csv_lines, plain_lines, read_list
 from guardrail.errors import ConfigError
 from guardrail.inference.pdq import MATCH_BITS
 
@@ -83,7 +85,7 @@ def test_adding_the_same_again_changes_nothing(tmp_path: Path) -> None:
     bank.add([Entry(pdq=digits(1), source="a")], now=NOW)
     done = bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b")], now=LATER)
     assert (done.there, done.new) == (1, 1)
-    assert bank.hashes().words.shape[1] == 1  # one hash of two sources is looked up once
+    assert len(bank.hashes().words) == 1  # one hash of two sources is looked up once
 
 
 @pytest.mark.parametrize("by", ["pdq", "sha256"])
@@ -94,7 +96,7 @@ def test_withdrawing_either_hash_of_a_picture_takes_all_of_it_off(tmp_path: Path
     assert bank.withdraw([getattr(entry, by)], now=LATER) == 2
     hashes = bank.hashes()
     assert hashes.nearest(bytes.fromhex(digits(1))) > MATCH_BITS
-    assert bytes.fromhex(digits(2)) not in hashes.digests
+    assert not hashes.has(bytes.fromhex(digits(2)))
     assert len(hashes) == 1
     assert all(one.note == "" for one in bank.entries(withdrawn=True))
 
@@ -278,3 +280,132 @@ def test_a_change_that_fails_leaves_the_bank_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ends here"):
         bank.add(breaks(), now=LATER)
     assert [one.pdq for one in bank.entries()] == [digits(1)]
+
+
+# JSON, as exchanges answer
+
+
+def page(*records: object, **more: object) -> str:
+    return json.dumps({"count": len(records), "hashRecords": records, **more})
+
+
+def record(seed: int, status: str = "Active", kind: str = "ImagePDQ") -> dict[str, object]:
+    return {
+        "lastModtimestamp": 1_700_000_000,
+        "signalType": kind,
+        "hashValue": digits(seed),
+        "hashStatus": status,
+        "caseNumbers": {"1": status},
+        "CSPFeedbacks": [{"feedbackValue": "Blocked", "source": "x", "tags": ["a"]}],
+    }
+
+
+def test_a_page_of_an_exchange_is_read_by_the_status_of_each_hash(tmp_path: Path) -> None:
+    text = page(
+        record(1),
+        record(2, "Received"),
+        record(3, "Withdrawn"),
+        record(4, "Deleted"),
+        record(5, kind="VideoMD5"),
+        record(6, kind="Unknown"),
+        hasMoreRecords=True,
+        nextPageToken="t",
+    )
+    found = read_list(listed(tmp_path, text), source="hotline")
+    assert [(one.pdq, one.source, one.note) for one in found.entries] == [
+        (digits(1), "hotline", ""),
+        (digits(2), "hotline", ""),
+    ]
+    assert found.withdrawn == [digits(3), digits(4)]
+    assert (found.other_kinds, found.more) == (2, True)
+
+
+def test_a_withdrawal_in_a_later_page_takes_the_hash_off_for_good(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    for text in (page(record(1), record(2)), page(record(1, "Withdrawn")), page(record(1), record(2))):
+        found = read_list(listed(tmp_path, text), source="hotline")
+        bank.add(found.entries, withdrawn=found.withdrawn, now=NOW)
+    assert [one.pdq for one in bank.entries()] == [digits(2)]
+
+
+def test_an_update_that_says_a_hash_should_be_deleted_withdraws_it(tmp_path: Path) -> None:
+    text = json.dumps(
+        {
+            "data": [
+                {"id": 1, "indicator": digits(1), "type": "HASH_PDQ", "should_delete": False, "status": "MALICIOUS"},
+                {"id": 2, "indicator": digits(2), "type": "HASH_PDQ", "should_delete": True},
+                {"id": 3, "indicator": "http://x", "type": "URI"},
+            ],
+            "paging": {"next": "https://graph.example/next"},
+        }
+    )
+    found = read_list(listed(tmp_path, text), source="x")
+    assert [one.pdq for one in found.entries] == [digits(1)]
+    assert (found.withdrawn, found.other_kinds, found.more) == ([digits(2)], 1, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"hashRecords": [', "broken or truncated JSON"),
+        ("[" * 100_000, "broken or truncated JSON"),
+        ('{"hashRecords": {}}', "a list of at most"),
+        ('{"other": []}', "a list of at most"),
+        ('["x"]', "record 1: a record with a hash"),
+        (page(record(1), record(2, "Lost")), "record 2: the status is none of"),
+        (page({"signalType": "ImagePDQ", "hashValue": [1]}), "record 1: its hash is no text"),
+        (page({"signalType": "ImagePDQ", "hashValue": "ab"}), "record 1: a hash of 64"),
+        (page(), "there is no hash in this file"),
+    ],
+)
+def test_a_broken_page_is_refused_whole_and_says_where(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as error:
+        read_list(listed(tmp_path, text), source="x")
+    assert digits(1) not in str(error.value)
+
+
+def test_a_quality_that_is_no_number_at_all_is_too_low(tmp_path: Path) -> None:
+    found = read_list(listed(tmp_path, f"pdq,quality\n{digits(1)},nan\n{digits(2)},50\n"), source="x")
+    assert ([one.pdq for one in found.entries], found.low_quality) == ([digits(2)], 1)
+
+
+@pytest.mark.parametrize("damage", ["'ab'", "'zz' || substr(pdq, 3)", "' ' || substr(pdq, 2)", "pdq || pdq"])
+def test_a_file_that_holds_what_is_no_hash_is_an_error_and_not_a_shorter_bank(tmp_path: Path, damage: str) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1)), Entry(pdq=digits(2))], now=NOW)
+    with bank.file.writing() as connection:
+        connection.execute(f"UPDATE entry SET pdq = {damage} WHERE pdq = ?", (digits(1),))
+    with pytest.raises(ConfigError, match="holds what is no hash"):
+        bank.hashes()
+
+
+# Handing it on
+
+
+def test_what_is_written_as_lines_is_what_others_read_and_leaves_withdrawals_out(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), sha256=digits(2)), Entry(pdq=digits(3), note="mine")], now=NOW)
+    bank.withdraw([digits(3)], now=NOW)
+    text = "".join(plain_lines(bank.each_entry(withdrawn=True)))
+    assert text == f"pdq {digits(1)}\nsha256 {digits(2)}\n"
+    assert [one.pdq or one.sha256 for one in read_list(listed(tmp_path, text), source="x").entries] == [
+        digits(1),
+        digits(2),
+    ]
+
+
+def test_a_withdrawal_travels_with_the_csv(tmp_path: Path) -> None:
+    bank, other = Bank(tmp_path / "bank"), Bank(tmp_path / "other")
+    bank.add([Entry(pdq=digits(1), note='a "note", with a comma'), Entry(pdq=digits(2))], now=NOW)
+    other.add([Entry(pdq=digits(2))], now=NOW)
+    bank.withdraw([digits(2)], now=NOW)
+    found = read_list(listed(tmp_path, "".join(csv_lines(bank.each_entry(withdrawn=True)))), source="x")
+    other.add(found.entries, withdrawn=found.withdrawn, now=LATER)
+    assert [(one.pdq, one.note) for one in other.entries()] == [(digits(1), 'a "note", with a comma')]
+
+
+def test_one_source_is_handed_on_alone(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(2), source="b")], now=NOW)
+    assert [one.pdq for one in bank.entries(source="b")] == [digits(2)]
+    assert bank.entries(source="c") == []

@@ -7,19 +7,20 @@ import pytest
 from guardrail.checks import Tools, installed
 from guardrail.checks.age import ApparentAge
 from guardrail.checks.exposure import Exposure
-from guardrail.checks.face import MOST_FROM_BODY, FacePresence, probability
+from guardrail.checks.face import MOST_FROM_BODY, FacePresence, body_probability, probability
 from guardrail.checks.medium import Medium
 from guardrail.checks.pair import SamePerson
 from guardrail.errors import ConfigError
+from guardrail.inference.bodies import Body
 from guardrail.inference.faces import FaceFinder
 from guardrail.inference.weights import Models
 from guardrail.types import Unknown
-from tests.checks.people import Finds, Measures, blank, broken, face, photograph, real_models
+from tests.checks.people import Finds, Measures, Sees, blank, broken, face, photograph, real_models
 
 
-def person(faces, exposure=None):
+def person(faces, exposure=None, bodies=None):
     meter = None if exposure is None else Measures({"image[0]": exposure})
-    return FacePresence(Finds({"image[0]": faces}), meter).score([blank()])[0]["person"]
+    return FacePresence(Finds({"image[0]": faces}), meter, bodies).score([blank()])[0]["person"]
 
 
 def test_a_picture_without_faces_has_nobody_in_it():
@@ -44,6 +45,25 @@ def test_more_score_is_never_less_probable():
 def test_an_uncovered_body_without_a_face_is_a_person():
     assert person([], exposure=0.7) == 0.7
     assert person([], exposure=1.0) == MOST_FROM_BODY
+
+
+@pytest.mark.parametrize(("score", "told"), [(0.549, False), (0.551, True)])
+def test_a_body_without_a_face_is_somebody_from_a_score_of_0_55(score, told):
+    seen = Sees({"image[0]": [Body(0, score, (0.1, 0.1, 0.4, 0.9))]})
+    assert (person([], bodies=seen) >= 0.5) is told
+
+
+@pytest.mark.parametrize(("score", "asked"), [(0.87, 1), (0.90, 0)])
+def test_a_body_is_looked_for_only_where_no_face_is_sure(score, asked):
+    seen = Sees()
+    person([face(score)], bodies=seen)
+    assert seen.asked == asked
+
+
+def test_more_body_is_never_less_probable():
+    steps = [body_probability(step / 100) for step in range(101)]
+    assert steps == sorted(steps)
+    assert steps[30] > 0.0 == steps[29]
 
 
 def test_without_the_exposure_model_only_faces_are_seen():

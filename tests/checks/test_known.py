@@ -11,7 +11,7 @@ from PIL import Image
 
 from guardrail.checks import Tools
 from guardrail.checks.bank import Bank, Entry
-from guardrail.checks.known import KnownImage, probability
+from guardrail.checks.known import KnownImage, bank_of, probability
 from guardrail.errors import CheckError, ConfigError
 from guardrail.inference import pdq
 from guardrail.inference.weights import Models
@@ -139,3 +139,56 @@ def test_it_opens_from_the_operators_home_and_refuses_a_broken_bank(tmp_path: Pa
     (tmp_path / "bank" / "bank.sqlite").write_bytes(b"broken" * 1000)
     with pytest.raises(ConfigError, match="cannot be used"):
         KnownImage.open(tools)
+
+
+# Named banks
+
+
+def test_a_named_bank_has_a_signal_of_its_own_beside_the_common_one(tmp_path: Path) -> None:
+    check = KnownImage(bank_with(tmp_path / "common", 1), {"acme": bank_with(tmp_path / "acme", 2)})
+    assert check.factors == {"known", "known.acme"}
+    assert check.score([shown(encoded(scene(1)))]) == [{"known": 1.0, "known.acme": 0.0}]
+    assert check.score([shown(encoded(scene(2)))]) == [{"known": 0.0, "known.acme": 1.0}]
+    assert check.models == ("pdq@1", "bank@1", "bank.acme@1")
+
+
+def test_a_named_bank_that_cannot_be_read_does_not_blind_the_common_one(tmp_path: Path) -> None:
+    clock, acme = Clock(), bank_with(tmp_path / "acme", 2)
+    check = KnownImage(bank_with(tmp_path / "common", 1), {"acme": acme}, clock=clock)
+    acme.file.path.unlink()
+    clock.now = 1.0
+    (said,) = check.score([shown(encoded(scene(1)))])
+    assert said["known"] == 1.0
+    assert isinstance(said["known.acme"], Unknown)
+    assert check.models[-1] == "bank.acme@unreadable"
+
+
+def test_a_picture_that_cannot_be_read_is_unknown_to_every_bank_that_holds_something(tmp_path: Path) -> None:
+    check = KnownImage(Bank(tmp_path / "empty"), {"acme": bank_with(tmp_path / "acme", 2)})
+    (said,) = check.score([shown(b"no picture")])
+    assert said["known"] == 0.0
+    assert isinstance(said["known.acme"], Unknown)
+
+
+def tools(tmp_path: Path, **options: object) -> Tools:
+    return Tools(models=Models(tmp_path / "models"), home=tmp_path, key=lambda purpose: bytes(32), options=options)
+
+
+def test_the_banks_of_the_settings_are_opened_and_tell_their_signals_before_they_hold_anything(tmp_path: Path) -> None:
+    check = KnownImage.open(tools(tmp_path, banks=["acme", "b-2"]))
+    assert check.factors == {"known", "known.acme", "known.b-2"}
+    bank_of(tmp_path, "acme").add([Entry(pdq=pdq.hash_of(scene(1)).hex)], now=NOW)
+    assert (tmp_path / "bank" / "acme" / "bank.sqlite").exists()
+    assert KnownImage.open(tools(tmp_path, banks=["acme"])).score([shown(encoded(scene(1)))])[0]["known.acme"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Acme", "a.b", "-a", "a" * 33, "a b"])
+def test_a_bank_whose_name_could_leave_its_folder_or_no_signal_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="1 to 32 lower-case"):
+        KnownImage.open(tools(tmp_path, banks=[name]))
+
+
+@pytest.mark.parametrize("options", [{"bank": ["a"]}, {"banks": "acme"}, {"banks": [1]}, {"banks": ["a"] * 65}])
+def test_an_option_that_is_not_understood_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"checks\.options\.known"):
+        KnownImage.open(tools(tmp_path, **options))

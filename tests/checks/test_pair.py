@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guardrail.checks.pair import SamePerson, correlation, overlap, probability
+from guardrail.checks.pair import SEEN, SamePerson, correlation, overlap, probability
 from guardrail.inference.ages import AgeReader
+from guardrail.inference.bodies import Body
 from guardrail.inference.faces import FaceFinder
 from guardrail.inference.nudity import ExposureMeter
 from guardrail.types import Kind, Pair, Unknown
-from tests.checks.people import Finds, Measures, Reads, blank, broken, face, photograph, real_models
+from tests.checks.people import Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
 
 HERE = (0.4, 0.1, 0.6, 0.4)
 ELSEWHERE = (0.0, 0.6, 0.2, 0.9)
@@ -26,10 +27,10 @@ def pair(same_layout: bool = False) -> Pair:
     return Pair(blank("in"), blank("out", Kind.OUTPUT, seed=0 if same_layout else 1))
 
 
-def judge(before, after, *, cosine=0.0, exposure=(0.0, 0.0), ages=None, same_layout=False):
+def judge(before, after, *, cosine=0.0, exposure=(0.0, 0.0), ages=None, same_layout=False, bodies=None):
     finder = Finds({"in": before, "out": after}, at_cosine(cosine))
     meter = Measures({"in": exposure[0], "out": exposure[1]})
-    check = SamePerson(finder, meter, Reads(ages or {1: 40.0, 2: 40.0}))
+    check = SamePerson(finder, meter, Reads(ages or {1: 40.0, 2: 40.0}), bodies)
     return check.score([pair(same_layout)])[0]
 
 
@@ -68,6 +69,28 @@ def test_an_edit_of_the_same_picture_counts_without_any_face():
     assert same["exposure_increase"] == pytest.approx(0.8)
     other = judge([], [], exposure=(0.1, 0.9), same_layout=False)
     assert other["exposure_increase"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("score", "moved", "counts"), [(SEEN, 0.0, True), (SEEN - 0.01, 0.0, False), (SEEN, 0.5, False)]
+)
+def test_a_body_in_the_same_place_counts_though_its_face_is_gone(score, moved, counts):
+    before, after = (Body(0, score, (0.2 + shift, 0.1, 0.5 + shift, 0.9)) for shift in (0.0, moved))
+    seen = Sees({"in": [before], "out": [after]})
+    increase = judge([ONE], [], exposure=(0.1, 0.4), bodies=seen)["exposure_increase"]
+    assert (increase == pytest.approx(0.3)) is counts
+
+
+def test_a_clothed_body_without_a_face_is_unknown_and_not_a_no():
+    seen = Sees({"out": [Body(0, 0.8, (0.2, 0.1, 0.5, 0.9))]})
+    assert isinstance(judge([ONE], [], bodies=seen)["same_face"], Unknown)
+    assert judge([ONE], [], bodies=Sees())["same_face"] == 0.0
+
+
+def test_no_body_is_looked_for_where_faces_tell():
+    seen = Sees()
+    judge([ONE], [OTHER], cosine=0.6, exposure=(0.1, 0.1), bodies=seen)
+    assert seen.asked == 0
 
 
 def test_nobody_on_one_side_is_a_plain_no():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import sqlite3
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -237,3 +240,171 @@ def test_a_change_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> N
         mine.add_templates("p-none", [face(2)])
     assert mine.file.revision() == before
     assert len(mine.templates()) == 1
+
+
+# Backups and keys
+
+
+def backup_of(mine: Registry, key: bytes = KEY) -> Registry:
+    return Registry(mine.file.path.parent.parent, key, model=MODEL, name="backup.sqlite")
+
+
+def test_a_backup_is_sealed_for_its_owner_only_and_brings_everyone_back(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    person = mine.enrol([face(1), face(2, child=True)], label="A. Jansen", contact="a@example.org", now=NOW)
+    assert mine.copy_to(tmp_path / "backup.sqlite") == 1
+    written = (tmp_path / "backup.sqlite").read_bytes()
+    assert b"Jansen" not in written
+    assert face(1).vector.tobytes()[:16] not in written
+    assert stat.S_IMODE((tmp_path / "backup.sqlite").stat().st_mode) == 0o600
+
+    other = registry(tmp_path / "elsewhere")
+    assert other.take(backup_of(mine), now=NOW) == (person.id,)
+    assert other.people() == [person]
+    assert {tuple(row) for row in other.templates().vectors} == {tuple(face(one).vector) for one in (1, 2)}
+    assert other.take(backup_of(mine), now=NOW) == ()  # a second time changes nothing
+    assert len(other.templates()) == 2
+
+
+def test_a_backup_brings_nobody_back_whose_protection_has_ended(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", expires=NOW + timedelta(days=1), now=NOW)
+    stays = mine.enrol([face(2)], label="y", now=NOW)
+    mine.copy_to(tmp_path / "backup.sqlite")
+    other = registry(tmp_path / "elsewhere")
+    assert other.take(backup_of(mine), now=NOW + timedelta(days=1)) == (stays.id,)
+
+
+def test_a_backup_made_under_another_key_is_taken_over_under_ones_own(tmp_path: Path) -> None:
+    theirs = registry(tmp_path, key=bytes(32))
+    theirs.enrol([face(1)], label="x", now=NOW)
+    theirs.copy_to(tmp_path / "backup.sqlite")
+    with pytest.raises(ConfigError, match="another key"):
+        backup_of(theirs)
+    mine = registry(tmp_path / "elsewhere")
+    assert len(mine.take(backup_of(theirs, bytes(32)), now=NOW)) == 1
+    assert len(registry(tmp_path / "elsewhere").templates()) == 1
+
+
+def test_a_backup_overwrites_no_file_and_an_empty_registry_has_none(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    with pytest.raises(ConfigError, match="nothing to copy"):
+        mine.copy_to(tmp_path / "backup.sqlite")
+    mine.enrol([face(1)], label="x", now=NOW)
+    (tmp_path / "there").write_text("mine")
+    with pytest.raises(ConfigError, match="is there already"):
+        mine.copy_to(tmp_path / "there")
+    assert (tmp_path / "there").read_text() == "mine"
+    with pytest.raises(ConfigError, match="cannot write"):
+        mine.copy_to(tmp_path / "nowhere" / "backup.sqlite")
+
+
+@pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])
+def test_a_truncated_backup_adds_nobody(tmp_path: Path, cut: float) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(seed) for seed in range(20)], label="x", now=NOW)
+    mine.copy_to(tmp_path / "backup.sqlite")
+    whole = (tmp_path / "backup.sqlite").read_bytes()
+    (tmp_path / "backup.sqlite").write_bytes(whole[: int(len(whole) * cut)])
+    other = registry(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError):
+        other.take(backup_of(mine), now=NOW)
+    assert other.people() == []
+
+
+def test_a_damaged_registry_is_not_backed_up_as_if_it_were_whole(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", now=NOW)
+    raw = sqlite3.connect(mine.file.path)
+    raw.execute("UPDATE template SET sealed = zeroblob(64)")
+    raw.commit()
+    raw.close()
+    with pytest.raises(ConfigError, match="was changed, moved or cut"):
+        mine.copy_to(tmp_path / "backup.sqlite")
+    assert not (tmp_path / "backup.sqlite").exists()
+
+
+def test_after_a_new_key_the_old_one_opens_nothing_and_nobody_is_lost(tmp_path: Path) -> None:
+    mine, fresh = registry(tmp_path), bytes(reversed(range(32)))
+    one = mine.enrol([face(1), face(2)], label="one", now=NOW)
+    two = mine.enrol([face(3, child=True)], label="two", now=NOW + timedelta(seconds=1))
+    with sqlite3.connect(mine.file.path) as raw:
+        before = [row[0] for row in raw.execute("SELECT sealed FROM template UNION SELECT details FROM person")]
+    raw.close()
+    assert mine.rekey(fresh) == 2
+    with pytest.raises(ConfigError, match="another key"):
+        registry(tmp_path)
+    after = registry(tmp_path, key=fresh)
+    assert after.people() == [one, two]
+    assert len(after.templates()) == 3
+    disk = everything_on_disk(tmp_path)
+    assert not any(sealed[16:48] in disk for sealed in before)
+    assert mine.people() == [one, two]  # it goes on under the new key
+
+
+def test_a_new_key_for_a_damaged_registry_changes_nothing(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", now=NOW)
+    mine.enrol([face(2)], label="y", now=NOW)
+    raw = sqlite3.connect(mine.file.path)
+    raw.execute("UPDATE template SET sealed = zeroblob(64) WHERE person = (SELECT max(id) FROM person)")
+    raw.commit()
+    raw.close()
+    before = mine.file.path.read_bytes()
+    with pytest.raises(ConfigError, match="was changed, moved or cut"):
+        mine.rekey(bytes(32))
+    assert mine.file.path.read_bytes() == before
+    assert len(registry(tmp_path).people()) == 2
+
+
+def test_several_commands_that_add_at_once_lose_nobody(tmp_path: Path) -> None:
+    registry(tmp_path).enrol([face(0)], label="first", now=NOW)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda seed: registry(tmp_path).enrol([face(seed)], label="x", now=NOW).id, range(1, 13)))
+    assert {person.id for person in registry(tmp_path).people()} >= set(made)
+    assert len(registry(tmp_path).templates()) == 13
+
+
+FULL_DISK = """
+import resource, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+import numpy as np
+from guardrail.checks.registry import Registry, Template
+from guardrail.errors import ConfigError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+mine = Registry(Path(sys.argv[1]), bytes(range(32)), model="sface@0000abcd")
+room = mine.file.path.stat().st_size
+faces = [Template.of(np.random.default_rng(seed).normal(size=128)) for seed in range(20)]
+
+def add():
+    for _ in range(20):
+        mine.enrol(faces, label="x", now=datetime.now(UTC))
+
+for limit, work in ((room, add), (4096, lambda: mine.copy_to(Path(sys.argv[2])))):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, room))
+    try:
+        work()
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_is_said_and_leaves_the_registry_as_it_was(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    mine.enrol([face(1)], label="x", now=NOW)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "registry"), str(tmp_path / "backup.sqlite")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 2, done.stdout
+    assert "cannot be used" in done.stdout
+    assert not (tmp_path / "backup.sqlite").exists()
+    people = registry(tmp_path).people()
+    assert len(registry(tmp_path).templates()) == sum(person.templates for person in people)
+    assert people[0].label == "x"
+    registry(tmp_path).enrol([face(2)], label="y", now=NOW)

@@ -108,3 +108,46 @@ def test_a_withdrawn_hash_stays_out_until_it_is_brought_back(run, tmp_path):
 def test_removing_needs_hashes_or_a_source_and_not_both(run):
     assert run("remove")[0] == 2
     assert run("remove", "a" * 64, "--source", "x")[0] == 2
+
+
+def test_a_named_bank_is_apart_from_the_common_one(run, tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(encoded(scene(1)))
+    assert run("--bank", "acme", "add", path)[0] == 0
+    assert run("list")[1] == "The bank is empty: no picture is known.\n"
+    assert len(json.loads(run("--bank", "acme", "list", "--json")[1])) == 1
+    status, said = run("--bank", "../x", "list")
+    assert status == 2
+    assert "lower-case letters" in said
+
+
+def test_an_export_comes_back_and_overwrites_nothing(run, tmp_path):
+    path, out = tmp_path / "scene.png", tmp_path / "list.txt"
+    path.write_bytes(encoded(scene(1)))
+    run("add", path)
+    assert run("export", out) == (0, "2 hashes written.\n")
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert "is there already" in run("export", out)[1]
+    (entry,) = listed(run)
+    assert out.read_text() == f"pdq {entry['pdq']}\nsha256 {entry['sha256']}\n"
+    assert run("--bank", "acme", "import", out) == (0, "2 new.\n")
+
+
+def test_a_withdrawal_goes_out_with_the_csv(run, tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(encoded(scene(1)))
+    run("add", path)
+    (entry,) = listed(run)
+    run("--bank", "acme", "add", path)
+    run("remove", entry["pdq"])
+    assert run("export", tmp_path / "list.csv", "--format", "csv") == (0, "2 hashes written.\n")
+    assert run("--bank", "acme", "import", tmp_path / "list.csv")[0] == 0
+    assert json.loads(run("--bank", "acme", "list", "--json")[1]) == []
+
+
+def test_one_page_of_several_says_that_more_follow(run, tmp_path):
+    record = {"signalType": "ImagePDQ", "hashValue": pdq.hash_of(scene(1)).hex, "hashStatus": "Active"}
+    (tmp_path / "page.json").write_text(json.dumps({"hashRecords": [record], "hasMoreRecords": True}))
+    status, said = run("import", tmp_path / "page.json")
+    assert status == 0
+    assert "more follow" in said

@@ -112,6 +112,54 @@ def test_the_last_day_counts_whole_and_a_number_of_days_counts_from_now():
             last_day(bad, NOW)
 
 
+def test_a_group_is_removed_as_one(run, registry):
+    registry.enrol([face(1)], label="one", group="staff", now=NOW)
+    stays = registry.enrol([face(2)], label="two", group="guests", now=NOW)
+    assert run("remove", "--group", "staff", "--yes")[0] == 0
+    assert [person.id for person in registry.people()] == [stays.id]
+
+
+def test_where_consent_is_asked_for_nobody_is_added_without(run, monkeypatch):
+    monkeypatch.setenv("GUARDRAIL_REGISTRY_REQUIRE_CONSENT", "true")
+    status, said = run("add", "x.jpg", "--label", "x")
+    assert status == 2
+    assert "--consent says where" in said
+
+
+def test_a_backup_comes_back_in_another_home_under_another_key(run, registry, tmp_path):
+    person = registry.enrol([face(1)], label="x", now=NOW)
+    status, said = run("export", tmp_path / "backup")
+    assert (status, said.splitlines()[0][:16]) == (0, "1 person copied.")
+    registry.file.path.unlink()
+    (tmp_path / "old.key").write_text(SECRET)
+    assert "another key" in run("import", tmp_path / "backup", key="22" * 32)[1]
+    said = run("import", tmp_path / "backup", "--old-key-file", tmp_path / "old.key", "--json", key="22" * 32)[1]
+    assert json.loads(said) == {"added": [person.id]}
+    assert json.loads(run("list", "--json", key="22" * 32)[1])[0]["label"] == "x"
+
+
+def test_a_registry_is_sealed_under_the_new_key(run, registry, tmp_path):
+    registry.enrol([face(1)], label="x", now=NOW)
+    (tmp_path / "old.key").write_text(SECRET)
+    assert "this is the key in use" in run("rekey", "--old-key-file", tmp_path / "old.key")[1]
+    assert run("list", key="22" * 32)[0] == 2
+    assert run("rekey", "--old-key-file", tmp_path / "old.key", key="22" * 32)[0] == 0
+    assert run("list", key="22" * 32)[0] == 0
+    assert run("list")[0] == 2
+
+
+def test_thresholds_say_what_to_expect_at_each_size(run):
+    rows = json.loads(run("thresholds", "10", "1000", "100000", "--json")[1])
+    adults = [row for row in rows if not row["child"]]
+    assert [row["templates"] for row in adults] == [10, 1000, 100000]
+    assert all(row["false_alarms_per_face"] <= 0.0101 for row in rows)
+    assert adults[0]["cosine"] < adults[1]["cosine"] < adults[2]["cosine"]
+    (looser,) = (row for row in json.loads(run("thresholds", "1000", "--false-alarms", "0.1", "--json")[1])[:1])
+    assert looser["cosine"] < adults[1]["cosine"]
+    assert "100,000" in run("thresholds")[1]
+    assert run("thresholds", "--false-alarms", "2")[0] == 2
+
+
 @pytest.mark.weights
 def test_a_person_is_enrolled_from_a_picture_and_a_picture_without_a_face_is_named(
     run, registry, tmp_path, monkeypatch

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
+from guardrail.errors import CheckError
 from guardrail.inference import align
-from guardrail.inference.ages import AGE_V1, FACEAPI, MEAN_RGB, YEARS, AgeReader
+from guardrail.inference.ages import AGE_V1, FACEAPI, MEAN_RGB, SHARES, YEARS, AgeReader, boxed, median
 from guardrail.inference.faces import Face
 from tests.checks.people import photograph
 
@@ -104,9 +106,60 @@ def test_two_nets_are_averaged_and_both_are_named():
     alone = AgeReader(Cache({AGE_V1: first})).age(photograph("collins"), collins())
     reader = AgeReader(Cache({AGE_V1: first, FACEAPI: second}))
     assert reader.models == ("age-v1@1", "faceapi-age@1")
-    assert reader.age(photograph("collins"), collins()) == pytest.approx((alone + 60.0) / 2, abs=0.01)
+    assert reader.age(photograph("collins"), collins()) == pytest.approx(
+        SHARES[AGE_V1] * alone + SHARES[FACEAPI] * 60.0, abs=0.01
+    )
     assert second.saw[0].shape == (4, 112, 112, 3)
     assert second.saw[0].max() > 1.0  # 0 to 255: this net normalises for itself
+
+
+def painted_face(**changes):
+    """A frame of 400 x 300 that is red in the box of a face and blue around it, and that face."""
+    rgb = np.zeros((300, 400, 3), np.uint8)
+    rgb[..., 2] = 200
+    rgb[60:160, 100:180] = (200, 0, 0)
+    eyes = np.array([(125, 95), (155, 95), (140, 115), (128, 135), (152, 135)], np.float32)
+    told = {"box": (100 / 400, 60 / 300, 180 / 400, 160 / 300), "landmarks": eyes, "turn_deg": 0, **changes}
+    return rgb, Face(0, 0.95, told["box"], told["landmarks"], 80.0, 20.0, 0.9, told["turn_deg"])
+
+
+def test_the_second_net_sees_the_square_around_the_box():
+    chip = boxed(*painted_face())
+    assert chip.shape == (112, 112, 3)
+    red = chip[..., 0] > 100
+    assert red[56].sum() == pytest.approx(0.8 * 112, abs=2)
+    assert red[:, 56].sum() == pytest.approx(112, abs=2)
+
+
+def test_a_box_that_leaves_the_picture_is_black_there_and_one_cut_off_goes_by_landmarks():
+    rgb, found = painted_face(box=(-0.1, 0.2, 0.2, 0.6))
+    by_landmarks = boxed(rgb, painted_face(turn_deg=90)[1])
+    assert np.array_equal(boxed(rgb, found), by_landmarks)
+    near_edge = painted_face(box=(0.01, 0.2, 0.1, 0.9))[1]
+    assert not boxed(rgb, near_edge)[:, :20].any()
+
+
+def test_a_face_askew_is_turned_upright_by_its_landmarks():
+    turn = np.array([[0.9, -0.436], [0.436, 0.9]], np.float32)  # 26 degrees
+    rgb, upright = painted_face()
+    middle = upright.landmarks.mean(axis=0)
+    askew = painted_face(landmarks=(upright.landmarks - middle) @ turn.T + middle)[1]
+    assert not np.array_equal(boxed(rgb, askew), boxed(rgb, upright))
+
+
+def test_an_age_that_is_no_number_is_an_error_and_not_an_adult():
+    class Broken(FaceApi):
+        def run(self, wanted, feed):
+            return [np.full((len(feed["images"]), 1), np.nan, np.float32)]
+
+    with pytest.raises(CheckError, match="no finite age"):
+        AgeReader(Cache({AGE_V1: AgeV1(), FACEAPI: Broken(1.0)})).age(photograph("collins"), collins())
+
+
+def test_the_median_is_pillows_to_the_bit():
+    noise = np.random.default_rng(5).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(noise).filter(ImageFilter.MedianFilter(3)))
+    assert np.array_equal(median(noise), expected)
 
 
 def test_the_first_class_stands_for_a_quarter_of_a_year():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +243,31 @@ def test_an_album_of_jpegs_is_looked_at_whole():
     shade(10).save(body, "MPO", save_all=True, append_images=[shade(200)])
     seen = decode(body.getvalue(), LIMITS)
     assert {frame.index for frame in seen.frames} == {0, 1}
+
+
+HEIC = Path(__file__).with_name("scene.heic")  # 96 x 64, the scene that is drawn for these tests
+
+
+def test_a_heic_is_read_where_its_decoder_is_installed_and_refused_by_name_elsewhere():
+    body = HEIC.read_bytes()
+    if find_spec("pi_heif") is None:
+        with pytest.raises(CheckError, match="install pi-heif"):
+            decode(body, LIMITS)
+        return
+    seen = decode(body, LIMITS)
+    assert (seen.kind, seen.width, seen.height) == ("heic", 96, 64)
+    assert np.abs(seen.frames[0].rgb.astype(int) - np.asarray(scene(), int)).mean() < 6
+    with pytest.raises(CheckError, match="limit"):
+        decode(body, Limits(pixels=96 * 64 - 1))
+    for share in (0.1, 0.5, 0.9):
+        with pytest.raises(CheckError):
+            decode(body[: int(len(body) * share)], LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("brand", "others", "says"),
+    [(b"hevc", b"mif1", "film"), (b"heic", b"msf1", "film"), (b"mif1", b"avif", "mp4-like"), (b"isom", b"mp42", "mp4")],
+)
+def test_a_film_or_something_else_in_boxes_is_no_heic(brand, others, says):
+    with pytest.raises(CheckError, match=says):
+        decode(b"\x00\x00\x00\x14ftyp" + brand + b"\x00\x00\x00\x00" + others, LIMITS)

@@ -143,7 +143,7 @@ def test_an_animated_png_with_a_frame_cut_short_is_refused():
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "svg is not rendered"),
         (b'\xef\xbb\xbf<?xml version="1.0"?><!-- x --><svg/>', "svg is not rendered"),
         ('<?xml version="1.0" encoding="utf-16"?><svg/>'.encode("utf-16"), "svg is not rendered"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "heic is not read"),
+        (b"\x00\x00\x00\x18ftyphevc\x00\x00\x00\x00mif1heic", "a film in heic"),
         (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42isom", "mp4-like"),
         (b"\xff\x0a\x00", "jpeg xl is not read"),
         (b"%PDF-1.7\n", "pdf is not read"),

@@ -365,7 +365,7 @@ def test_every_packaged_weight_is_pinned_permissive_and_can_be_had():
     for weight in packaged().weights.values():
         if weight.required_by:
             assert {weight.licence_code, weight.licence_weights} <= PERMISSIVE, weight.name
-        assert {weight.file, *weight.keep} == set(weight.built), f"{weight.name}: a finished file has no digest"
+        assert {weight.file, *weight.keep} <= set(weight.built), f"{weight.name}: a finished file has no digest"
         assert all(source.packages for source in weight.sources), weight.name
         assert weight.training_data, weight.name
 
@@ -375,6 +375,86 @@ def test_every_packaged_weight_is_for_a_check_that_exists():
     for weight in packaged().weights.values():
         assert {*weight.required_by, *weight.optional_for} <= checks, weight.name
         assert weight.required_by or weight.optional_for, weight.name
+
+
+COMPANION = """
+[weights.thrice]
+file = "thrice.onnx"
+scores = "thrice what it reads"
+reads = "two numbers"
+licence_code = "MIT"
+licence_weights = "CC0-1.0"
+training_data = "none"
+origin = "this test"
+attribution = "nobody"
+builder = "copy@1"
+beside = "twice"
+optional_for = ["arithmetic"]
+[weights.thrice.sources."thrice.onnx"]
+size = {size}
+sha256 = "{sha256}"
+"""
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Models with a weight that stands beside `twice`."""
+    whole = manifest().weights["twice"]
+    beside = parse(COMPANION.format(size=len(TWICE), sha256=sha256(TWICE)).replace('"twice"', '"thrice"'), "m.toml")
+    companion = type(whole)(**{**vars(beside["thrice"]), "beside": "twice"})
+    return Models(tmp_path / "cache", manifest=Manifest([whole, companion]))
+
+
+def test_a_weight_that_stands_beside_another_comes_along_where_it_can_be_had(two, folder):
+    (folder / "thrice.onnx").write_bytes(TWICE)
+    assert two.pull(["twice"], sources=Sources(folder=folder, packages=False)) == ("twice", "thrice")
+    assert two.has("thrice")
+
+
+def test_where_no_source_has_it_that_is_a_warning_and_the_other_stays(two, folder, caplog):
+    assert two.pull(["twice"], sources=Sources(folder=folder, packages=False)) == ("twice",)
+    assert two.has("twice")
+    assert not two.has("thrice")
+    (warning,) = caplog.records
+    assert "twice is judged without thrice: thrice.onnx of thrice could not be had" in warning.getMessage()
+
+
+def test_asked_for_by_its_name_it_must_be_had(two, folder):
+    with pytest.raises(ConfigError, match=r"thrice\.onnx of thrice could not be had"):
+        two.pull(["thrice"], sources=Sources(folder=folder, packages=False))
+
+
+def test_a_wrong_file_beside_another_is_refused_and_not_passed_over(two, folder):
+    (folder / "thrice.onnx").write_bytes(bytes(len(TWICE)))
+    with pytest.raises(ConfigError, match="SHA-256"):
+        two.pull(["twice"], sources=Sources(folder=folder, packages=False))
+
+
+def test_to_stand_beside_nothing_is_refused():
+    text = COMPANION.format(size=1, sha256="0" * 64)
+    with pytest.raises(ConfigError, match="beside names 'twice', which is no weight"):
+        parse(text, "m.toml")
+
+
+def test_a_machine_without_npm_takes_a_weight_out_of_an_npm_package(tmp_path, monkeypatch):
+    """Only the way there is looked at: a registry without TLS is refused before anything is asked."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    with pytest.raises(ConfigError, match=r"nsfwjs 4\.4\.0 \(npm\): npm is set up for a registry without https"):
+        Models(tmp_path / "cache").pull(["nsfwjs"])
+
+
+def test_what_stands_beside_a_default_weight_is_permissive_and_optional():
+    beside = packaged().beside(packaged().default())
+    assert set(beside) >= {"faceapi-age", "nsfwjs"}
+    for name in beside:
+        weight = packaged()[name]
+        assert {weight.licence_code, weight.licence_weights} <= PERMISSIVE
+        assert not weight.required_by
+        assert set(weight.optional_for) <= {
+            *packaged()[weight.beside].required_by,
+            *packaged()[weight.beside].optional_for,
+        }
 
 
 def test_checks_require_their_weights_and_no_others():

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from guardrail.errors import ConfigError
-from guardrail.inference.build import BUILDERS, flush, fold, load, open_nsfw
+from guardrail.inference.build import BUILDERS, flush, fold, load, quantise
+from guardrail.inference.build.open_nsfw import FLOAT
 from guardrail.inference.session import open_session
 from tests.checks.people import real_models
 
@@ -106,7 +107,7 @@ def residual(tmp_path: Path) -> Path:
 
 def ranges_of(source: Path, pictures: np.ndarray) -> dict[str, tuple[float, float]]:
     model = onnx.load(str(source))
-    names = open_nsfw.observed(model.graph)
+    names = quantise.observed(model.graph, FLOAT)
     model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     loud = source.with_name("loud.onnx")
     onnx.save(model, str(loud))
@@ -114,10 +115,15 @@ def ranges_of(source: Path, pictures: np.ndarray) -> dict[str, tuple[float, floa
     return {name: (float(value.min()), float(value.max())) for name, value in zip(names, values, strict=True)}
 
 
-def test_eight_bits_say_nearly_what_floats_say(tmp_path):
+def eight_bits(source: Path, ranges: dict[str, tuple[float, float]], *, fit: bool = False):
+    return quantise.quantised(onnx.load(str(source)), ranges, keep=FLOAT, where="residual", fit=fit)
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_eight_bits_say_nearly_what_floats_say(tmp_path, fit):
     source = residual(tmp_path)
     pictures = RANDOM.normal(0, 1, (40, 16, 16, 3)).astype(np.float32)
-    model = open_nsfw.quantised(onnx.load(str(source)), ranges_of(source, pictures))
+    model = eight_bits(source, ranges_of(source, pictures), fit=fit)
     out = tmp_path / "eight.onnx"
     onnx.save(model, str(out))
     (expected,), (answer,) = (open_session(path).run(None, {"x": pictures}) for path in (source, out))
@@ -128,23 +134,24 @@ def test_eight_bits_say_nearly_what_floats_say(tmp_path):
 
 def test_only_the_middle_is_in_eight_bits(tmp_path):
     model = onnx.load(str(residual(tmp_path)))
-    assert open_nsfw.observed(model.graph) == ["r0", "r1", "c2"]
-    nodes = open_nsfw.quantised(model, dict.fromkeys(("r0", "r1", "c2"), (-1.0, 1.0))).graph.node
+    assert quantise.observed(model.graph, FLOAT) == ["r0", "r1", "c2"]
+    nodes = eight_bits(residual(tmp_path), dict.fromkeys(("r0", "r1", "c2"), (-1.0, 1.0))).graph.node
     first, last = (next(node for node in nodes if name in node.output) for name in ("c0", "logits"))
     assert list(first.input) == ["conv_1/in", "w0", "b0"]
     assert list(last.input) == ["dense", "fb"]
 
 
-def test_weights_keep_to_seven_bits_so_that_every_processor_adds_them_alike(tmp_path):
-    model = open_nsfw.quantised(onnx.load(str(residual(tmp_path))), dict.fromkeys(("r0", "r1", "c2"), (-1.0, 1.0)))
+@pytest.mark.parametrize("fit", [False, True])
+def test_weights_keep_to_seven_bits_so_that_every_processor_adds_them_alike(tmp_path, fit):
+    model = eight_bits(residual(tmp_path), dict.fromkeys(("r0", "r1", "c2"), (-1.0, 1.0)), fit=fit)
     steps = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name.endswith("/weight")]
     assert len(steps) == 2
-    assert all(value.dtype == np.int8 and np.abs(value).max() == open_nsfw.WEIGHT_STEPS for value in steps)
+    assert all(value.dtype == np.int8 and np.abs(value).max() == quantise.WEIGHT_STEPS for value in steps)
 
 
 def test_a_missing_range_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="no range for r0 and 2 more"):
-        open_nsfw.quantised(onnx.load(str(residual(tmp_path))), {})
+    with pytest.raises(ConfigError, match="residual: no range for r0 and 2 more"):
+        eight_bits(residual(tmp_path), {})
 
 
 def test_every_builder_can_be_loaded():
@@ -167,6 +174,36 @@ def test_a_score_does_not_depend_on_its_batch_mates(name, shape):
         alone = session.run(None, {read: batch[index : index + 1]})
         for one, all_three in zip(alone, together, strict=True):
             assert np.allclose(one[0], all_three[index], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("name", "side", "most"), [("faceapi-age", 112, 255.0), ("nsfwjs", 224, 1.0)])
+def test_nets_that_read_pixels_last_do_not_depend_on_batch_mates_either(name, side, most):
+    session = real_models(name).session(name)
+    batch = RANDOM.uniform(0, most, (3, side, side, 3)).astype(np.float32)
+    together = session.run(None, {"image": batch})
+    for index in range(3):
+        alone = session.run(None, {"image": batch[index : index + 1]})
+        for one, all_three in zip(alone, together, strict=True):
+            assert np.allclose(one[0], all_three[index], rtol=1e-4, atol=1e-4)
+
+
+def test_a_fitted_channel_keeps_its_sum_and_the_weights_beside_a_large_one(tmp_path):
+    weight = RANDOM.uniform(0.0, 0.05, (4, 90))
+    weight[:, 0] = [1.0, -1.0, 0.3, 0.0]
+    steps, scale = quantise._fitted(weight, np.abs(weight).max(axis=1))
+    kept = steps * scale[:, None].astype(np.float64)
+    widest = np.abs(weight).max(axis=1, keepdims=True) / quantise.WEIGHT_STEPS
+    assert np.abs(kept.sum(axis=1) - weight.sum(axis=1)).max() < widest.max() / 2 + 1e-9
+    plain = np.rint(weight / widest) * widest
+    assert ((kept - weight) ** 2).sum() < 2 * ((plain - weight) ** 2).sum()
+
+
+def test_a_clipped_activation_needs_no_room_above_what_it_is_clipped_to():
+    scale, zero = quantise._activation(0.0, 6.0, 6.0)
+    assert float(scale) * (255 - int(zero)) == pytest.approx(6.0)
+    scale, zero = quantise._activation(0.0, 6.0)
+    assert float(scale) * (255 - int(zero)) == pytest.approx(6.0 * quantise.HEADROOM)
 
 
 @pytest.mark.weights

@@ -175,3 +175,18 @@ def test_a_short_text_does_not_wait_behind_a_long_one():
 
     assert asyncio.run(ask()) == (0.1, 0.1)
     looker.close()
+
+
+def test_what_a_check_notes_of_a_picture_is_remembered_with_its_verdict():
+    def answer(subject):
+        subject.notes = (*subject.notes, "looks 23 years old")
+        return {"minor": 0.5}
+
+    first, second = picture(), picture()
+    looker = Looker([Asks(answer, ["minor"], kinds=(Kind.OUTPUT,))], threads=1, deadline_s=5.0, cache=8)
+    try:
+        for one in (first, second):
+            asyncio.run(looker.look([one]))
+    finally:
+        looker.close()
+    assert first.notes == second.notes == ("looks 23 years old",)

@@ -19,8 +19,12 @@ Builder = Callable[[Mapping[str, Path], Path], None]
 # Names the function, and imports it when it is needed: onnx is heavy and serving never needs it.
 BUILDERS: Mapping[str, str] = {
     "copy": "guardrail.inference.build.copy:build",
+    "e5": "guardrail.inference.build.e5:build",
+    "faceapi": "guardrail.inference.build.faceapi:build",
     "flush": "guardrail.inference.build.flush:build",
     "fold": "guardrail.inference.build.fold:build",
+    "nanodet": "guardrail.inference.build.nanodet:build",
+    "nsfwjs": "guardrail.inference.build.nsfwjs:build",
     "open-nsfw": "guardrail.inference.build.open_nsfw:build",
     "use": "guardrail.inference.build.use:build",
 }

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from guardrail.errors import ConfigError
+from guardrail.inference.build.graph import Graph
 
 CHUNKS = 17
 WIDTH = 512
@@ -25,30 +25,6 @@ BRANCH = 256
 ORDERS = ((2, 0), (3, 1), (5, 2))
 
 Array = npt.NDArray[np.generic]
-
-
-class _Graph:
-    """Collects nodes and constants, and hands out names."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
-
-    def constant(self, name: str, value: Array) -> str:
-        if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
-        return name
-
-    def ints(self, *values: int) -> str:
-        return self.constant("i_" + "_".join(str(v) for v in values), np.array(values, np.int64))
-
-    def add(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> list[str]:
-        names = [f"{op.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(op, list(inputs), names, **attributes))
-        return names
-
-    def one(self, op: str, *inputs: str, **attributes: Any) -> str:
-        return self.add(op, *inputs, **attributes)[0]
 
 
 def build(sources: Mapping[str, Path], out: Path) -> None:
@@ -82,7 +58,7 @@ def _source(sources: Mapping[str, Path], ending: str) -> Path:
 
 
 def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
-    g = _Graph()
+    g = Graph()
     rows = w["q1"].shape[0]
     table = np.empty((CHUNKS * rows, WIDTH), np.uint8)
     for i in range(CHUNKS):
@@ -156,7 +132,7 @@ def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
     return model
 
 
-def _convolve(g: _Graph, w: Mapping[str, Array], x: str, layer: int, order: int, left: int) -> str:
+def _convolve(g: Graph, w: Mapping[str, Array], x: str, layer: int, order: int, left: int) -> str:
     """A convolution over tokens as one matrix product over shifted copies, and its ReLU; x is already masked."""
     pads = g.ints(0, left, 0, 0, order - 1 - left, 0)
     padded = g.one("Pad", x, pads, mode="constant")

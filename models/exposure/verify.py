@@ -1,8 +1,8 @@
-"""Compare the 8-bit open_nsfw with the published float graph on harmless pictures it was not calibrated on.
+"""Compare an 8-bit exposure net with the published float graph on harmless pictures it was not calibrated on.
 
-    python models/open-nsfw/verify.py FLOAT.onnx EIGHT_BIT.onnx LIST.txt
+    python models/exposure/verify.py open-nsfw|nsfwjs FLOAT.onnx EIGHT_BIT.onnx LIST.txt
 
-Prints the differences of the score and the CPU time of one run of each, in turns.
+Prints the differences of the score (of nsfwjs: porn and hentai together) and the CPU time of one run of each, in turns.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import time
 from pathlib import Path
 
 import numpy as np
-from calibrate import prepared
+from nets import NETS
 
 from guardrail.errors import CheckError
 from guardrail.inference.session import open_session
 
 
-def main(published: str, built: str, listed: str) -> None:
+def main(net: str, published: str, built: str, listed: str) -> None:
+    _, prepared, score = NETS[net]
     sessions = [open_session(Path(published)), open_session(Path(built))]
     scores: list[list[float]] = []
     spent: list[list[float]] = []
-    for line in Path(listed).read_text("utf-8").split("\n"):
+    for line in Path(listed).read_text("utf-8").splitlines():
         try:
             picture = prepared(Path(line))
-        except CheckError:
+        except (CheckError, OSError):
             continue
         row, took = [], []
         for session in sessions:
             began = time.process_time()
-            row.append(float(session.run(None, {session.get_inputs()[0].name: picture})[0][0, 1]))
+            row.append(float(score(session.run(None, {session.get_inputs()[0].name: picture})[0])))
             took.append(time.process_time() - began)
         scores.append(row)
         spent.append(took)
@@ -52,4 +53,4 @@ def main(published: str, built: str, listed: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])
