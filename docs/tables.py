@@ -19,7 +19,7 @@ import typer
 
 from guardrail.checks import installed
 from guardrail.cli import app
-from guardrail.config import keys
+from guardrail.config import UpstreamSettings, keys
 from guardrail.policy import load
 from guardrail.policy.model import described
 from guardrail.types import SIGNALS
@@ -44,6 +44,15 @@ def settings() -> str:
     return "\n".join(lines)
 
 
+def upstreams() -> str:
+    """Every setting of one generator."""
+    lines = ["| of one generator | default | meaning |", "|---|---|---|"]
+    for key in keys(UpstreamSettings):
+        default = "(empty)" if key.default in ("", None) else f"`{json.dumps(key.default)}`"
+        lines.append(f"| `{key.name}` | {default} | {_cell(key.help)} |")
+    return "\n".join(lines)
+
+
 def signals() -> str:
     """Every signal, what it says, and the check that gives it."""
     given = {}
@@ -52,8 +61,10 @@ def signals() -> str:
         factors = getattr(check, "factors", None)
         for kind in check.kinds:
             # A check that knows its factors only once it is open gives all of its kind that no other one gives.
-            for factor in factors or (s.partition(".")[2] for s in SIGNALS if s.startswith(f"{kind}.")):
-                given[f"{kind}.{factor}"] = name
+            for factor in (
+                factors if factors is not None else (s.partition(".")[2] for s in SIGNALS if s.startswith(f"{kind}."))
+            ):
+                given.setdefault(f"{kind}.{factor}", name)
     lines = ["| signal | check | says |", "|---|---|---|"]
     lines += [f"| `{name}` | `{given.get(name, '')}` | {_cell(says)} |" for name, says in SIGNALS.items()]
     return "\n".join(lines)
@@ -129,7 +140,7 @@ def rules() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"rules": rules, "settings": settings, "signals": signals, "commands": commands}
+TABLES = {"rules": rules, "settings": settings, "upstreams": upstreams, "signals": signals, "commands": commands}
 
 
 def filled(page: str) -> str:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import re
+import getpass
+import secrets
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from guardrail.audit import Head, Reader, export, holds, verify
+from guardrail.audit import AuditLog, Entry, Head, Reader, export, holds, verify
 from guardrail.cli.audit_view import explained, listed
-from guardrail.cli.common import console, progress, settings
+from guardrail.cli.common import console, point_in_time, progress, settings
 from guardrail.errors import AuditError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+MAX_NOTE = 1000
+"""Characters of a note: a sentence or two, not a case file."""
 
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, 2026-03-01T12:00, or 24h ago.")
@@ -75,6 +75,31 @@ def show(ctx: typer.Context, record_id: Annotated[str, typer.Argument(metavar="I
         console.print(explained(record, reader.rulings(record_id), holds(key, record)))
 
 
+@app.command()
+def rule(
+    ctx: typer.Context,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a decision's record.")],
+    should: Annotated[Literal["allow", "block"], typer.Option("--should", help="What was right: allow or block.")],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why. It is kept: quote no prompt.")] = "",
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who rules; else who is logged in.")] = "",
+) -> None:
+    """Put on record what a person says of a decision; the last word on it counts, and replay measures against it."""
+    if len(note) > MAX_NOTE:
+        raise typer.BadParameter(f"--note has {len(note)} characters; at most {MAX_NOTE} are expected")
+    with _reader(ctx) as reader:
+        record = reader.get(record_id)
+    if record is None or record.entry.kind != "decision":
+        progress.print(f"no decision with id {record_id!r}", markup=False)
+        raise typer.Exit(1)
+    chosen = settings(ctx)
+    body = {"record": record_id, "by": by or getpass.getuser(), **({"note": note} if note else {})}
+    ruling = Entry("ruling", secrets.token_hex(10), time.time(), record.entry.tenant, should, body)
+    with AuditLog.open(chosen.audit_url, chosen.key("audit")) as log:
+        sealed = log.append_wait(ruling)
+    was = record.entry.action
+    console.print(f"record {sealed.seq}: {record_id} was {was}, should be {should}", markup=False)
+
+
 @app.command("list")
 def run_list(
     ctx: typer.Context,
@@ -89,8 +114,8 @@ def run_list(
     """List the newest records, newest first."""
     with _reader(ctx) as reader:
         found = reader.entries(
-            since=_time(since),
-            until=_time(until),
+            since=point_in_time(since),
+            until=point_in_time(until),
             tenant=tenant,
             action=action,
             kind=kind,
@@ -118,7 +143,9 @@ def run_export(
         if head:
             typer.echo(_end(reader).token)
             return
-        chosen = reader.scan(since=_time(since), until=_time(until), tenant=tenant, action=action, kind=kind)
+        chosen = reader.scan(
+            since=point_in_time(since), until=point_in_time(until), tenant=tenant, action=action, kind=kind
+        )
         count = export(chosen, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     progress.print(f"{count} records exported as {form}", markup=False)
@@ -147,17 +174,3 @@ def _head_of(given: str | None) -> str | None:
         return Path(given).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise AuditError(f"--head {given}: expected a head, or a file that holds one") from None
-
-
-def _time(given: str | None) -> float | None:
-    """Seconds since 1970 of a date, a time (UTC unless it says otherwise) or an age such as 24h."""
-    if given is None:
-        return None
-    age = _AGO.fullmatch(given)
-    if age:
-        return time.time() - int(age[1]) * _SECONDS[age[2]]
-    try:
-        at = datetime.fromisoformat(given)
-    except ValueError:
-        raise typer.BadParameter(f"{given!r}: expected 2026-03-01, 2026-03-01T12:00 or an age such as 24h") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

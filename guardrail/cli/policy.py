@@ -1,4 +1,4 @@
-"""`guardrail policy`: check a policy file, test it against cases, and show what a policy says."""
+"""`guardrail policy`: check a policy file, test it against cases, replay the record by it, and show what it says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from guardrail.cli.common import console, progress, settings
+from guardrail.cli.policy_replay import run_replay
 from guardrail.errors import ConfigError
 from guardrail.policy import Policy, load
 from guardrail.policy.cases import Outcome, load_cases, run_cases, untested
@@ -26,7 +27,7 @@ Base = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """Check, test and show policies."""
+    """Check, test, replay and show policies."""
 
 
 @app.command()
@@ -109,14 +110,17 @@ def show(
     console.print(f"what cannot be told: {policy.on_unknown.word}, unless a rule says otherwise", style="dim")
 
 
+app.command("replay")(run_replay)
+
+
 def _load(name: str, base: str | None) -> Policy:
     policy = load(name)
     return policy.under(load(base)) if base is not None else policy
 
 
 def _concepts(policy: Policy) -> list[str]:
-    # Which concepts there are depends on weights that the operator brings; only a start can tell.
-    return [name for name in policy.signals if ".concept." in name]
+    # Which concepts there are depends on weights that the operator brings; only a start can tell. All are of pictures.
+    return [name for name in policy.signals if name.startswith(("input.concept.", "output.concept."))]
 
 
 def _explain(outcome: Outcome) -> None:

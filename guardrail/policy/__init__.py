@@ -9,7 +9,7 @@ from guardrail.policy.decide import decide
 from guardrail.policy.load import load, parse
 from guardrail.policy.model import Condition, Mode, Policy, Rule
 from guardrail.policy.nodes import Place, PolicyError, Problem
-from guardrail.policy.replay import Difference, Replay, replay
+from guardrail.policy.replay import Difference, Replay, Stored, replay, stored_of
 
 __all__ = [
     "Condition",
@@ -22,8 +22,10 @@ __all__ = [
     "Problem",
     "Replay",
     "Rule",
+    "Stored",
     "decide",
     "load",
     "parse",
     "replay",
+    "stored_of",
 ]

@@ -1,0 +1,151 @@
+"""`guardrail eval`: score suites of labelled rows with the guard, a running proxy or a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from guardrail.cli import eval_attack, eval_peers, eval_report
+from guardrail.cli.common import console, settings
+from guardrail.cli.eval_build import execute, open_pool, open_suite, pairs_of, suite_folders, workers_for
+from guardrail.errors import ConfigError
+from guardrail.evaluate import attacks, runs
+from guardrail.evaluate.engine import Plan
+from guardrail.evaluate.pools import Pool, Threads
+from guardrail.evaluate.suite import find_suites, read_suite, survey
+from guardrail.policy import load
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _group() -> None:
+    """Measure: suites, attacks, peers, reports and thresholds."""
+
+
+@app.command("list")
+def list_suites(ctx: typer.Context) -> None:
+    """Every suite that is here: task, factors, licence, and whether its rows are."""
+    found = find_suites(suite_folders(settings(ctx)))
+    if not found:
+        raise ConfigError("no suites in eval/suites or under home; run this in a clone, or name a folder to `eval run`")
+    table = Table("suite", "task", "factors", "rows", "licence", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, folder in found.items():
+        try:
+            suite = read_suite(folder)
+            rows = "here" if suite.root is not None and suite.root.exists() else "--source"
+            cells = (name, suite.task, ", ".join(suite.factors), rows, suite.licence)
+        except ConfigError as error:
+            cells = (name, "", "", "", f"cannot be read: {error}")
+        table.add_row(*map(escape, cells))
+    console.print(table)
+
+
+@app.command("run")
+def run_suite(
+    ctx: typer.Context,
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite by name, its folder, or a file of rows.")],
+    source: Annotated[Path | None, typer.Option(help="Where the rows of a public benchmark lie.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; else that of the suite.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Name or path of the policy that decides.")] = None,
+    task: Annotated[str | None, typer.Option(help="prompt, image or pair, for a file without suite.yaml.")] = None,
+    mapped: Annotated[
+        list[str] | None, typer.Option("--map", metavar="ENTRY=COLUMN", help="text, image, id, group, ...")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="FACTOR=RULE", help="A label: sexual=nsfw>0.5, minor=age<18.")
+    ] = None,
+    slices: Annotated[list[str] | None, typer.Option("--slice", metavar="NAME=COLUMN", help="A slice.")] = None,
+    signal: Annotated[
+        list[str] | None, typer.Option(metavar="FACTOR=SIGNAL", help="The signal that scores a factor.")
+    ] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="SLICE=VALUE", help="Only these rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+    assume: Annotated[list[str] | None, typer.Option(metavar="SIGNAL=SCORE", help="Taken as given.")] = None,
+    attack: Annotated[str | None, typer.Option(help="Attack every row first: leet, or homoglyphs+spacing.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the attack.")] = 0,
+    proxy: Annotated[str | None, typer.Option(metavar="URL", help="Ask a running proxy instead.")] = None,
+    proxy_model: Annotated[str, typer.Option(help="The model that the proxy is asked for.")] = "gpt-image-1",
+    headers: Annotated[Path | None, typer.Option(help="File of NAME: VALUE lines for the proxy.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help="Also a peer, on the same rows; may be repeated.")] = None,
+    peer_option: Annotated[
+        list[str] | None, typer.Option(metavar="PEER.OPTION=VALUE", help="What a peer needs: keywords.words=FILE.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that judge; 0 is one a core.")] = 0,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Over a Ray cluster; `local` starts one.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Ask anew what is remembered.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what the folder holds.")] = False,
+) -> None:
+    """Score every row of a suite. Run it again after a crash: it goes on where it ended."""
+    configuration = settings(ctx)
+    chosen = open_suite(
+        configuration,
+        suite,
+        source=source,
+        columns=pairs_of("--map", mapped),
+        labels=pairs_of("--label", label),
+        slices=pairs_of("--slice", slices),
+        task="proxy" if proxy else task,
+    )
+    chosen = replace(chosen, signals={**chosen.signals, **pairs_of("--signal", signal)})
+    surveyed = survey(chosen)
+    plan = Plan(
+        chosen,
+        policy=load(policy or configuration.settings.policy.default),
+        attack=attacks.find(attack) if attack else None,
+        seed=seed,
+        where=tuple(pairs_of("--where", where).items()),
+        limit=limit,
+        assume={signal: _score(signal, text) for signal, text in pairs_of("--assume", assume).items()},
+    )
+    base = runs.checked(name or "--".join(part for part in (chosen.id, attack) if part))
+    with ExitStack() as closing:
+        if proxy:
+            pool = _proxy_pool(proxy, proxy_model, headers, workers)
+        else:
+            pool = open_pool(configuration, chosen.kinds, workers_for(workers, surveyed, limit), ray)
+        closing.callback(pool.close)
+        judged = replace(plan, policy=None) if proxy else plan
+        remembered = not (no_cache or proxy)
+        told = execute(configuration, judged, pool, base, cached=remembered, surveyed=surveyed, fresh=fresh)
+        _say(base, told)
+    for one in peer or ():
+        own = f"{base}@{one}"
+        with ExitStack() as closing:
+            pool = eval_peers.open_peer(configuration, one, pairs_of("--peer-option", peer_option))
+            closing.callback(pool.close)
+            without = replace(plan, policy=None)
+            _say(own, execute(configuration, without, pool, own, cached=False, surveyed=surveyed, fresh=fresh))
+
+
+def _score(signal: str, text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1.0
+    if not 0.0 <= score <= 1.0:
+        raise ConfigError(f"--assume {signal}={text}: a score in [0, 1] is expected")
+    return score
+
+
+def _proxy_pool(url: str, model: str, headers: Path | None, workers: int) -> Pool:
+    from guardrail.evaluate.through_proxy import ProxyJudge, read_headers
+
+    return Threads(ProxyJudge(url, model=model, headers=read_headers(headers) if headers else {}), workers or 4)
+
+
+def _say(name: str, told: Mapping[str, Any]) -> None:
+    words = f"{told['rows']} rows, {told['unscored']} unscored, policy {(told['policy'] or {}).get('name', 'none')}"
+    console.print(f"[bold]{escape(name)}[/]: {words}; `guardrail eval report {escape(name)}` shows the figures")
+
+
+eval_attack.register(app)
+app.add_typer(eval_peers.app, name="peers")
+eval_report.register(app)

@@ -1,0 +1,178 @@
+"""Puts an evaluation together from the settings that hold: suite, pool, cache and progress."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from guardrail.cli.build import open_guard
+from guardrail.cli.common import progress
+from guardrail.config import Configuration
+from guardrail.errors import ConfigError
+from guardrail.evaluate import runs
+from guardrail.evaluate.cache import Cache, code_digest
+from guardrail.evaluate.engine import Plan, run
+from guardrail.evaluate.judging import GuardJudge, checks_for
+from guardrail.evaluate.pools import Pool, Processes, Threads
+from guardrail.evaluate.suite import Suite, Survey, ad_hoc, find_suites, read_suite, remapped
+from guardrail.types import Kind
+
+SAY_EVERY_S = 5.0
+FEW_ROWS = 512
+"""Up to so many texts one process is quicker: another needs seconds to open its models."""
+PATIENCE_S = 600.0
+"""Deadline of a stage while measuring: a busy machine must not turn into rows that could not be told."""
+
+
+@dataclass(frozen=True)
+class OpenGuardJudge:
+    """Opens the checks that look at `kinds`, in whatever process it is called."""
+
+    configuration: Configuration
+    kinds: frozenset[Kind]
+
+    def __call__(self) -> GuardJudge:
+        chosen = self.configuration.settings
+        names = checks_for(self.kinds, chosen.checks.enabled)
+        options = {name: given for name, given in chosen.checks.options.items() if name in names}
+        checks = chosen.checks.model_copy(
+            update={"enabled": list(names), "options": options, "deadline_s": PATIENCE_S, "cache": 0, "threads": 1}
+        )
+        narrowed = replace(self.configuration, settings=chosen.model_copy(update={"checks": checks}))
+        return GuardJudge(open_guard(narrowed, record=False, decide=False))
+
+
+def suite_folders(configuration: Configuration) -> list[Path]:
+    """Where suites are looked for: those of a clone, then those of the operator."""
+    return [Path("eval/suites"), configuration.home / "evaluate" / "suites"]
+
+
+def pairs_of(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """NAME=VALUE, as often as it is given."""
+    found = {}
+    for item in given or ():
+        name, equals, value = item.partition("=")
+        if not (equals and name and value):
+            raise ConfigError(f"{option} {item}: NAME=VALUE is expected")
+        found[name] = value
+    return found
+
+
+def open_suite(
+    configuration: Configuration,
+    name: str,
+    *,
+    source: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    slices: Mapping[str, str] | None = None,
+    task: str | None = None,
+) -> Suite:
+    """A suite by name, by its folder, or a file of rows with `columns` and `labels` given here."""
+    columns, labels, slices = dict(columns or {}), dict(labels or {}), dict(slices or {})
+    known = find_suites(suite_folders(configuration))
+    place = known.get(name) or Path(name)
+    if place.is_dir() and (place / "suite.yaml").is_file():
+        suite = remapped(read_suite(place, source=source), columns, labels)
+        return replace(suite, task=task) if task else suite
+    if place.exists():
+        column = columns.pop("image", "path") if task == "image" else columns.pop("text", "text")
+        made = ad_hoc(place, text=column, labels=labels, slices=slices, task=task or "prompt")
+        return remapped(made, columns, {})
+    raise ConfigError(
+        f"no suite {name!r}; there are {', '.join(sorted(known)) or 'none here'}, or name a folder or file"
+    )
+
+
+def open_pool(configuration: Configuration, kinds: frozenset[Kind], workers: int, ray: str | None = None) -> Pool:
+    """Where the guard's checks judge: in this process, in several, or over Ray."""
+    opens = OpenGuardJudge(configuration, kinds)
+    if ray is not None:
+        from guardrail.evaluate.over_ray import RayPool
+
+        return RayPool(opens, workers, None if ray == "local" else ray)
+    return Threads(opens()) if workers == 1 else Processes(opens, workers)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def reporting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Say how far it is, how fast, and how long it will take; a bar on a terminal, lines elsewhere."""
+    began = time.monotonic()
+    first: list[int] = []
+    said = [began]
+
+    def rate(done: int) -> float:
+        return (done - first[0]) / max(time.monotonic() - began, 1e-6)
+
+    if not progress.is_terminal:
+
+        def plain(done: int, total: int) -> None:
+            first[:] = first or [done]
+            now = time.monotonic()
+            if now - said[0] >= SAY_EVERY_S or done >= total:
+                said[0] = now
+                left = (total - done) / rate(done) if done > first[0] else 0.0
+                words = f"{what}: {done} of {total} rows, {rate(done):.0f}/s, {left:.0f} s left"
+                progress.print(words, soft_wrap=True)
+
+        yield plain
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=progress) as bar:
+        task = bar.add_task(escape(what), total=None, rate=0.0)
+
+        def moving(done: int, total: int) -> None:
+            first[:] = first or [done]
+            bar.update(task, completed=done, total=total, rate=rate(done))
+
+        yield moving
+
+
+def execute(
+    configuration: Configuration,
+    plan: Plan,
+    pool: Pool,
+    name: str,
+    *,
+    cached: bool = True,
+    surveyed: Survey | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run a plan into the folder of runs, with the cache and the progress of the command."""
+    folder = runs.runs_folder(configuration.home) / runs.checked(name)
+    with ExitStack() as closing:
+        cache = None
+        if cached and pool.about.label:
+            file = configuration.home / "evaluate" / "cache.db"
+            cache = closing.enter_context(
+                Cache(file, configuration.key("evaluate"), f"{pool.about.label} {code_digest()}")
+            )
+        report = (lambda done, total: None) if quiet else closing.enter_context(reporting(name))
+        return run(plan, pool, folder, cache=cache, report=report, surveyed=surveyed, fresh=fresh)
+
+
+def workers_for(asked: int, surveyed: Survey, limit: int | None = None) -> int:
+    """Processes to judge with: what was asked for, else one for few rows and one a core for many."""
+    few = min(surveyed.rows, limit or surveyed.rows) <= FEW_ROWS
+    return asked or (1 if few else cores())

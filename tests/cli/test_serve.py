@@ -1,0 +1,62 @@
+"""What `serve` makes of the settings: generators, mounts, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardrail.cli.serve import _upstreams, upstreams_of
+from guardrail.config import load
+from guardrail.errors import ConfigError
+from guardrail.upstream.moderation import Moderation
+from guardrail.upstream.openai import OpenAIImages
+
+
+def made(tmp_path, text: str, **flags):
+    return upstreams_of(load(None, {"home": str(tmp_path), "server.upstreams": text, **flags}, {}))
+
+
+def test_one_generator_is_found_at_the_root_and_several_under_their_names(tmp_path):
+    (one,) = made(tmp_path, "{openai: 'https://a/v1'}").values()
+    assert (one.mount, one.name, one.base_url) == ("/", "openai", "https://a/v1")
+    assert isinstance(one.dialect, OpenAIImages)
+    several = made(tmp_path, "{openai: 'https://a', studio: {dialect: openai, url: 'https://b', mount: /s}}")
+    assert {name: found.mount for name, found in several.items()} == {"openai": "/openai", "studio": "/s"}
+
+
+def test_a_generator_has_settings_of_its_own(tmp_path):
+    text = "{studio: {dialect: openai, url: 'https://b', timeout_s: 9, concurrency: 3, retries: 0, breaker_s: 4}}"
+    (one,) = made(tmp_path, text).values()
+    assert (one.timeout_s, one.concurrency, one.retries, one.breaker_s) == (9.0, 3, 0, 4.0)
+
+
+def test_limits_of_the_operator_reach_the_dialect(tmp_path):
+    (one,) = made(tmp_path, "{openai: 'https://a'}", **{"limits.images": 3}).values()
+    assert isinstance(one.dialect, OpenAIImages)
+    assert one.dialect.limits.images == 3
+
+
+def test_moderation_takes_no_address(tmp_path):
+    (one,) = made(tmp_path, "{moderation: {options: {pictures: output}}}").values()
+    assert one.base_url is None
+    assert isinstance(one.dialect, Moderation)
+    assert _upstreams(["moderation"]) == {"moderation": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{paint: 'https://a'}", "no dialect is called 'paint'; there are .*openai"),
+        ("{openai: {mount: /x}}", "openai has no address"),
+        ("{openai: {url: 'https://a', options: {colour: red}}}", "has no option 'colour'"),
+        ("{openai: 'ftp://a'}", "base_url must be http"),
+        ("{openai: {url: 'https://a', mount: nowhere}}", "mount must be a plain path"),
+    ],
+)
+def test_what_cannot_work_stops_the_start(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=said):
+        made(tmp_path, text)
+
+
+def test_an_option_without_its_address_says_what_is_expected():
+    with pytest.raises(ConfigError, match="name=address"):
+        _upstreams(["openai="])

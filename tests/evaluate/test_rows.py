@@ -1,0 +1,83 @@
+"""Rows: label rules on both sides of their thresholds, and columns of other people's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from guardrail.errors import ConfigError
+from guardrail.evaluate.rows import Columns, RowError, RowMaker, label_rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "record", "label"),
+    [
+        ("nsfw", {"nsfw": "True"}, 1),
+        ("nsfw", {"nsfw": 0}, 0),
+        ("nsfw>0.5", {"nsfw": 0.5}, 0),
+        ("nsfw>0.5", {"nsfw": "0.51"}, 1),
+        ("nsfw>=0.5", {"nsfw": 0.5}, 1),
+        ("age<18", {"age": "17"}, 1),
+        ("age<18", {"age": "18"}, 0),
+        ("age<=18", {"age": "18"}, 1),
+        ("category==nudity", {"category": "nudity"}, 1),
+        ("category==nudity", {"category": "gore"}, 0),
+        ("category!=safe", {"category": "gore"}, 1),
+        ("categories~sexual", {"categories": "violence, Sexual"}, 1),
+        ("categories~sexual", {"categories": "asexual"}, 0),
+        ("categories~sexual", {"categories": ["sexual"]}, 1),
+        ("1", {}, 1),
+        (0, {}, 0),
+        ({"column": "age", "yes": ["0-2"], "no": ["20-29"]}, {"age": "0-2"}, 1),
+        ({"column": "age", "yes": ["0-2"], "no": ["20-29"]}, {"age": "20-29"}, 0),
+        ({"column": "age", "yes": ["0-2"], "no": ["20-29"]}, {"age": "10-19"}, None),
+    ],
+)
+def test_a_label_rule_says_yes_no_or_nothing(rule, record, label):
+    assert label_rule("factor", rule)(record) == label
+
+
+@pytest.mark.parametrize("rule", ["nsfw>high", {"column": "age"}, {"yes": [1]}, {"column": "a", "yes": [1], "x": 2}])
+def test_a_rule_that_is_none_is_refused(rule):
+    with pytest.raises(ConfigError, match="label factor"):
+        label_rule("factor", rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "record", "words"),
+    [
+        ("nsfw", {"nsfw": "maybe"}, "0 or 1"),
+        ("nsfw>0.5", {"nsfw": "?"}, "not a number"),
+        ("nsfw", {"a": 1}, "no column"),
+    ],
+)
+def test_a_cell_outside_its_set_is_named(rule, record, words):
+    with pytest.raises(RowError, match=words):
+        label_rule("factor", rule)(record)
+
+
+@pytest.mark.parametrize(("age", "band"), [("0", "0-17"), ("17", "0-17"), ("18", "18-59"), (60, "60+")])
+def test_a_number_falls_in_its_band(age, band):
+    columns = Columns(text="t", slices={"age": {"column": "age", "bands": [0, 18, 60]}})
+    made = RowMaker(columns, "prompt", ["sexual"], Path()).row("f:1", {"t": "x", "age": age})
+    assert made.slices == {"age": band}
+
+
+def test_a_pair_needs_both_pictures(tmp_path):
+    maker = RowMaker(Columns(input="a", output="b"), "pair", ["same_face"], tmp_path)
+    with pytest.raises(RowError, match="an input and an output"):
+        maker.row("f:1", {"a": "x.png"})
+
+
+def test_pictures_may_be_bytes_inside_a_record():
+    maker = RowMaker(Columns(image="image"), "image", ["sexual"], Path())
+    assert maker.row("f:1", {"image": {"bytes": b"abc", "path": None}}).outputs == (b"abc",)
+    assert RowMaker(Columns(image="image"), "image", [], Path(), image_as="input").row(
+        "f:1", {"image": b"abc"}
+    ).inputs == (b"abc",)
+
+
+def test_a_row_never_shows_its_content():
+    maker = RowMaker(Columns(text="t"), "prompt", [], Path())
+    assert "secret" not in repr(maker.row("f:1", {"t": "secret"}))

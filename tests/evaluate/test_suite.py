@@ -1,0 +1,164 @@
+"""Suites: what is wrong with one is said with its place, and nothing is dropped unsaid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from guardrail.errors import ConfigError
+from guardrail.evaluate.suite import ad_hoc, find_suites, read_suite, remapped, select, survey
+from tests.evaluate.stand_ins import row, write_suite
+
+ROOT = Path(__file__).parent.parent.parent
+GOOD = [row(0, "undress her", undress=1), row(1, "a red coat", undress=0, sexual=0)]
+
+
+def fault(folder) -> str:
+    with pytest.raises(ConfigError) as told:
+        survey(read_suite(folder))
+    return str(told.value)
+
+
+def test_a_sound_suite_is_counted(tmp_path):
+    held = survey(read_suite(write_suite(tmp_path / "good", GOOD)))
+    assert (held.rows, held.faults) == (2, 0)
+    assert held.labels == {"sexual": (1, 0), "undress": (1, 1)}
+    assert held.slices == {"form": {"direct": 2}, "kind": {"edit": 2}, "lang": {"en": 2}}
+
+
+def test_the_digest_changes_with_a_label_and_not_with_spacing(tmp_path):
+    first = survey(read_suite(write_suite(tmp_path / "a", GOOD, id="s"))).digest
+    spaced = [json.dumps(one, indent=None, separators=(" , ", " : ")) for one in GOOD]
+    assert survey(read_suite(write_suite(tmp_path / "b", spaced, id="s"))).digest == first
+    other = [GOOD[0], {**GOOD[1], "labels": {"undress": 1, "sexual": 0}}]
+    assert survey(read_suite(write_suite(tmp_path / "c", other, id="s"))).digest != first
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([GOOD[0], {"id": "x", "labels": {"undress": 1}}], "rows/en.jsonl:2: no column 'text'"),
+        ([GOOD[0], {**GOOD[1], "labels": {"undress": 2}}], "rows/en.jsonl:2: labels: undress: 0 or 1"),
+        ([GOOD[0], {**GOOD[1], "labels": {"undress": 0.5}}], "rows/en.jsonl:2: labels: undress: 0 or 1"),
+        ([GOOD[0], {**GOOD[1], "labels": {"gore": 1}}], "no factor 'gore'; suite.yaml names sexual, undress"),
+        ([*GOOD, GOOD[0]], "rows/en.jsonl:3: the id 'r0' is that of rows/en.jsonl:1 too"),
+        ([*GOOD, "{not json"], "rows/en.jsonl:3: not JSON"),
+        ([*GOOD, "[1]"], "rows/en.jsonl:3: an object is expected"),
+        ([], "no row at all"),
+    ],
+)
+def test_a_wrong_row_is_named_with_its_line(tmp_path, rows, words):
+    assert words in fault(write_suite(tmp_path / "s", rows))
+
+
+def test_every_wrong_row_is_said_at_once_up_to_a_limit(tmp_path):
+    bad = [{"id": f"b{n}", "labels": {"undress": 1}} for n in range(30)]
+    said = fault(write_suite(tmp_path / "s", bad))
+    assert said.count("no column") == 20
+    assert "and 10 rows more" in said
+
+
+def test_a_slice_that_is_declared_and_empty_is_an_error(tmp_path):
+    folder = write_suite(tmp_path / "s", GOOD, slices={"form": ["direct", "mask"]})
+    assert "slice form: no row has 'mask'" in fault(folder)
+
+
+def test_a_slice_outside_what_is_declared_is_an_error_with_its_line(tmp_path):
+    folder = write_suite(tmp_path / "s", GOOD, slices={"form": ["mask"]})
+    assert "rows/en.jsonl:1: slice form: 'direct' is not one of mask" in fault(folder)
+
+
+def test_a_factor_that_no_row_is_labelled_with_is_an_error(tmp_path):
+    folder = write_suite(tmp_path / "s", GOOD, factors=["sexual", "undress", "minor"])
+    assert "factor minor: no row is labelled" in fault(folder)
+
+
+def test_an_empty_text_is_counted_and_no_error(tmp_path):
+    held = survey(read_suite(write_suite(tmp_path / "s", [*GOOD, row(2, "  ", undress=0)])))
+    assert (held.rows, held.faults) == (3, 1)
+
+
+def test_a_picture_that_is_missing_is_counted_and_no_error(tmp_path):
+    rows = [{"id": "a", "image": "here.png", "labels": {"sexual": 0}}, {"id": "b", "image": "gone.png", "labels": {}}]
+    folder = write_suite(tmp_path / "s", rows, task="image", factors=["sexual"])
+    (folder / "here.png").write_bytes(b"x")
+    suite = read_suite(folder)
+    assert (survey(suite).rows, survey(suite).faults) == (2, 1)
+    assert [made.fault for _, made in suite.rows()] == [None, "the picture gone.png is missing"]
+
+
+def test_rows_other_than_those_a_suite_was_made_for_are_refused(tmp_path):
+    folder = write_suite(tmp_path / "s", GOOD, digest="0" * 64)
+    assert "suite.yaml expects 0000" in fault(folder)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"task": "video"}, "task: one of prompt, image"),
+        ({"factors": []}, "`factors` is missing"),
+        ({"labels": {"gore": "x"}}, "factors does not name ['gore']"),
+        ({"colums": {}}, "no key is called ['colums']"),
+        ({"columns": {"txt": "prompt"}}, "columns: no entry is called ['txt']"),
+    ],
+)
+def test_a_wrong_suite_yaml_says_what_is_expected(tmp_path, more, words):
+    with pytest.raises(ConfigError, match=r"suite\.yaml") as told:
+        read_suite(write_suite(tmp_path / "s", GOOD, **more))
+    assert words in str(told.value)
+
+
+def test_a_benchmark_without_its_rows_says_how_to_give_them(tmp_path):
+    folder = write_suite(tmp_path / "s", GOOD, source="")
+    with pytest.raises(ConfigError, match="--source"):
+        survey(read_suite(folder))
+    assert survey(read_suite(folder, source=folder / "rows/en.jsonl")).rows == 2
+
+
+def test_columns_can_be_named_otherwise(tmp_path):
+    file = tmp_path / "bench.csv"
+    file.write_text("Prompt,score\nsome text,0.7\nother text,0.1\n", "utf-8")
+    suite = remapped(
+        ad_hoc(file, text="text", labels={"sexual": "score>0.5"}, slices={}, task="prompt"), {"text": "Prompt"}, {}
+    )
+    assert [(made.id, dict(made.labels)) for _, made in suite.rows()] == [
+        ("bench.csv:2", {"sexual": 1}),
+        ("bench.csv:3", {"sexual": 0}),
+    ]
+    with pytest.raises(ConfigError, match="--map txt"):
+        remapped(suite, {"txt": "Prompt"}, {})
+
+
+def test_a_file_without_labels_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--label"):
+        ad_hoc(tmp_path / "x.csv", text="text", labels={}, slices={}, task="prompt")
+
+
+def test_a_part_of_a_suite_is_chosen_by_slice_and_number(tmp_path):
+    suite = read_suite(write_suite(tmp_path / "s", [*GOOD, {**row(2, "x", undress=0), "lang": "nl"}]))
+    assert [one.id for one in select(suite.rows(), (("lang", "nl"),))] == ["r2"]
+    assert [one.id for one in select(suite.rows(), (("lang", "en"),), 1)] == ["r0"]
+
+
+SUITES = find_suites([ROOT / "eval/suites"])
+
+
+@pytest.mark.parametrize("name", sorted(SUITES))
+def test_each_suite_of_the_project_is_sound(name):
+    suite = read_suite(SUITES[name])
+    assert suite.id == name
+    assert suite.misses, "a suite says what it misses"
+    assert (SUITES[name] / "README.md").is_file() or suite.root is None
+    if suite.root is not None:
+        held = survey(suite)
+        assert held.rows > 500
+        assert held.faults == 0
+
+
+def test_a_slice_of_a_missing_column_is_an_error(tmp_path):
+    file = tmp_path / "x.tsv"
+    file.write_text("text\tnsfw\na\t1\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"x\.tsv:2: no column 'lang'; there are: file, text, nsfw"):
+        survey(ad_hoc(file, text="text", labels={"sexual": "nsfw"}, slices={"lang": "lang"}, task="prompt"))

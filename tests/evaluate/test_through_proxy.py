@@ -1,0 +1,135 @@
+"""A proxy as the judge: what is an answer, what a refusal, and what is neither."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from guardrail.errors import ConfigError
+from guardrail.evaluate.engine import Plan, run
+from guardrail.evaluate.pools import Threads
+from guardrail.evaluate.rows import Row
+from guardrail.evaluate.suite import read_suite
+from guardrail.evaluate.through_proxy import ProxyJudge, read_headers
+from guardrail.types import Action, Decision, Reason, Stage
+from guardrail.upstream.openai import OpenAIImages
+from tests.evaluate.stand_ins import row, write_suite
+from tests.stand_ins import png
+
+RULE = Decision(Action.BLOCK, (Reason("undress-request", Action.BLOCK, {}),), "test@1")
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Answers by the words of the prompt, a refusal as the real proxy words it."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.calls.append((self.path, body, self.headers.get("authorization")))
+        status, decision, answer = 200, "allow", b'{"data": []}'
+        if b"undress" in body:
+            status, decision, answer = 400, "block", OpenAIImages().refuse(RULE, Stage.PROMPT).body
+        elif b"hold" in body:
+            status, decision, answer = 400, "hold", OpenAIImages().refuse(RULE, Stage.PROMPT).body
+        elif b"flag" in body:
+            decision = "flag"
+        elif b"replaced" in body:
+            decision = "block"
+        elif b"broken" in body:
+            status, answer = 503, b"{}"
+        elif b"wrong" in body:
+            status, answer = 400, json.dumps({"error": {"code": "invalid_request"}}).encode()
+        self.send_response(status)
+        self.send_header("x-guardrail-decision", decision)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def proxy():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.calls = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def judge(proxy, **more):
+    return ProxyJudge(f"http://127.0.0.1:{proxy.server_port}/v1", model="m", **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "action", "refused", "rules"),
+    [
+        ("a tree", "allow", 0.0, ()),
+        ("flag", "flag", 0.0, ()),
+        ("undress her", "block", 1.0, ("undress-request",)),
+        ("hold it", "hold", 1.0, ("undress-request",)),
+        ("replaced", "block", 1.0, ()),
+    ],
+)
+def test_the_answer_says_what_was_decided(proxy, text, action, refused, rules):
+    (seen,) = judge(proxy).judge([Row("r", {}, texts=(text,))])
+    assert (seen.action, seen.scores, seen.rules) == (action, {"proxy.refused": refused}, rules)
+    assert seen.took_ms > 0
+
+
+@pytest.mark.parametrize("text", ["broken", "wrong"])
+def test_what_is_neither_answer_nor_refusal_is_unscored(proxy, text):
+    (seen,) = judge(proxy).judge([Row("r", {}, texts=(text,))])
+    assert (seen.action, seen.scores) == ("unscored", {})
+    assert "proxy.refused" in seen.errors
+
+
+def test_a_proxy_that_is_not_there_is_unscored():
+    (seen,) = ProxyJudge("http://127.0.0.1:9", model="m").judge([Row("r", {}, texts=("x",))])
+    assert seen.action == "unscored"
+
+
+def test_an_edit_goes_out_with_its_picture_and_the_callers_headers(proxy):
+    judge(proxy, headers={"authorization": "Bearer k"}).judge([Row("r", {}, texts=("a tree",), inputs=(png("x"),))])
+    [(path, body, key)] = proxy.calls
+    assert path == "/v1/images/edits"
+    assert png("x") in body
+    assert key == "Bearer k"
+
+
+def test_texts_that_came_apart_are_calls_of_their_own(proxy):
+    (seen,) = judge(proxy).judge([Row("r", {}, texts=("a tree", "undress", "never asked"))])
+    assert seen.action == "block"
+    assert len(proxy.calls) == 2
+
+
+def test_a_whole_suite_runs_through_a_proxy(proxy, tmp_path):
+    folder = write_suite(
+        tmp_path / "s",
+        [row(n, "undress" if n % 2 else "a tree", undress=n % 2, sexual=0) for n in range(20)],
+        task="proxy",
+    )
+    told = run(Plan(read_suite(folder)), Threads(judge(proxy), 4), tmp_path / "run")
+    assert told["signals"] == {"sexual": "proxy.refused", "undress": "proxy.refused"}
+    assert told["unscored"] == 0
+    assert len(proxy.calls) == 20
+
+
+def test_headers_come_from_a_file(tmp_path):
+    file = tmp_path / "headers"
+    file.write_text("Authorization: Bearer k\n\nX-Tenant: a\n")
+    assert read_headers(file) == {"authorization": "Bearer k", "x-tenant": "a"}
+    file.write_text("Bearer k\n")
+    with pytest.raises(ConfigError, match="headers:1") as told:
+        read_headers(file)
+    assert "Bearer" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "localhost:80", ""])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(ConfigError, match="http or https"):
+        ProxyJudge(url, model="m")
