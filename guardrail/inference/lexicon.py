@@ -7,7 +7,7 @@ either. All look-ups are in tables, so the time is linear in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -51,6 +51,11 @@ SENSITIVE = ("nude", "explicit", "body", "reveal")
 # Words that are recognised mistyped, from this many letters on; names of the body are too often somebody's name.
 MENDED = ("nude", "explicit", "clothes", "remove", "reveal")
 _MENDED_FROM = 5
+_LONGEST_ENDING = 3
+_LONGEST_MENDED = 24
+_LONG_STEM = 7
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю")
+_KEYS_BESIDE = {c: row[max(0, i - 1) : i] + row[i + 1 : i + 2] for row in _ROWS for i, c in enumerate(row)}
 
 
 _NONE: frozenset[int] = frozenset()
@@ -63,6 +68,15 @@ _ARABIC_PREFIXES = ("وال", "بال", "فال", "كال", "لل", "ال", "و"
 class _Hit:
     concept: int
     start: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a word of a concept stands in a text: first character, and the one after the last."""
+
+    start: int
+    end: int
+    concept: str
 
 
 class Lexicon:
@@ -78,11 +92,14 @@ class Lexicon:
         self._words: dict[str, set[int]] = {}
         self._stems: dict[str, set[int]] = {}
         self._unspaced: dict[str, set[int]] = {}
+        self._covers: set[str] = set()
         self._openers: set[str] = set()
         self.concepts = self._read(text)
         self._index = {name: i for i, name in enumerate(self.concepts)}
         self._sensitive = {self._index[name] for name in SENSITIVE if name in self._index}
+        self._telling = {self._index[name] for name in MENDED if name in self._index}
         self._longest_stem = max((len(stem) for stem in self._stems), default=0)
+        self._exact = {word for word in (*self._words, *self._stems) if self.telling(word)}
         self._mistyped = self._misspellings()
         self.names: tuple[str, ...] = (
             *(f"has.{name}" for name in self.concepts),
@@ -118,6 +135,9 @@ class Lexicon:
 
     def _add(self, word: str, concept: int) -> None:
         word = word.casefold()
+        if word.startswith("!"):
+            self._covers.add(word[1:])
+            return
         if _UNSPACED.search(word):
             self._unspaced.setdefault(word.replace("_", ""), set()).add(concept)
             return
@@ -130,11 +150,9 @@ class Lexicon:
 
     def _misspellings(self) -> dict[str, str]:
         """Words with one letter left out or two swapped, first letter kept, and the word that was meant."""
-        wanted = {self._index[name] for name in MENDED if name in self._index}
         meant: dict[str, str] = {}
-        for word in sorted(set(self._words) | set(self._stems)):
-            concepts = self._words.get(word, _NONE) | self._stems.get(word, _NONE)
-            if len(word) < _MENDED_FROM or not word.isalpha() or wanted.isdisjoint(concepts):
+        for word in sorted(self._exact):
+            if len(word) < _MENDED_FROM or not word.isalpha():
                 continue
             for at in range(1, len(word)):
                 meant.setdefault(word[:at] + word[at + 1 :], word)
@@ -142,8 +160,38 @@ class Lexicon:
         return {typed: word for typed, word in meant.items() if not self.contains(typed)}
 
     def mended(self, word: str) -> str | None:
-        """The word of the list that a word, in lower case, is a slip of the finger from; None when it is none."""
-        return self._mistyped.get(word)
+        """The word of the list that a word, in lower case, is a slip of the finger from; None when it is none.
+
+        A slip is one letter left out, doubled or typed twice over, two swapped, or the key beside the right one.
+        """
+        if not _MENDED_FROM - 1 <= len(word) <= _LONGEST_MENDED or self.contains(word):
+            return None
+        for ending in range(_LONGEST_ENDING + 1):
+            base = word[: len(word) - ending]
+            if len(base) < _MENDED_FROM - (not ending):
+                break
+            meant = self._mistyped.get(base) or self._struck(base)
+            if meant is not None and (not ending or (meant in self._stems and len(meant) >= _LONG_STEM)):
+                return meant + word[len(base) :]
+        return None
+
+    def _struck(self, word: str) -> str | None:
+        """The word meant by one with a letter too many, or with a key beside the right one; first letter kept."""
+        for at in range(1, len(word)):
+            shorter = word[:at] + word[at + 1 :]
+            beside = word[at - 1] + word[at + 1 : at + 2]
+            if (
+                len(shorter) >= _MENDED_FROM
+                and shorter in self._exact
+                and set(beside) & {word[at], *_KEYS_BESIDE.get(word[at], "")}
+            ):
+                return shorter
+            meant = self._mistyped.get(shorter)
+            if meant is None or len(meant) != len(word) or meant[:at] != word[:at] or meant[at + 1 :] != word[at + 1 :]:
+                continue
+            if meant[at] in _KEYS_BESIDE.get(word[at], ""):
+                return meant
+        return None
 
     def knows(self, word: str, concepts: Iterable[str]) -> bool:
         """True when a word, in lower case, stands for one of these concepts."""
@@ -168,8 +216,41 @@ class Lexicon:
         """True for a word, in lower case, that one may want to hide: nudity, sex, the body, revealing dress."""
         return self._stands_for(word, self._sensitive)
 
+    def telling(self, word: str) -> bool:
+        """True for a word, in lower case, that a request to undress or expose is made of.
+
+        That is one of MENDED as it is listed, or a listed stem with an ending of at most _LONGEST_ENDING letters:
+        what is cut out of a run of letters must be the word and not merely begin with it.
+        """
+        if not self._telling.isdisjoint(self._words.get(word, _NONE)):
+            return True
+        return any(
+            not self._telling.isdisjoint(self._stems.get(word[:end], _NONE))
+            for end in range(max(3, len(word) - _LONGEST_ENDING), min(len(word), self._longest_stem) + 1)
+        )
+
+    def listed(self, word: str) -> bool:
+        """True for a telling word exactly as it is listed, or a stem without any ending."""
+        return word in self._exact
+
     def _stem(self, word: str) -> bool:
         return any(word[:end] in self._stems for end in range(2, min(len(word), self._longest_stem) + 1))
+
+    def spans(self, text: str, concepts: Iterable[str]) -> list[Span]:
+        """Where words of these concepts stand in a text, in order. A phrase is told by its first word."""
+        wanted = {self._index[name] for name in concepts}
+        matches = list(_WORD.finditer(text))
+        words = [match.group().casefold() for match in matches]
+        found = [
+            Span(*matches[hit.start].span(), self.concepts[hit.concept])
+            for hit in self._hits(words)
+            if hit.concept in wanted
+        ]
+        for run in _UNSPACED_RUN.finditer(text):
+            at, letters = run.start(), run.group()
+            for i, end, told in self._within(letters):
+                found += [Span(at + i, at + end, self.concepts[concept]) for concept in told & wanted]
+        return sorted(found, key=lambda span: (span.start, span.end))
 
     def features(self, text: str) -> Floats:
         """The vector for a text, in the order of `names`. Upper case matters for names only."""
@@ -258,12 +339,30 @@ class Lexicon:
         letters = 0
         for run in _UNSPACED_RUN.finditer(text):
             joined = run.group().replace(" ", "")
-            for i in range(len(joined)):
-                for end in range(i + 1, min(i + _LONGEST_UNSPACED, len(joined)) + 1):
-                    place = offset + (letters + i) // 2
-                    hits += [_Hit(concept, place) for concept in self._unspaced.get(joined[i:end], ())]
+            for i, _, concepts in self._within(joined):
+                hits += [_Hit(concept, offset + (letters + i) // 2) for concept in concepts]
             letters += len(joined)
         return hits, letters // 2
+
+    def _within(self, run: str) -> Iterator[tuple[int, int, set[int]]]:
+        """Words within a run of a script without spaces: first character, the one after the last, and concepts.
+
+        A word inside one of the list's covers ("!アイス") is part of another word, and left out.
+        """
+        covered: dict[int, tuple[int, int]] = {}
+        ends = [range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1) for i in range(len(run))]
+        for i, of_one in enumerate(ends):
+            for end in of_one:
+                if run[i:end] in self._covers:
+                    covered.update(dict.fromkeys(range(i, end), (i, end)))
+        for i, of_one in enumerate(ends):
+            for end in of_one:
+                concepts = self._unspaced.get(run[i:end])
+                if concepts is None:
+                    continue
+                first, last = covered.get(i, (i, i))
+                if not (end <= last and (first, last) != (i, end)):
+                    yield i, end, concepts
 
     def _near(self, places: Mapping[int, Sequence[int]], a: str, b: str) -> bool:
         first, second = places.get(self._index[a], ()), places.get(self._index[b], ())

@@ -22,10 +22,13 @@ _SILENT_FIELDS = frozenset(("seed", "steps", "cfg_scale", "sampler", "scheduler"
 _SWITCH = re.compile(r"(?<!\S)--(no|neg|negative)\s")
 _NEXT_SWITCH = re.compile(r"(?<!\S)--[a-z]")
 _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE | re.MULTILINE)
-# (word:1.4), [word], <lora:name:0.8>: weights and brackets carry no meaning; a LoRA's name may.
+# (word:1.4), [word], <lora:name:0.8>: weights and brackets carry no meaning; a LoRA's name does ("undress_v2").
 _WEIGHT = re.compile(r":-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?=[)\]>}])")
 _BRACKETS = str.maketrans("()[]{}<>", "        ")
-_LORA = re.compile(r"<(?:lora|lyco|hypernet)\b", re.IGNORECASE)
+_LORA = re.compile(r"<(?:lora|lyco|hypernet|embedding):([^<>:]{1,200})", re.IGNORECASE)
+_NAME_JOINT = re.compile(r"[_.\-0-9]+|(?<=[a-z])(?=[A-Z])")
+# Parts of a prompt that are drawn one after the other, or by chance: each is asked for.
+_BREAKS = re.compile(r"(?<!\S)(?:BREAK|AND|ADDCOMM|ADDBASE|ADDROW|ADDCOL)(?!\S)|\|")
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,17 @@ def sections(text: str) -> Sections:
 
 
 def _plain(text: str) -> str:
+    if not text.isupper():
+        text = _BREAKS.sub("\n", text)
     if not any(c in text for c in "()[]{}<>"):
         return text
-    text = _LORA.sub(" ", text)
+    text = _LORA.sub(_model_name, text)
     return _WEIGHT.sub(" ", text).translate(_BRACKETS)
+
+
+def _model_name(match: re.Match[str]) -> str:
+    """The name of a fine-tuned model as words: "<lora:nude_fixV2:1>" asks for what it was made for."""
+    return f" {_NAME_JOINT.sub(' ', match[1])} "
 
 
 def _without_negative(text: str, unwanted: list[str]) -> str:

@@ -49,6 +49,10 @@ class TextEncoder:
                 "run `guardrail models verify`, then `guardrail models pull --force`"
             ) from error
         self._space = self._pieces.piece_to_id("▁")
+        scores = np.array([self._pieces.get_score(i) for i in range(self._pieces.get_piece_size())], np.float32)
+        # What stands for nothing is stranger than the rarest piece.
+        scores[UNKNOWN] = scores.min() - 3
+        self._scores = scores
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of a text, without begin and end marks; empty for nothing but white space.
@@ -60,8 +64,27 @@ class TextEncoder:
 
     def knows(self, word: str) -> bool:
         """True when a word, in the case given, is one piece of the vocabulary: a word of one of its languages."""
-        ids = self.tokens(word)
-        return len(ids) == 1 and ids[0] != UNKNOWN
+        return self._word(word) != UNKNOWN
+
+    def weight(self, word: str) -> float:
+        """Minus the logarithm of the probability of a word of the vocabulary, in nats; infinite for any other."""
+        piece = self._word(word)
+        return float("inf") if piece == UNKNOWN else -float(self._scores[piece])
+
+    def strangeness(self, text: str) -> float:
+        """Nats per letter of a text cut into its likeliest pieces: about 2 to 4 for language in an alphabet.
+
+        0.0 for a text without letters. `text` must be encodable as UTF-8.
+        """
+        letters = sum(map(str.isalpha, text))
+        return -float(self._scores[self.tokens(text.lower())].sum()) / letters if letters else 0.0
+
+    def _word(self, word: str) -> int:
+        try:
+            piece: int = self._pieces.piece_to_id("▁" + word)
+        except UnicodeEncodeError:  # a lone surrogate
+            return UNKNOWN
+        return piece
 
     def words(self, ids: Sequence[int]) -> str:
         """The text of a run of token ids; its first and last word may be cut."""

@@ -19,7 +19,7 @@ from guardrail.inference.lexicon import Lexicon
 
 HERE = Path(__file__).parent
 FACTORS = ("sexual", "undress", "revealing", "person", "minor")
-MOST_OF_A_SET = 6000
+MOST_OF_A_SET = 3000
 Labels = dict[str, float | None]
 
 

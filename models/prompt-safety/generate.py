@@ -18,13 +18,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from attacks import ATTACKS
+
 HERE = Path(__file__).parent
 HEADS = {"s": "sexual", "u": "undress", "r": "revealing", "p": "person", "m": "minor"}
 SEED = 7
 # How many rows one template gives at most; fewer where its slots don't allow as many.
-PER_TEMPLATE = 14
+PER_TEMPLATE = 6
 SLOT = re.compile(r"\{(\w+)\}")
 EITHER = re.compile(r"\(([^()|]+(?:\|[^()|]+)+)\)")
+# Blocks of neighbouring templates, the same part of every language's file: what one mind wrote about one thing, and
+# its translations, are held out together.
+FAMILIES = 24
 # Slots that mean the same in every language, so that one may borrow from another: "trek haar clothes uit".
 SHARED_SLOTS = ("garment", "outer", "wear", "reveal", "tiny", "bare", "child", "cage", "aage", "colour", "thing")
 # What "as likely as not" is worth. A little less than half, since harmful rows weigh more in training than they are.
@@ -110,7 +115,7 @@ def expand(template: str, slots: dict[str, list[str]], chance: random.Random) ->
 
 
 def rows() -> Iterator[dict[str, Any]]:
-    """Every generated row: id, text, lang, origin "grammar", group (its template) and labels by head."""
+    """Every generated row: id, text, lang, origin "grammar", group (its family of templates), labels by head."""
     people = names()
     grammars = {path.stem: read(path) for path in sorted((HERE / "grammar").glob("??.txt"))}
     for lang, (slots, _) in grammars.items():
@@ -132,13 +137,16 @@ def rows() -> Iterator[dict[str, Any]]:
                     "text": _register(text, chance),
                     "lang": lang,
                     "origin": "grammar",
-                    "group": f"{lang}-{number}",
+                    "group": f"family-{number * FAMILIES // len(templates):02d}",
                     "weight": round(3 / len(seen), 3) if len(seen) < 3 else 1.0,
                     "labels": labels(section),
                 }
                 yield row
                 if chance.random() < GUISES:
-                    guise = _guise(text, template, slots, grammars, harmless[lang], lang, chance)
+                    # What is sexual, or about a minor, stands alone: nobody knows what a neighbour makes of it.
+                    told = row["labels"]
+                    beside = [] if told["sexual"] or told["minor"] else harmless[lang]
+                    guise = _guise(text, template, slots, grammars, beside, lang, chance)
                     yield {**row, "id": row["id"] + "g", "text": guise, "weight": row["weight"] * GUISE_WEIGHT}
 
 
@@ -165,9 +173,9 @@ def _guise(
     lang: str,
     chance: random.Random,
 ) -> str:
-    """The same request as others would put it: mistyped, among harmless sentences, in chat, or half in English."""
+    """The same request as others put it: mistyped, among others, in chat, in JSON, disguised, half in English."""
     draw = chance.random()
-    if draw < 0.3:
+    if draw < 0.3 and harmless:
         before, after = chance.choice(harmless), chance.choice(harmless)
         stop = "。" if lang in ("ja", "zh") else ". "
         return stop.join(chance.choice(((before, text, after), (before, text), (text, after))))
@@ -178,11 +186,25 @@ def _guise(
         other, _ = grammars[chance.choice(("nl", "de", "es")) if lang == "en" else "en"]
         mixed = {**slots, **{name: other[name] for name in borrowed if name in other}, "who": slots["who"]}
         return expand(template, mixed, chance)
+    if draw < 0.85:
+        return _wrapped(text, chance.choice(harmless) if harmless else "", chance)
     opening = chance.choice(("@bot ", "@ai ", "hey, ", "/imagine ", "edit: ", "#art ", "pls ", "@artbot ", ""))
     closing = chance.choice(
         ("", "", " pls", " 🙏", " lol", " #ai #edit", "!!", " thx", " 😏", " --ar 1:1", ", same face")
     )
     return f"{opening}{text}{closing}"
+
+
+def _wrapped(text: str, beside: str, chance: random.Random) -> str:
+    """As a program or a page of tags puts it: as a value of JSON, with weights, among tags, or disguised."""
+    draw = chance.random()
+    if draw < 0.25:
+        return json.dumps({chance.choice(("prompt", "text", "instruction")): text, "seed": 7}, ensure_ascii=False)
+    if draw < 0.5:
+        return f"{text}, {chance.choice(('8k', 'photo', 'best quality', '35mm'))}, {chance.choice(('sharp', 'film'))}"
+    if draw < 0.75 and beside:
+        return f"{beside}, {text}"
+    return chance.choice(list(ATTACKS.values()))(text, chance)
 
 
 def _mistyped(text: str, chance: random.Random) -> str:

@@ -8,29 +8,28 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from guardrail.inference.text import WIDTH
-
 Array = npt.NDArray[Any]
 
 SEED = 7
-HIDDEN = 48
-MEMBERS = 3
+HIDDEN = 96
+MEMBERS = 2
 EPOCHS = 10
 BATCH = 256
 RATE = 1e-3
-DECAY = 0.02
+DECAY = 0.1
 DROPOUT = 0.2
-# Shares of the windows that are seen without their lexicon features, and without their embedding: each must be able
+# Shares of the pieces that are seen without their lexicon features, and without their embeddings: each must be able
 # to carry a verdict alone.
 BLIND_SHARE = 0.25
 WORDS_SHARE = 0.1
 
 
-def fit(x: Array, y: Array, weight: Array, seed: int = SEED) -> list[Array]:
+def fit(x: Array, y: Array, weight: Array, words: slice, seed: int = SEED) -> list[Array]:
     """Train the network: hidden layer with ReLU beside a linear path, AdamW on weighted cross-entropy.
 
-    `x` (windows, features), `y` and `weight` (windows, factors), a weight of 0 where a window teaches a factor
-    nothing. Returns w0 (features, hidden), b0, w1 (hidden, factors), skip (features, factors), b1.
+    `x` (pieces, features), of which the columns `words` are the lexicon's; `y` and `weight` (pieces, factors), a weight
+    of 0 where a piece teaches a factor nothing. Returns w0 (features, hidden), b0, w1 (hidden, factors), skip
+    (features, factors), b1.
     """
     chance = np.random.default_rng(seed)
     n, width = x.shape
@@ -45,7 +44,7 @@ def fit(x: Array, y: Array, weight: Array, seed: int = SEED) -> list[Array]:
         np.zeros(factors, np.float32),
     ]
     first, second = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
-    # Windows that teach something are drawn as often as they weigh over all factors.
+    # Pieces that teach something are drawn as often as they weigh over all factors.
     mass = weight / weight.sum(axis=0)
     scale = (mass * n).astype(np.float32)
     steps, step = EPOCHS * (n // BATCH), 0
@@ -53,14 +52,10 @@ def fit(x: Array, y: Array, weight: Array, seed: int = SEED) -> list[Array]:
         order = chance.permutation(n)
         for start in range(0, n - BATCH + 1, BATCH):
             rows = order[start : start + BATCH]
-            batch = x[rows]
-            batch[:, :WIDTH] *= (chance.random((BATCH, WIDTH)) > DROPOUT) / np.float32(1 - DROPOUT)
-            draw = chance.random(BATCH)
-            batch[draw < BLIND_SHARE, WIDTH:] = 0
-            batch[draw > 1 - WORDS_SHARE, :WIDTH] = 0
+            batch = _seen(x[rows], words, chance)
             w0, b0, w1, skip, b1 = params
             hidden = np.maximum(batch @ w0 + b0, 0)
-            keep = (chance.random(hidden.shape) > DROPOUT) / np.float32(1 - DROPOUT)
+            keep = (chance.random(hidden.shape, np.float32) > DROPOUT) / np.float32(1 - DROPOUT)
             dropped = hidden * keep
             p = 1 / (1 + np.exp(-(dropped @ w1 + batch @ skip + b1)))
             d = (p - y[rows]) * np.minimum(scale[rows], 20) / BATCH
@@ -78,9 +73,20 @@ def fit(x: Array, y: Array, weight: Array, seed: int = SEED) -> list[Array]:
     return params
 
 
-def several(x: Array, y: Array, weight: Array) -> list[Array]:
+def _seen(batch: Array, words: slice, chance: np.random.Generator) -> Array:
+    """A batch as the network is shown it: numbers of embeddings left out by chance, now and then a whole part."""
+    listed = batch[:, words].copy()
+    batch *= (chance.random(batch.shape, np.float32) > DROPOUT) / np.float32(1 - DROPOUT)
+    draw = chance.random(len(batch))
+    listed[draw < BLIND_SHARE] = 0
+    batch[draw > 1 - WORDS_SHARE] = 0
+    batch[:, words] = listed
+    return batch
+
+
+def several(x: Array, y: Array, weight: Array, words: slice) -> list[Array]:
     """The mean of MEMBERS networks from different seeds, side by side as one."""
-    members = [fit(x, y, weight, SEED + i) for i in range(MEMBERS)]
+    members = [fit(x, y, weight, words, SEED + i) for i in range(MEMBERS)]
     w0, b0, w1, skip, b1 = ([m[k] for m in members] for k in range(5))
     return [np.hstack(w0), np.hstack(b0), np.vstack(w1) / MEMBERS, sum(skip) / MEMBERS, sum(b1) / MEMBERS]
 
@@ -92,18 +98,18 @@ def logits(params: list[Array], x: Array) -> Array:
     )
 
 
-def fit_words(x: Array, y: Array, weight: Array) -> tuple[Array, Array]:
+def fit_words(words: Array, y: Array, weight: Array) -> tuple[Array, Array]:
     """Logistic regressions on the lexicon alone, one per factor: weights (lexicon features, factors) and bias."""
     columns, biases = [], []
     for h in range(y.shape[1]):
         on = weight[:, h] > 0
-        told, mass, words = y[on, h], weight[on, h], x[on, WIDTH:]
+        told, mass, shown = y[on, h], weight[on, h], words[on]
         # A label in between counts by that share as harmful, by the rest as harmless.
         even = (told > 0) & (told < 1)
-        words = np.concatenate([words, words[even]])
+        shown = np.concatenate([shown, shown[even]])
         mass = np.concatenate([mass * np.where(even, 1 - told, 1), (mass * told)[even]])
         told = np.concatenate([np.where(even, 0, told), np.ones(int(even.sum()), told.dtype)])
-        model = LogisticRegression(C=1.0, max_iter=200).fit(words, told, mass)
+        model = LogisticRegression(C=1.0, max_iter=200).fit(shown, told, mass)
         columns.append(model.coef_[0])
         biases.append(model.intercept_[0])
     return np.stack(columns, axis=1).astype(np.float32), np.array(biases, np.float32)

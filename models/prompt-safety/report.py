@@ -59,11 +59,40 @@ def tables(rows: Sequence[Row], scores: npt.NDArray[np.float64]) -> dict[str, An
     return out
 
 
+def shares(rows: Sequence[Row], told: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """By origin: how many rows, and the share for which `told` is true, with its interval."""
+    out = {}
+    for origin in sorted({row.origin for row in rows}):
+        some = [bool(on) for row, on in zip(rows, told, strict=True) if row.origin == origin]
+        low, high = interval(sum(some), len(some))
+        out[origin] = {"n": len(some), "share": sum(some) / len(some), "low": low, "high": high}
+    return out
+
+
+def calibration(rows: Sequence[Row], scores: npt.NDArray[np.float64], bins: int = 10) -> dict[str, Any]:
+    """Expected calibration error by factor and language: mean distance of score and share of harmful rows, by bin."""
+    out: dict[str, Any] = {}
+    for h, factor in enumerate(FACTORS):
+        by_lang: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for row, score in zip(rows, scores[:, h], strict=True):
+            label = row.labels[factor]
+            if label in (0, 1):
+                for key in (row.lang, "all"):
+                    by_lang[key].append((float(score), float(label)))
+        out[factor] = {}
+        for lang, pairs in sorted(by_lang.items()):
+            told = np.array(pairs)
+            where = np.minimum((told[:, 0] * bins).astype(int), bins - 1)
+            error = sum(
+                abs(float((told[where == k, 0] - told[where == k, 1]).sum())) for k in range(bins) if (where == k).any()
+            )
+            out[factor][lang] = round(error / len(told), 4)
+    return out
+
+
 def text(found: dict[str, Any]) -> str:
     lines = []
-    for factor, part in [*found.items(), *((f"untaught {k}", v) for k, v in found.get("untaught", {}).items())]:
-        if factor == "untaught":
-            continue
+    for factor, part in found.items():
         lines.append(f"\n{factor} at {part['at']}")
         for key, cell in part["by"].items():
             told = [f"  {key:32}", f"auc {cell['auc']:.3f}" if cell["auc"] is not None else "         "]

@@ -1,259 +1,205 @@
-"""Train the heads of `prompt-safety` and write them into the package.
+"""Train the heads of `prompt-safety`, first and second opinion, and write them into the package.
 
-    python models/prompt-safety/train.py --shared FOLDER --weights FOLDER [--report report.json] [--dry]
+    python models/prompt-safety/train.py --shared FOLDER [--weights FOLDER] [--cache FOLDER] [--dry]
 
-`--weights` holds the graph and tokeniser of use-multilingual. A small network over the embedding and the lexicon,
-calibrated on rows that were held out by template and origin. Minutes on one core; seeded.
+`--weights` is a folder of pulled weights, else the cache of this machine's Guardrail. Small networks over embeddings
+and the lexicon, calibrated on rows that were held out by template and origin. On one or two cores; seeded.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import data
-import network
 import numpy as np
 import numpy.typing as npt
+import reading
 import report
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
+from lesson import NO_LIMIT, SEED, Learnt, Lesson
 
-from guardrail.inference.prompts import PromptReader, packaged_lexicon
-from guardrail.inference.session import open_session
-from guardrail.inference.text import WIDTH, TextEncoder
+from guardrail.inference import second
+from guardrail.inference.text import WIDTH
 
 Array = npt.NDArray[Any]
 HERE = Path(__file__).parent
-OUT = HERE.parent.parent / "guardrail" / "inference" / "heads" / "prompt_safety.npz"
-SEED = 7
-# A public set teaches with at most this many rows (the rest is measured): size is no merit.
-AT_MOST = 4000
-# Public rows that no head learns from: measured only.
-MEASURED = frozenset((*data.PROBES, "names_test"))
-FOLDS = 5
-# How many harmless rows may reach a factor's threshold: of the hard twins written here, and of ordinary public rows.
-FALSE_TWINS = {"sexual": 0.03, "undress": 0.05, "revealing": 0.03, "person": 0.03, "minor": 0.03}
-FALSE_PUBLIC = {"sexual": 0.0025, "undress": 0.0025, "revealing": 0.004, "person": 0.015, "minor": 0.006}
-# Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
-NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
+HEADS = reading.INFERENCE / "heads"
+# Rows of a public set that teach the second heads: each is read at 5 ms a piece.
+AGAIN_AT_MOST = 800
+# Share of harmless ordinary rows that one factor may send to the second opinion, and of all harmless rows that may lie
+# above where the first is believed without it.
+ASKED = 0.012
+BELIEVED = 0.001
+# The second opinion is asked at least from so many logits below 0.5.
+BELOW = 1.5
 
 
-def reader(weights: Path) -> PromptReader:
-    graph = next(weights.glob("*.onnx"))
-    return PromptReader(TextEncoder(open_session(graph), weights / "sp.model"), packaged_lexicon())
+@dataclass(frozen=True)
+class Opinion:
+    """Calibrated logits by piece: of rounds that had not seen the row where there is one, and as shipped."""
+
+    learnt: Learnt
+    points: list[tuple[float, float, float]]
+    held: Array
+    final: Array
 
 
-def read(rows: list[data.Row], with_reader: PromptReader, cache: Path | None) -> tuple[Array, Array]:
-    """Features of every window of every row, and the row each belongs to. Kept in `cache` by what is read."""
-    key = hashlib.sha256("\n".join(row.text for row in rows).encode("utf-8", "replace"))
-    key.update("\n".join(with_reader.lexicon.names).encode() + with_reader.lexicon.digest.encode())
-    file = cache / f"{key.hexdigest()[:16]}.npz" if cache else None
-    if file and file.exists():
-        with np.load(file) as archive:
-            return archive["x"], archive["owner"]
-    parts, owners = [], []
-    for start in range(0, len(rows), 512):
-        for i, reading in enumerate(with_reader.read([row.text for row in rows[start : start + 512]]), start):
-            parts.append(reading.features)
-            owners.append(np.full(len(reading.features), i))
-    x, owner = np.concatenate(parts), np.concatenate(owners)
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, x=x, owner=owner)
-    return x, owner
+def settle(lesson: Lesson, asked: tuple[Array, Array] | None = None) -> Opinion:
+    """Learn, hold out, fuse and calibrate.
 
-
-def read_all(parts: list[list[data.Row]], with_reader: PromptReader, cache: Path | None) -> tuple[Array, Array]:
-    xs, owners, before = [], [], 0
-    for rows in parts:
-        x, owner = read(rows, with_reader, cache)
-        xs.append(x)
-        owners.append(owner + before)
-        before += len(rows)
-    return np.concatenate(xs), np.concatenate(owners)
-
-
-def windows_for(x: Array, owner: Array, label: Array, names: tuple[str, ...]) -> Array:
-    """Windows to learn from: all of a harmless row; of a harmful one that which the lexicon finds most in."""
-    columns = [WIDTH + names.index(f"has.{n}") for n in ("nude", "explicit", "body", "reveal", "minor")]
-    points = x[:, columns].sum(axis=1)
-    keep = np.ones(len(x), bool)
-    order = np.lexsort((-points, owner))
-    first = np.r_[True, owner[order][1:] != owner[order][:-1]]
-    best = np.zeros(len(x), bool)
-    best[order[first]] = True
-    positive = label[owner] == 1
-    keep[positive & ~best] = False
-    return keep
-
-
-def balanced(y: Array, weight: Array) -> Array:
-    """Weights with a quarter of the mass on the harmful rows, whatever their share."""
-    out = weight.copy()
-    out[y == 1] *= 0.25 * weight.sum() / max(weight[y == 1].sum(), 1e-9)
-    out[y == 0] *= 0.75 * weight.sum() / max(weight[y == 0].sum(), 1e-9)
-    return out
-
-
-def by_row_all(score: Array, owner: Array, rows: int) -> Array:
-    return np.stack([by_row(score[:, h], owner, rows) for h in range(score.shape[1])], axis=1)
-
-
-def by_row(score: Array, owner: Array, rows: int) -> Array:
-    out = np.full(rows, -np.inf)
-    np.maximum.at(out, owner, score)
-    return out
-
-
-def teaching(rows: list[data.Row]) -> Array:
-    """Which rows are learned from: all that are written here, AT_MOST of each public set, none that only measures."""
-    out = np.zeros(len(rows), bool)
-    chance = np.random.default_rng(SEED)
-    origins = np.array([row.origin for row in rows])
-    for origin in sorted(set(origins) - MEASURED):
-        where = np.flatnonzero(origins == origin)
-        if origin != "grammar" and len(where) > AT_MOST:
-            where = chance.choice(where, AT_MOST, replace=False)
-        out[where] = True
-    return out
-
-
-def calibrate(score: Array, label: Array, weight: Array, written: Array, factor: str) -> tuple[float, float]:
-    """The a and b of sigmoid(a * score + b): the slope by Platt, the point of 0.5 by what harmless rows may reach it.
-
-    That is at most FALSE_TWINS of the harmless twins written here and FALSE_PUBLIC of the ordinary public rows.
+    `asked` (pieces, factors) is false where this opinion is never asked: by the rounds that had not seen the row, and
+    as shipped.
     """
-    y = label.astype(int)
-    a = float(LogisticRegression(C=1e3).fit(score[:, None], y, balanced(y, weight)).coef_[0, 0])
-    limit = max(
-        float(np.quantile(score[(y == 0) & written], 1 - FALSE_TWINS[factor])),
-        float(np.quantile(score[(y == 0) & ~written], 1 - FALSE_PUBLIC[factor])),
-    )
-    return a, -a * limit
-
-
-class Lesson:
-    """All rows as arrays: features by window, labels and weights by row, and who teaches what."""
-
-    def __init__(self, rows: list[data.Row], x: Array, owner: Array, names: tuple[str, ...]) -> None:
-        self.rows, self.x, self.owner = rows, x, owner
-        self.weight = np.array([row.weight for row in rows])
-        self.taught = teaching(rows)
-        self.groups = np.array([row.group for row in rows])
-        self.origins = np.array([row.origin for row in rows])
-        self.label = np.array(
-            [[np.nan if row.labels[f] is None else row.labels[f] for f in data.FACTORS] for row in rows], float
-        )
-        self.y = np.nan_to_num(self.label[owner]).astype(np.float32)
-        self.teach = np.zeros_like(self.y)
-        for h in range(len(data.FACTORS)):
-            some = windows_for(x, owner, self.label[:, h], names)
-            self.teach[:, h] = some & ~np.isnan(self.label[owner, h])
-
-    def learn(self, use: Array) -> tuple[list[Array], Array, Array]:
-        """The network, and the lexicon's weights and bias, from the rows of `use`."""
-        w = self.teach * use[self.owner][:, None]
-        for h in range(len(data.FACTORS)):
-            on = w[:, h] > 0
-            w[on, h] = balanced(self.y[on, h], self.weight[self.owner][on])
-        some = w.any(axis=1)
-        x, y, w = self.x[some], self.y[some], w[some]
-        return network.several(x, y, w), *network.fit_words(x, y, w)
-
-    def judge(self, learnt: tuple[list[Array], Array, Array]) -> Array:
-        """Logits of the network and of the words: (2, rows, factors), each row's highest window."""
-        params, v, c = learnt
-        both = (network.logits(params, self.x), self.x[:, WIDTH:] @ v + c)
-        return np.stack([by_row_all(one, self.owner, len(self.rows)) for one in both])
-
-    def hold_out(self) -> Array:
-        """Logits of each row from rounds that did not see its template, or its public set at all; NaN for others."""
-        held = np.full((2, *self.label.shape), np.nan)
-        written = np.flatnonzero(self.origins == "grammar")
-        public = sorted(set(self.origins) - MEASURED - {"grammar"})
-        rounds = GroupKFold(FOLDS).split(written, groups=self.groups[written])
-        for k, (_, test) in enumerate(rounds):
-            out = np.isin(self.origins, public[k::FOLDS])
-            out[written[test]] = True
-            held[:, out] = self.judge(self.learn(self.taught & ~out))[:, out]
-            print(f"round {k + 1} of {FOLDS}", flush=True)
-        return held
-
-    def fuse(self, held: Array, h: int) -> tuple[float, float, float]:
-        """How much the network and the words count for a factor, and the bias: from rows that neither had seen."""
-        ok = np.isin(self.label[:, h], (0, 1)) & np.isfinite(held[0, :, h]) & ~np.isin(self.origins, sorted(MEASURED))
-        both, told, weight = held[:, ok, h].T, self.label[ok, h].astype(int), self.weight[ok]
-        # Only on rows written here: labels of the public sets lean on the lexicon, and would flatter the words.
-        own = self.origins[ok] == "grammar"
-        mix = LogisticRegression(C=1.0).fit(both[own], told[own], balanced(told[own], weight[own]))
-        share = np.maximum(mix.coef_[0], 0)
-        factor = data.FACTORS[h]
-        some = ~np.isin(self.origins[ok], sorted(NO_LIMIT)) | (told == 1)
-        a, b = calibrate((both @ share)[some], told[some], weight[some], own[some], factor)
-        if factor == "minor":
-            b += float(np.log(0.3 / 0.7))  # the default policy asks at 0.30, so that is where harmless rows are held
+    held = lesson.hold_out()
+    learnt = lesson.learn(lesson.taught)
+    final = lesson.judge(learnt)
+    held = np.where(np.isnan(held), final, held)  # what is only measured no round has seen
+    points = []
+    for h, factor in enumerate(data.FACTORS):
+        share = lesson.fuse(held, h)
+        rows = []
+        for k, part in enumerate((held, final)):
+            score = share @ part[:, :, h]
+            if asked is not None:
+                score = np.where(asked[k][:, h], score, -np.inf)
+            rows.append(lesson.by_row(score[:, None])[:, 0])
+        a, b = lesson.calibrate(*rows, h)
+        points.append((a * share[0], a * share[1], b))
         print(f"{factor}: network {a * share[0]:.2f}, words {a * share[1]:.2f}", flush=True)
-        return a * share[0], a * share[1], b
+    net, words, shift = np.array(points).T
+    held, final = (both[0] * net + both[1] * words + shift for both in (held, final))
+    return Opinion(learnt, points, held, final)
 
 
-def write(learnt: tuple[list[Array], Array, Array], points: list[tuple[float, float, float]]) -> None:
+def bands(lesson: Lesson, opinion: Opinion) -> tuple[Array, Array]:
+    """The first logits between which the second opinion counts, by factor."""
+    rows = lesson.by_row(opinion.held)
+    lower, upper = [], []
+    for h in range(len(data.FACTORS)):
+        harmless = lesson.label[:, h] == 0
+        own = harmless & (lesson.origins == "grammar")
+        plain = harmless & lesson.ordinary()
+        lower.append(min(float(np.quantile(rows[plain, h], 1 - ASKED)), -BELOW))
+        believed = max(float(np.quantile(rows[some, h], 1 - BELIEVED)) for some in (own, plain))
+        upper.append(max(believed, lower[-1] + 4 * second.EDGE))
+    return np.array(lower, np.float32), np.array(upper, np.float32)
+
+
+def taught_again(lesson: Lesson) -> Array:
+    """Rows that teach the second heads: those written here, and AGAIN_AT_MOST of each public set."""
+    chance = np.random.default_rng(SEED)
+    out = lesson.taught.copy()
+    for origin in sorted(set(lesson.origins[out]) - {"grammar"}):
+        where = np.flatnonzero(out & (lesson.origins == origin))
+        if len(where) > AGAIN_AT_MOST:
+            out[chance.choice(where, len(where) - AGAIN_AT_MOST, replace=False)] = False
+    return out
+
+
+def folded(learnt: Learnt, mean: Array, spread: Array) -> Learnt:
+    """The same heads for numbers that are not brought to mean 0 and spread 1: that goes into the weights."""
+    (w0, b0, w1, skip, b1), v, c = learnt
+    w0, skip = w0.copy(), skip.copy()
+    w0[-len(mean) :] /= spread[:, None]
+    skip[-len(mean) :] /= spread[:, None]
+    return [w0, b0 - mean @ w0[-len(mean) :], w1, skip, b1 - mean @ skip[-len(mean) :]], v, c
+
+
+def write(path: Path, learnt: Learnt, points: list[tuple[float, float, float]], **more: Array) -> None:
     """The packaged file: fusion and calibration folded into the network's last layer and linear path."""
     (w0, b0, w1, skip, b1), v, c = learnt
     slope, words, shift = np.array(points, np.float32).T
     skip = skip * slope
-    skip[WIDTH:] += v * words
-    OUT.parent.mkdir(parents=True, exist_ok=True)
+    skip[WIDTH : WIDTH + len(v)] += v * words
+    path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
-        OUT,
+        path,
         factors=np.array(data.FACTORS),
         w0=w0.astype(np.float16),
-        b0=b0,
-        w1=w1 * slope,
+        b0=b0.astype(np.float32),
+        w1=(w1 * slope).astype(np.float32),
         skip=skip.astype(np.float32),
         b1=(b1 * slope + c * words + shift).astype(np.float32),
+        **more,
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--report", type=Path, default=HERE / "report.json")
     parser.add_argument("--dry", action="store_true", help="measure, write no heads")
     parser.add_argument("--scores", type=Path, help="keep the scores here")
     args = parser.parse_args()
     started = time.time()
-    lexicon = packaged_lexicon()
-    parts = data.everything(args.shared, lexicon)
-    rows = [row for part in parts for row in part]
-    x, owner = read_all(parts, reader(args.weights), args.cache)
-    print(f"{len(rows)} rows, {len(x)} windows read in {time.time() - started:.0f} s", flush=True)
 
-    lesson = Lesson(rows, x, owner, lexicon.names)
-    held = lesson.hold_out()
-    learnt = lesson.learn(lesson.taught)
-    final = lesson.judge(learnt)
-    held = np.where(np.isnan(held), final, held)  # what is only measured no round has seen
-    points = [lesson.fuse(held, h) for h in range(len(data.FACTORS))]
-    a, v, b = np.array(points).T
-    scores, shipped = (1 / (1 + np.exp(-(both[0] * a + both[1] * v + b))) for both in (held, final))
+    def say(what: str) -> None:
+        print(f"{time.time() - started:.0f} s: {what}", flush=True)
+
+    weights = reading.models(args.weights)
+    reader = reading.first_reader(weights)
+    names = reader.lexicon.names
+    rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
+    read = reading.read(rows, reader, args.cache)
+    say(f"{len(rows)} rows, {len(read.x)} pieces")
+
+    lesson = Lesson(rows, read.x, read.owner, names, np.ones(len(read.x), bool))
+    first = settle(lesson)
+    lower, upper = bands(lesson, first)
+    say(f"first opinion; second asked from {np.round(lower, 1)} to {np.round(upper, 1)}")
+
+    shares = [second.unsure(part, lower, upper) for part in (first.held, first.final)]
+    teaches = lesson.teach.any(axis=1) & taught_again(lesson)[read.owner]
+    known = np.flatnonzero(teaches | shares[0].any(axis=1) | shares[1].any(axis=1))
+    again = reading.read_again([read.texts[i] for i in known], reading.second_encoder(weights), args.cache)
+    mean, spread = again.mean(axis=0), again.std(axis=0)
+    say(f"{len(known)} pieces read again")
+    wide = np.concatenate([read.x[known], (again - mean) / spread], axis=1)
+    lesson_again = Lesson(rows, wide, read.owner[known], names, teaches[known])
+    anew = settle(lesson_again, (shares[0][known] > 0, shares[1][known] > 0))
+    say("second opinion")
+
+    scores = {}
+    for name, one, two, share in (
+        ("held", first.held, anew.held, shares[0]),
+        ("final", first.final, anew.final, shares[1]),
+    ):
+        logits = one.copy()
+        logits[known] += share[known] * (two - one[known])
+        for kind, part in ((name, logits), (f"{name} first", one)):
+            scores[kind] = 1 / (1 + np.exp(-lesson.by_row(part)))
     if args.scores:
-        np.savez(args.scores, scores=scores, shipped=shipped, taught=lesson.taught)
+        np.savez(args.scores, taught=lesson.taught, **scores)
     if not args.dry:
-        write(learnt, points)
-    tables = report.tables(rows, scores)
-    # Rows of the same origins that taught nothing, judged by the heads as they ship.
+        write(HEADS / "prompt_safety.npz", first.learnt, first.points)
+        second_learnt = folded(anew.learnt, mean, spread)
+        write(HEADS / "prompt_second.npz", second_learnt, anew.points, lower=lower, upper=upper)
+
     untaught = ~lesson.taught
-    tables["untaught"] = report.tables([row for row, on in zip(rows, untaught, strict=True) if on], shipped[untaught])
-    args.report.write_text(json.dumps(tables, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    print(report.text(tables))
-    print(f"{time.time() - started:.0f} s")
+    asked = lesson.by_row(shares[1]).max(axis=1) > 0
+    found = {
+        "held out": report.tables(rows, scores["held"]),
+        "held out, first opinion alone": report.tables(rows, scores["held first"]),
+        # Rows of the same origins that taught nothing, judged by the heads as they ship.
+        "not taught": report.tables(
+            [row for row, on in zip(rows, untaught, strict=True) if on], scores["final"][untaught]
+        ),
+        "second opinion asked": report.shares(rows, asked),
+        "calibration": report.calibration(
+            [r for r in rows if r.origin not in NO_LIMIT], scores["held"][~np.isin(lesson.origins, sorted(NO_LIMIT))]
+        ),
+    }
+    args.report.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    for title in ("held out", "not taught"):
+        print(f"\n=== {title}{report.text(found[title])}")
+    print(json.dumps({k: found[k] for k in ("second opinion asked", "calibration")}, indent=1))
+    say("done")
 
 
 if __name__ == "__main__":

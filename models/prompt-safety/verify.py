@@ -1,9 +1,10 @@
-"""Recompute the card's figures from what ships: the packaged heads and lexicon, and the weights in `--weights`.
+"""Recompute the card's figures from what ships: the packaged heads and lexicon, and the weights that were pulled.
 
-    python models/prompt-safety/verify.py --weights FOLDER [--shared FOLDER]
+    python models/prompt-safety/verify.py [--weights FOLDER] [--shared FOLDER] [--published FOLDER]
 
-Without `--shared` it measures the probe, the disguises and the speed; with it the public sets too (rows that the heads
-were not trained on). Exits 1 when a figure is below what the card promises.
+Without `--shared` it measures the probes, the disguises and the speed; with it the public sets too (rows that the heads
+were not trained on). With `--published`, a folder with weights.npz and e5-small-q4.bin as the packages carry them, it
+compares the graphs on 500 texts with numpy. Exits 1 when a figure is below what the card promises.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from pathlib import Path
 
 import attacks
 import data
+import lesson
 import numpy as np
+import reading
+import reference
 import report
-import train
 
 from guardrail.checks.prompt import PromptSafety
-from guardrail.inference.prompts import PromptReader, packaged_heads
+from guardrail.inference import second, text
+from guardrail.inference.prompts import packaged_heads
+from guardrail.inference.second import packaged_second
+from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind, Unknown
 
 LATIN = ("en", "nl", "de", "fr", "es", "it", "pt")
@@ -67,9 +73,9 @@ def speed(check: PromptSafety, rows: list[data.Row]) -> None:
     fours = zip(*[iter(texts)] * 4, strict=False)
     for name, some in (("probe", texts), ("four probe lines joined", [", ".join(four) for four in fours])):
         took = []
-        for text in some:
+        for one in some:
             started = time.process_time()
-            scored(check, [text])
+            scored(check, [one])
             took.append((time.process_time() - started) * 1000)
         tokens = float(np.median([len(check.reader.encoder.tokens(text)) for text in some]))
         print(f"\n{name}, {tokens:.0f} tokens: median {np.median(took):.2f} cpu-ms, p95 {np.quantile(took, 0.95):.2f}")
@@ -80,17 +86,49 @@ def speed(check: PromptSafety, rows: list[data.Row]) -> None:
           f"{n / (time.perf_counter() - wall):.0f} per second")  # fmt: skip
 
 
+def graphs(weights: Models, published: Path, texts: list[str]) -> bool:
+    """Compare both graphs with numpy on texts, and what the second heads make of either. True when they agree."""
+    reader, encoder = reading.first_reader(weights), reading.second_encoder(weights)
+    one, two = reference.first(published / "weights.npz"), reference.second(published / "e5-small-q4.bin")
+    read = reader.read(texts)
+    pieces = [(piece, row) for found in read for piece, row in zip(found.texts[:1], found.features[:1], strict=True)]
+    words = [piece for piece, _ in pieces]
+    ids = [reader.encoder.tokens(piece)[: text.WINDOW - 2] for piece in words]
+    first = np.stack([one([text.BEGIN, *i, text.END]) for i in ids])
+    cosine = (reader.encoder.embed(ids) * first).sum(axis=1)
+    print(f"\nfirst graph against numpy, {len(words)} texts: cosine at least {cosine.min():.7f}")
+    agree = bool(cosine.min() > 0.9999)
+    wanted = np.stack([two(encoder.ids(piece)) for piece in words]).astype(np.float32)
+    found = encoder.embed(words)
+    cosine = (found * wanted).sum(axis=1)
+    heads = packaged_second(encoder).heads
+    features = np.stack([row for _, row in pieces])
+    logits = [heads.logits(np.concatenate([features, e * second.SPREAD], axis=1)) for e in (found, wanted)]
+    changed = ((logits[0] > 0) != (logits[1] > 0)).mean()
+    scores = [1 / (1 + np.exp(-part)) for part in logits]
+    correlation = np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1]
+    print(
+        f"second graph: cosine at least {cosine.min():.4f}, median {np.median(cosine):.4f}; scores correlate "
+        f"{correlation:.4f}, {changed:.2%} of verdicts differ"
+    )
+    return agree and bool(correlation > 0.98)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--shared", type=Path)
+    parser.add_argument("--published", type=Path)
     args = parser.parse_args()
-    reader: PromptReader = train.reader(args.weights)
-    check = PromptSafety(reader, packaged_heads(), "use-multilingual@given")
+    weights = reading.models(args.weights)
+    reader = reading.first_reader(weights)
+    check = PromptSafety(
+        reader, packaged_heads(), "use-multilingual@given", second=packaged_second(reading.second_encoder(weights))
+    )
     rows = list(data.probe())
     if args.shared:
         rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
-        rows = [row for row, on in zip(rows, train.teaching(rows), strict=True) if not on]
+        rows = [row for row, on in zip(rows, lesson.teaching(rows), strict=True) if not on]
     scores = scored(check, [row.text for row in rows])
     tables = report.tables(rows, scores[:, :-1])
     print(report.text(tables))
@@ -98,6 +136,9 @@ def main() -> None:
     disguises(check, probe)
     speed(check, probe)
     failed = False
+    if args.published:
+        texts = [row.text for row in data.written(reader.lexicon)]
+        failed = not graphs(weights, args.published, random.Random(7).sample(texts, 500))
     for factor, (recall, false) in PROMISED.items():
         cell = tables[factor]["by"]["probe/all"]
         if cell["recall"]["share"] < recall or cell["false"]["share"] > false:

@@ -45,6 +45,12 @@ class Letters:
     def knows(self, word: str) -> bool:
         return word in ("remove", "clothes")
 
+    def weight(self, word: str) -> float:
+        return 8.0 if self.knows(word) else float("inf")
+
+    def strangeness(self, text: str) -> float:
+        return 3.0 if all(self.knows(word) or LEXICON.contains(word) for word in text.split()) else 6.0
+
     def blind(self, ids: Sequence[int]) -> bool:
         return bool(ids) and not any(ids)
 
@@ -83,6 +89,7 @@ def test_it_gives_the_factors_of_the_contract() -> None:
         "prompt-heads",
         "prompt-lexicon",
         "fold",
+        "names",
     ]
 
 

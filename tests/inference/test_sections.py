@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from guardrail.inference.sections import sections
 
 
@@ -54,4 +56,15 @@ def test_json_too_deep_is_read_as_text_and_not_dropped() -> None:
 
 
 def test_weights_and_brackets_are_taken_off() -> None:
-    assert sections("((coat:1.4)), [hat], <lora:style:0.8>").asked[0].split() == ["coat", ",", "hat", ",", ":style"]
+    assert sections("((coat:1.4)), [hat], <lora:style:0.8>").asked[0].split() == ["coat", ",", "hat", ",", "style"]
+
+
+@pytest.mark.parametrize("tag", ["<lora:undress_v2:1>", "<lyco:UndressV2:0.8>", "<lora:undress-2:1>"])
+def test_the_name_of_a_lora_is_read_as_words(tag: str) -> None:
+    assert "undress" in sections(f"a woman {tag}").asked[0].lower().split()
+
+
+def test_parts_drawn_one_after_another_or_by_chance_are_lines_of_their_own() -> None:
+    assert sections("a harbour BREAK a nude woman").asked[0].splitlines()[1].strip() == "a nude woman"
+    assert "nude woman" in [line.strip() for line in sections("{dressed|nude woman}").asked[0].splitlines()]
+    assert "\n" not in sections("HIM AND HER").asked[0]

@@ -1,0 +1,166 @@
+"""Rows as arrays: who teaches what, who is held out, and what a judgement of pieces says of a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import data
+import network
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+from guardrail.inference.text import WIDTH
+
+Array = npt.NDArray[Any]
+SEED = 7
+FOLDS = 4
+# A public set teaches with at most this many rows (the rest is measured): size is no merit.
+AT_MOST = 2000
+# Public rows that no head learns from: measured only.
+MEASURED = frozenset((*data.PROBES, "names_test"))
+# What a row written here weighs beside a public one: hard twins teach more than captions.
+WRITTEN = 2.5
+# How many harmless rows may reach a factor's threshold: of the hard twins written here, in families that were not seen
+# (other authors' twins fire several times as often), and of ordinary public rows that taught nothing. Of public sets of
+# which nothing at all was taught, STRANGER times as many. To be a person is no offence, so that is let nearer its true
+# probability.
+FALSE_TWINS = {"sexual": 0.03, "undress": 0.03, "revealing": 0.03, "person": 0.03, "minor": 0.02}
+FALSE_PUBLIC = {"sexual": 0.002, "undress": 0.002, "revealing": 0.002, "person": 0.02, "minor": 0.004}
+STRANGER = 4
+# Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
+NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
+Learnt = tuple[list[Array], Array, Array]
+"""A network, and the lexicon's weights and bias."""
+
+
+class Lesson:
+    """Features by piece, labels and weights by row. Only pieces of `known` have all their features, and teach."""
+
+    def __init__(self, rows: list[data.Row], x: Array, owner: Array, names: tuple[str, ...], known: Array) -> None:
+        self.rows, self.x, self.owner = rows, x, owner
+        self.words = slice(WIDTH, WIDTH + len(names))
+        self.weight = np.array([row.weight * (WRITTEN if row.origin == "grammar" else 1.0) for row in rows])
+        self.taught = teaching(rows)
+        self.groups = np.array([row.group for row in rows])
+        self.origins = np.array([row.origin for row in rows])
+        self.label = np.array(
+            [[np.nan if row.labels[f] is None else row.labels[f] for f in data.FACTORS] for row in rows], float
+        )
+        self.y = np.nan_to_num(self.label[owner]).astype(np.float32)
+        self.teach = np.zeros_like(self.y)
+        for h in range(len(data.FACTORS)):
+            some = _telling(x, owner, self.label[:, h], names)
+            self.teach[:, h] = some & known & ~np.isnan(self.label[owner, h])
+
+    def learn(self, use: Array) -> Learnt:
+        """What the rows of `use` teach."""
+        w = self.teach * use[self.owner][:, None]
+        for h in range(len(data.FACTORS)):
+            on = w[:, h] > 0
+            w[on, h] = balanced(self.y[on, h], self.weight[self.owner][on])
+        some = w.any(axis=1)
+        x, y, w = self.x[some], self.y[some], w[some]
+        return network.several(x, y, w, self.words), *network.fit_words(x[:, self.words], y, w)
+
+    def judge(self, learnt: Learnt) -> Array:
+        """Logits of the network and of the words: (2, pieces, factors)."""
+        params, v, c = learnt
+        return np.stack([network.logits(params, self.x), self.x[:, self.words] @ v + c])
+
+    def hold_out(self) -> Array:
+        """Logits of each piece from rounds that did not see its template, or its public set at all; NaN for others."""
+        held = np.full((2, len(self.x), len(data.FACTORS)), np.nan, np.float32)
+        written = np.flatnonzero(self.origins == "grammar")
+        public = sorted(set(self.origins) - MEASURED - {"grammar"})
+        rounds = GroupKFold(FOLDS).split(written, groups=self.groups[written])
+        for k, (_, test) in enumerate(rounds):
+            out = np.isin(self.origins, public[k::FOLDS])
+            out[written[test]] = True
+            pieces = out[self.owner]
+            held[:, pieces] = self.judge(self.learn(self.taught & ~out))[:, pieces]
+            print(f"round {k + 1} of {FOLDS}", flush=True)
+        return held
+
+    def by_row(self, score: Array) -> Array:
+        """Each row's highest piece: (rows, factors) of (pieces, factors); minus infinity for a row without one."""
+        out = np.full((len(self.rows), score.shape[1]), -np.inf)
+        np.maximum.at(out, self.owner, score)
+        return out
+
+    def ordinary(self) -> Array:
+        """Rows of public sets that set a limit."""
+        return ~np.isin(self.origins, sorted(NO_LIMIT | MEASURED | {"grammar"}))
+
+    def fuse(self, held: Array, h: int) -> Array:
+        """How much the network and the words count for a factor: (2,), from rows that neither had seen."""
+        both = np.stack([self.by_row(part[:, [h]])[:, 0] for part in held])
+        # Only on rows written here: labels of the public sets lean on the lexicon, and would flatter the words.
+        own = np.isin(self.label[:, h], (0, 1)) & np.isfinite(both).all(axis=0) & (self.origins == "grammar")
+        told, weight = self.label[own, h].astype(int), self.weight[own]
+        mix = LogisticRegression(C=1.0).fit(both[:, own].T, told, balanced(told, weight))
+        return np.maximum(mix.coef_[0], 0)
+
+    def calibrate(self, held: Array, final: Array, h: int) -> tuple[float, float]:
+        """The a and b of sigmoid(a * score + b), from rows' scores by the rounds that had not seen them and as shipped.
+
+        A score is minus infinity where nothing was judged. The slope by Platt on the rows written here; the point of
+        0.5 by what harmless rows may reach it: see FALSE_TWINS and FALSE_PUBLIC.
+        """
+        factor, label = data.FACTORS[h], self.label[:, h]
+        own = np.isin(label, (0, 1)) & (self.origins == "grammar")
+        fit = own & np.isfinite(held)
+        told = label[fit].astype(int)
+        model = LogisticRegression(C=1e3).fit(held[fit, None], told, balanced(told, self.weight[fit]))
+        a = float(model.coef_[0, 0])
+        plain = self.ordinary() & (label == 0)
+        limits = (
+            _top(held[own & (label == 0)], FALSE_TWINS[factor]),
+            _top(final[plain & ~self.taught], FALSE_PUBLIC[factor]),
+            _top(held[plain], STRANGER * FALSE_PUBLIC[factor]),
+        )
+        print(f"{factor}: twins, not taught, strangers reach {np.round(limits, 2)}", flush=True)
+        b = -a * max(value for value in limits if np.isfinite(value))
+        if factor == "minor":
+            b += float(np.log(0.3 / 0.7))  # the default policy asks at 0.30, so that is where harmless rows are held
+        return a, b
+
+
+def teaching(rows: list[data.Row]) -> Array:
+    """Which rows are learned from: all that are written here, AT_MOST of each public set, none that only measures."""
+    out = np.zeros(len(rows), bool)
+    chance = np.random.default_rng(SEED)
+    origins = np.array([row.origin for row in rows])
+    for origin in sorted(set(origins) - MEASURED):
+        where = np.flatnonzero(origins == origin)
+        if origin != "grammar" and len(where) > AT_MOST:
+            where = chance.choice(where, AT_MOST, replace=False)
+        out[where] = True
+    return out
+
+
+def balanced(y: Array, weight: Array) -> Array:
+    """Weights with a quarter of the mass on the harmful rows, whatever their share."""
+    out = weight.copy()
+    out[y == 1] *= 0.25 * weight.sum() / max(weight[y == 1].sum(), 1e-9)
+    out[y == 0] *= 0.75 * weight.sum() / max(weight[y == 0].sum(), 1e-9)
+    return out
+
+
+def _top(score: Array, share: float) -> float:
+    return float(np.quantile(score, 1 - share, method="higher"))
+
+
+def _telling(x: Array, owner: Array, label: Array, names: tuple[str, ...]) -> Array:
+    """Pieces to learn from: all of a harmless row; of a harmful one that which the lexicon finds most in."""
+    columns = [WIDTH + names.index(f"has.{n}") for n in ("nude", "explicit", "body", "reveal", "minor")]
+    points = x[:, columns].sum(axis=1)
+    keep = np.ones(len(x), bool)
+    order = np.lexsort((-points, owner))
+    first = np.r_[True, owner[order][1:] != owner[order][:-1]]
+    best = np.zeros(len(x), bool)
+    best[order[first]] = True
+    positive = label[owner] == 1
+    keep[positive & ~best] = False
+    return keep
