@@ -21,6 +21,9 @@ slow: $(VENV)/.developed weights clients
 	@if $(MAKE) --no-print-directory .venv-export/.installed; then \
 	  .venv-export/bin/python -m pytest tests/inference/clip tests/cli/test_clip.py tests/checks/test_clip.py $(ARGS); \
 	else echo "PyTorch could not be installed: exporting CLIP models was not tested"; fi
+	@if $(MAKE) --no-print-directory .venv-diffusers/.installed; then \
+	  HF_HUB_OFFLINE=1 .venv-diffusers/bin/python -m pytest tests/integrations/test_diffusers.py $(ARGS); \
+	else echo "PyTorch could not be installed: guarding diffusers pipelines was not tested"; fi
 
 check: $(VENV)/.developed
 	$(BIN)/ruff check .
@@ -35,21 +38,36 @@ bench: $(VENV)/.developed weights
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python serving/load/checks.py
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python serving/load/bench.py $(ARGS)
 
-# The real openai packages, each line of them in an environment of its own.
-.PHONY: clients
-clients: .venv-openai3/.installed .venv-openai2/.installed
+# The real clients, unmodified, each in an environment of its own, against the guard and a scripted generator.
+CLIENTS := openai3 openai2 litellm webuiapi comfy genai3 genai1
+.PHONY: clients conformance
+clients: $(CLIENTS:%=.venv-%/.installed)
 
-.venv-openai3/.installed: OPENAI := openai==3.54.0
-.venv-openai2/.installed: OPENAI := openai==2.54.0
-.venv-openai3/.installed .venv-openai2/.installed:
+conformance: $(VENV)/.developed clients
+	$(BIN)/python -m pytest tests/conformance $(ARGS)
+
+.venv-openai3/.installed: CLIENT := openai==3.54.0
+.venv-openai2/.installed: CLIENT := openai==2.54.0
+.venv-litellm/.installed: CLIENT := litellm==1.106.2
+.venv-webuiapi/.installed: CLIENT := webuiapi==0.9.17
+.venv-comfy/.installed: CLIENT := comfy-api-simplified==1.6.0 comfykit==0.1.12
+.venv-genai3/.installed: CLIENT := google-genai==3.4.0
+.venv-genai1/.installed: CLIENT := google-genai==1.60.0
+$(CLIENTS:%=.venv-%/.installed):
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip --disable-pip-version-check install --quiet "$(OPENAI)"
+	$(@D)/bin/pip --disable-pip-version-check install --quiet $(CLIENT)
 	@touch $@
 
 # PyTorch and open_clip, which only exporting a CLIP model needs. These two versions install as CPU builds of 1.5 GB.
 .venv-export/.installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip --disable-pip-version-check install --quiet torch==2.13.0 torchvision==0.28.0 -e '.[export,train]' \
+	  pytest pytest-timeout pytest-asyncio hypothesis
+	@touch $@
+
+.venv-diffusers/.installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip --disable-pip-version-check install --quiet torch==2.13.0 diffusers==0.42.1 transformers==5.23.0 -e . \
 	  pytest pytest-timeout pytest-asyncio hypothesis
 	@touch $@
 

@@ -36,7 +36,7 @@ def test_flags_win_over_environment_over_file_over_defaults(file, tmp_path):
 
 def test_lists_and_mappings_come_from_the_environment_as_yaml(tmp_path):
     held = load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_UPSTREAMS": "{openai: http://127.0.0.1:9/v1}"})
-    assert held.settings.server.upstreams == {"openai": "http://127.0.0.1:9/v1"}
+    assert held.settings.server.upstreams["openai"].url == "http://127.0.0.1:9/v1"
 
 
 def test_an_unknown_setting_is_named_with_the_nearest_known_one(tmp_path):
@@ -95,3 +95,36 @@ def test_a_password_in_any_address_is_masked(tmp_path, name, value):
     shown = str(load(None, {"home": str(tmp_path), name: value}, {}).shown())
     assert "hush-hush" not in shown
     assert "//(set)@h" in shown
+
+
+def upstreams(tmp_path, text):
+    return load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_UPSTREAMS": text}).settings.server.upstreams
+
+
+def test_a_generator_is_an_address_or_all_that_can_be_said_of_it(tmp_path):
+    held = upstreams(tmp_path, "{openai: 'https://a/v1', studio: {dialect: openai, url: 'https://b', concurrency: 4}}")
+    assert (held["openai"].url, held["openai"].dialect, held["openai"].retries) == ("https://a/v1", "", 2)
+    assert (held["studio"].url, held["studio"].dialect, held["studio"].concurrency) == ("https://b", "openai", 4)
+    assert upstreams(tmp_path, "{moderation: }")["moderation"].url == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{studio: {adress: 'https://a'}}", "server.upstreams.studio.adress"),
+        ("{studio: {url: 'https://a', concurrency: 0}}", "server.upstreams.studio.concurrency"),
+        ("{studio: {url: 'https://a', timeout_s: -1}}", "server.upstreams.studio.timeout_s"),
+        ("{studio: 7}", "server.upstreams.studio"),
+        ("{'a/b': 'https://a'}", "server.upstreams"),
+    ],
+)
+def test_what_is_wrong_with_a_generator_is_said_by_name(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=said):
+        upstreams(tmp_path, text)
+
+
+def test_generators_are_shown_as_they_were_written(tmp_path):
+    text = "{openai: 'https://a/v1', studio: {dialect: openai, url: 'https://user:hush@b'}}"
+    held = load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_UPSTREAMS": text})
+    shown = {name: value for name, value, _ in held.shown()}["server.upstreams"]
+    assert shown == "{openai: 'https://a/v1', studio: {dialect: openai, url: 'https://(set)@b'}}"

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "guardrail"
 
 # From the top: what stands on one line are neighbours.
 FLOORS = (
-    ("cli",),
+    ("cli", "integrations"),
     ("config", "server", "console", "evaluate"),
     ("pipeline",),
     ("checks", "policy", "upstream", "audit"),

@@ -35,7 +35,10 @@ def serve(
     ctx: typer.Context,
     upstream: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=URL", help="A generator, as dialect=address: openai=https://host/v1."),
+        typer.Option(
+            metavar="NAME=URL",
+            help="A generator, as dialect=address: openai=https://host/v1. `moderation` takes no address.",
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
@@ -102,13 +105,15 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
 
 
 def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
-    """The generators of a configuration: one at the root, several each under its name."""
+    """The generators of a configuration: one at the root, several each under its name unless it says where."""
     from guardrail.server.settings import Upstream
+    from guardrail.upstream.dialect import Setup
     from guardrail.upstream.fetch import FetchLimits, FetchRules, SafeFetch
-    from guardrail.upstream.openai import Limits, OpenAIImages
+    from guardrail.upstream.limits import Limits
+    from guardrail.upstream.registry import NO_ADDRESS, open_dialect
 
     chosen = configuration.settings
-    limits, fetch = chosen.limits, chosen.fetch
+    sizes, fetch = chosen.limits, chosen.fetch
     try:
         networks = tuple(ipaddress.ip_network(network) for network in fetch.allow)
     except ValueError as error:
@@ -119,22 +124,36 @@ def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
         networks=networks,
         ports=frozenset(fetch.ports),
     )
-    getter = SafeFetch(limits=FetchLimits(limits.image_mb * MB, fetch.timeout_s), rules=rules)
+    getter = SafeFetch(limits=FetchLimits(sizes.image_mb * MB, fetch.timeout_s), rules=rules)
+    limits = Limits(
+        body_bytes=sizes.body_mb * MB,
+        images=sizes.images,
+        image_bytes=sizes.image_mb * MB,
+        prompt_chars=sizes.prompt_chars,
+    )
     found = {}
-    for name, address in chosen.server.upstreams.items():
-        if name != "openai":
-            raise ConfigError(f"server.upstreams: no dialect is called {name!r}; there is openai")
-        dialect = OpenAIImages(
-            limits=Limits(
-                body_bytes=limits.body_mb * MB,
-                images=limits.images,
-                image_bytes=limits.image_mb * MB,
-                prompt_chars=limits.prompt_chars,
-            )
-        )
-        mount = "/" if len(chosen.server.upstreams) == 1 else f"/{name}"
+    for name, one in chosen.server.upstreams.items():
+        speaks = one.dialect or name
+        mount = one.mount or ("/" if len(chosen.server.upstreams) == 1 else f"/{name}")
+        setup = Setup(mount.rstrip("/"), one.public_url.rstrip("/"), limits, one.options, configuration.key)
+        dialect = open_dialect(speaks, setup)
+        if not one.url and speaks not in NO_ADDRESS:
+            raise ConfigError(f"server.upstreams: {name} has no address; write {name}: https://host/v1")
         more: dict[str, Any] = {"fetch": getter} if fetch.enabled else {}
-        found[name] = Upstream(dialect, address, mount, **more)
+        found[name] = Upstream(
+            dialect,
+            one.url or None,
+            mount,
+            name=name,
+            timeout_s=one.timeout_s,
+            connect_timeout_s=one.connect_timeout_s,
+            idle_timeout_s=one.idle_timeout_s,
+            concurrency=one.concurrency,
+            retries=one.retries,
+            breaker_failures=one.breaker_failures,
+            breaker_s=one.breaker_s,
+            **more,
+        )
     return found
 
 
@@ -163,8 +182,8 @@ def _upstreams(given: list[str]) -> dict[str, str]:
     named = {}
     for item in given:
         name, equals, address = item.partition("=")
-        if not equals or not address:
-            raise ConfigError(f"--upstream {name}: dialect=address is expected, as in openai=https://host/v1")
+        if equals and not address:
+            raise ConfigError(f"--upstream {name}: name=address is expected, as in openai=https://host/v1")
         named[name] = address
     return named
 

@@ -126,7 +126,7 @@ class Guard:
         Pictures are encoded bytes or paths. May be called from any thread, also from one whose event loop runs.
         Raises BadRequest for what cannot be read at all; what a check cannot read is in `decision.evidence`.
         """
-        return _drive(self.acheck(prompt, inputs, outputs, mask=mask, tenant=tenant))
+        return drive(self.acheck(prompt, inputs, outputs, mask=mask, tenant=tenant))
 
     async def acheck(
         self,
@@ -143,7 +143,7 @@ class Guard:
 
     def check_many(self, questions: Iterable[Question]) -> list[Decision]:
         """Judge several questions at once: texts go through the models in batches, pictures on all workers."""
-        return _drive(self.judge(list(questions)))
+        return drive(self.judge(list(questions)))
 
     async def judge(self, questions: Sequence[Question]) -> list[Decision]:
         """Judge several questions; one decision each, in order. See `check`."""
@@ -158,7 +158,7 @@ class Guard:
 
     def examine_many(self, questions: Iterable[Question]) -> list[Examined]:
         """What the checks say of several questions, without any policy."""
-        return _drive(self.examine(list(questions)))
+        return drive(self.examine(list(questions)))
 
     # -- for servers -------------------------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ def _blank() -> bytes:
     return out.getvalue()
 
 
-def _drive(work: Coroutine[Any, Any, T]) -> T:
+def drive(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end from synchronous code, also inside a thread whose event loop runs (a notebook)."""
     try:
         asyncio.get_running_loop()

@@ -9,19 +9,23 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from guardrail.errors import AuditError, BadRequest, ConfigError
+from guardrail.errors import AuditError, BadRequest, ConfigError, Overloaded
 from guardrail.server.admission import Admission
+from guardrail.server.answered import answer_call
 from guardrail.server.client import Client
 from guardrail.server.control import PATHS, control
 from guardrail.server.exchange import Broken, Exchange, Services
+from guardrail.server.gate import UpstreamFault
 from guardrail.server.guarding import Guard
 from guardrail.server.judged import judge_call
 from guardrail.server.logs import REQUEST_LOG, say, where
 from guardrail.server.metrics import Metrics
 from guardrail.server.passed import pass_call
 from guardrail.server.settings import TENANT, ServerSettings, Upstream
+from guardrail.server.sockets import POLICY, relay
 from guardrail.server.wire import RawHeaders, Receive, Scope, Send, send_reply
 from guardrail.upstream.dialect import Door
 
@@ -30,6 +34,7 @@ requests = logging.getLogger(REQUEST_LOG)
 
 KEY_HEADER = b"x-guardrail-key"
 API_KEYS = (b"authorization", b"api-key", b"x-api-key")
+ASKS = frozenset({Door.JUDGED, Door.PASSED})
 LAST_RECORDS_S = 5.0
 WATCH_S = 1.0
 
@@ -50,7 +55,8 @@ class App:
     ) -> None:
         if not upstreams:
             raise ConfigError("no upstream: name at least one generator, such as openai=https://host/v1")
-        mounts = sorted(((one.mount.rstrip("/"), one) for one in upstreams.values()), key=lambda m: -len(m[0]))
+        named = [one if one.name else replace(one, name=name) for name, one in upstreams.items()]
+        mounts = sorted(((one.mount.rstrip("/"), one) for one in named), key=lambda m: -len(m[0]))
         twice = {mount for mount, _ in mounts if sum(mount == other for other, _ in mounts) > 1}
         if twice:
             raise ConfigError(f"two upstreams are mounted at {min(twice) or '/'}; give each a path of its own")
@@ -59,10 +65,14 @@ class App:
         self.metrics = metrics
         self.client = Client(settings)
         self.admission = Admission(settings.max_in_flight, settings.room, settings.retry_after_s)
+        self.sockets = Admission(settings.max_sockets, 1, settings.retry_after_s)
         metrics.watch_load(lambda: self.admission.requests, lambda: self.admission.bytes)
+        asked = [(one, self.client.gate(one)) for one in named if one.base_url is not None]
+        for _, gate in asked:
+            metrics.watch_gate(gate)
         self._mounts = mounts
         self._services = Services(guard, self.client, settings, metrics, self.admission)
-        self._control = control(guard, metrics)
+        self._control = control(guard, metrics, asked)
         self._tasks: list[asyncio.Task[None]] = []
         self._watched: tuple[Path, ...] = ()
 
@@ -76,12 +86,40 @@ class App:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(scope["raw_path"].decode("latin-1"), scope, receive, send)
 
     # ------------------------------------------------------------------------------------------------ data routes
 
+    def _mounted(self, path: str) -> tuple[str, Upstream] | None:
+        return next((one for one in self._mounts if not one[0] or path.startswith(one[0] + "/")), None)
+
+    async def _socket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """A websocket that is not wanted is closed before it is accepted, which callers see as a 403."""
+        found = self._mounted(path)
+        if found is None:
+            await send({"type": "websocket.close", "code": POLICY})
+            return
+        mount, upstream = found
+        exchange = Exchange(self._services, upstream, scope, receive, send)
+        below = path[len(mount) :]
+        try:
+            exchange.tenant = self._caller(scope["headers"])
+            if upstream.dialect.door("GET", below) is not Door.SOCKET:
+                raise BadRequest("this route is no websocket", status=404, code="route_not_guarded")
+            ticket = self.sockets.enter()
+        except (BadRequest, Overloaded):
+            exchange.route, exchange.status = "closed", 403
+            await send({"type": "websocket.close", "code": POLICY})
+            self._say(exchange)
+            return
+        try:
+            await relay(exchange, below, receive, send)
+        finally:
+            ticket.close()
+            self._say(exchange)
+
     async def _data(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        found = next((one for one in self._mounts if not one[0] or path.startswith(one[0] + "/")), None)
+        found = self._mounted(path)
         if found is None:
             body = b'{"error":{"message":"no generator is mounted here","code":"route_not_guarded"}}'
             named = [("content-type", "application/json"), ("x-guardrail-decision", "none")]
@@ -102,10 +140,23 @@ class App:
         exchange.tenant = self._caller(exchange.scope["headers"])
         method: str = exchange.scope["method"]
         door = exchange.upstream.dialect.door(method, path)
+        if door in ASKS:
+            # Before anything is read or judged: a generator that is down costs nobody's time.
+            try:
+                self.client.gate(exchange.upstream).check()
+            except UpstreamFault as fault:
+                exchange.outcome = "upstream_open"
+                self.metrics.upstream_error(fault.kind)
+                raise
         if door is Door.JUDGED:
             await judge_call(exchange, method, path)
         elif door is Door.PASSED:
             await pass_call(exchange, method, path)
+        elif door is Door.ANSWERED:
+            await answer_call(exchange, method, path)
+        elif door is Door.SOCKET:
+            exchange.route = "socket"
+            raise BadRequest("this route is a websocket", status=426, code="websocket_expected")
         else:
             exchange.route = "closed"
             raise BadRequest(
@@ -159,8 +210,8 @@ class App:
         self.metrics.answered(exchange.route, action, exchange.status, seconds)
         if requests.isEnabledFor(logging.INFO):
             fields = {
-                "id": exchange.case.id if exchange.case is not None else None,
-                "upstream": exchange.upstream.dialect.name,
+                "id": exchange.case.id if exchange.case is not None else exchange.case_id,
+                "upstream": exchange.upstream.name,
                 "route": exchange.route,
                 "tenant": exchange.tenant,
                 "status": exchange.status,

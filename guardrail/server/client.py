@@ -6,6 +6,7 @@ own. httpx would cost a factor of 18 in requests per second under concurrency.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from types import TracebackType
 
@@ -13,11 +14,12 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from guardrail.errors import BadRequest, UpstreamError
+from guardrail.errors import BadRequest
 from guardrail.server.admission import Ticket
+from guardrail.server.gate import Gate, UpstreamFault
 from guardrail.server.settings import ServerSettings, Upstream
 from guardrail.server.wire import end_to_end
-from guardrail.upstream.dialect import Fetched, Forward, Headers
+from guardrail.upstream.dialect import Fetched, Files, Forward, Headers
 
 READ_BYTES = 1 << 18
 FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -30,17 +32,12 @@ REROUTES = frozenset(
 # Of an answer: what leads a caller on to a picture that nobody looked at.
 LEADS_ON = frozenset({"location", "content-location", "refresh", "link"})
 LONGEST_HEADER = 4096  # bytes; a longer one may be a picture
+# A generator that is restarting, or whose gateway does not reach it, may do better the next time.
+PASSING = frozenset({502, 503, 504})
+RETRY_S = 0.2  # before the second try; twice as long before each further one
 
 
-class UpstreamFault(UpstreamError):
-    """An answer that did not come; `kind` is the word for metrics and records."""
-
-    def __init__(self, kind: str, message: str, *, status: int = 502) -> None:
-        super().__init__(message, status=status)
-        self.kind = kind
-
-
-def _fault(error: BaseException) -> UpstreamFault:
+def fault_of(error: BaseException) -> UpstreamFault:
     """Says in our words what aiohttp ran into. Its own words may quote addresses and bodies, and are left out."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return UpstreamFault("timeout", "the generator did not accept a connection in time", status=504)
@@ -55,6 +52,19 @@ def _fault(error: BaseException) -> UpstreamFault:
     return UpstreamFault("bad_answer", "the generator's answer is not HTTP that can be read")
 
 
+def headers_of(headers: Headers) -> CIMultiDict[str]:
+    """The headers that go to a generator: of what the dialect forwards, all that concerns more than one hop."""
+    sent = CIMultiDict(
+        (name, value)
+        for name, value in end_to_end(headers)
+        if (low := name.lower()) not in {"host", "content-length"} and low not in REROUTES
+    )
+    if "accept-encoding" not in sent:
+        # What is compressed cannot be judged; aiohttp's own list must not be offered either.
+        sent["accept-encoding"] = "identity"
+    return sent
+
+
 class Answering:
     """One upstream call and its answer; leaves nothing open behind it, whatever happens inside."""
 
@@ -66,7 +76,13 @@ class Answering:
         self._answer: aiohttp.ClientResponse
 
     async def __aenter__(self) -> Answering:
-        self._answer = await self._client.send(self._upstream, self._forward)
+        gate = self._client.gate(self._upstream)
+        self._passage = gate.enter()
+        try:
+            self._answer = await self._client.send(self._upstream, self._forward, gate)
+        except BaseException:
+            self._passage.close()
+            raise
         self.status = self._answer.status
         # Latin-1 both ways: the bytes of a header come out as they went in.
         self.headers: Headers = end_to_end(
@@ -76,6 +92,7 @@ class Answering:
         )
         if 300 <= self.status < 400 and self.status != 304:
             self._answer.close()
+            self._passage.close()
             raise UpstreamFault(
                 "redirect", "the generator answered with a redirect, which would lead callers past the guard"
             )
@@ -84,6 +101,7 @@ class Answering:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._passage.close()
         # Closing tells the generator to stop; a connection whose answer was read whole is kept for the next call.
         if self._whole:
             self._answer.release()
@@ -104,7 +122,7 @@ class Answering:
             while ends and not piece:
                 piece, ends = await self._answer.content.readchunk()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _fault(error) from None
+            raise fault_of(error) from None
         self._whole = not piece
         return piece
 
@@ -133,9 +151,22 @@ class Client:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._gates: dict[str, Gate] = {}
+
+    def gate(self, upstream: Upstream) -> Gate:
+        """The gate before this generator."""
+        found = self._gates.get(upstream.name)
+        if found is None:
+            found = self._gates[upstream.name] = Gate(
+                upstream.name,
+                concurrency=upstream.concurrency,
+                failures=upstream.breaker_failures,
+                pause_s=upstream.breaker_s,
+                retry_after_s=self._settings.retry_after_s,
+            )
+        return found
 
     async def open(self) -> None:
-        settings = self._settings
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -144,11 +175,6 @@ class Client:
             trust_env=False,
             read_bufsize=READ_BYTES,
             max_field_size=32 * 1024,
-            timeout=aiohttp.ClientTimeout(
-                total=settings.upstream_timeout_s,
-                sock_connect=settings.connect_timeout_s,
-                sock_read=settings.idle_timeout_s,
-            ),
         )
 
     async def close(self) -> None:
@@ -160,38 +186,64 @@ class Client:
         """The call, made on entering: `async with client.call(...) as answering`."""
         return Answering(self, upstream, forward)
 
-    async def send(self, upstream: Upstream, forward: Forward) -> aiohttp.ClientResponse:
-        """Make the call once; it is never tried again. Raises UpstreamFault."""
-        if self._session is None:
-            raise RuntimeError("the client is not open")
-        headers = CIMultiDict(
-            (name, value)
-            for name, value in end_to_end(forward.headers)
-            if (low := name.lower()) not in {"host", "content-length"} and low not in REROUTES
-        )
-        if "accept-encoding" not in headers:
-            # What is compressed cannot be judged; aiohttp's own list must not be offered either.
-            headers["accept-encoding"] = "identity"
+    async def send(self, upstream: Upstream, forward: Forward, gate: Gate) -> aiohttp.ClientResponse:
+        """Make the call. Only a read may be tried again, within the budget of its gate; a call that makes pictures is
+        made once. Raises UpstreamFault."""
+        if forward.method not in {"GET", "HEAD"} or forward.body:
+            return await self._once(upstream, forward, gate)
+        gate.read()
+        for attempt in range(upstream.retries + 1):
+            last = attempt == upstream.retries
+            try:
+                answer = await self._once(upstream, forward, gate)
+            except UpstreamFault as fault:
+                if last or fault.kind not in {"unreachable", "cut"} or not gate.may_retry():
+                    raise
+            else:
+                if last or answer.status not in PASSING or "retry-after" in answer.headers or not gate.may_retry():
+                    return answer
+                answer.close()
+            await asyncio.sleep(RETRY_S * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    async def _once(self, upstream: Upstream, forward: Forward, gate: Gate) -> aiohttp.ClientResponse:
         try:
-            return await self._session.request(
+            answer = await self.session.request(
                 forward.method,
                 URL(upstream.url(forward.path), encoded=True),
-                headers=headers,
+                headers=headers_of(forward.headers),
                 data=forward.body or None,
                 allow_redirects=False,
+                timeout=self._timeout(upstream),
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _fault(error) from None
+            fault = fault_of(error)
+            gate.failure(fault.kind)
+            raise fault from None
+        gate.came()
+        return answer
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        return self._session
+
+    def _timeout(self, upstream: Upstream) -> aiohttp.ClientTimeout:
+        settings = self._settings
+        return aiohttp.ClientTimeout(
+            total=upstream.timeout_s or settings.upstream_timeout_s,
+            sock_connect=upstream.connect_timeout_s or settings.connect_timeout_s,
+            sock_read=upstream.idle_timeout_s or settings.idle_timeout_s,
+        )
 
     async def file(self, upstream: Upstream, file_id: str, headers: Headers, ticket: Ticket) -> Fetched:
         """A file of the generator's own store, with the caller's credentials.
 
         Raises BadRequest when there is none of that id, UpstreamFault when the generator does not answer.
         """
-        if upstream.file_path is None or not FILE_ID.fullmatch(file_id):
-            raise BadRequest("a file id is not one that can be looked up", param="file_id", code="invalid_file_id")
         own = [(name, value) for name, value in headers if name.lower() in CREDENTIALS]
-        forward = Forward("GET", upstream.file_path.format(id=file_id), own, b"")
+        forward = Forward("GET", self._file_path(upstream, file_id), own, b"")
         async with self.call(upstream, forward) as answering:
             if answering.status in {400, 401, 403, 404}:
                 raise BadRequest("no such file for these credentials", param="file_id", code="file_not_found")
@@ -199,3 +251,11 @@ class Client:
                 raise UpstreamFault("bad_answer", "the generator did not hand out a file by its id")
             data = await answering.read(self._settings.max_body_bytes, ticket)
             return Fetched(data, answering.content_type)
+
+    @staticmethod
+    def _file_path(upstream: Upstream, file_id: str) -> str:
+        if isinstance(upstream.dialect, Files):
+            return upstream.dialect.file_path(file_id)
+        if upstream.file_path is None or not FILE_ID.fullmatch(file_id):
+            raise BadRequest("a file id is not one that can be looked up", param="file_id", code="invalid_file_id")
+        return upstream.file_path.format(id=file_id)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
+from guardrail.server.gate import Gate
 from guardrail.server.guarding import Guard
 from guardrail.server.metrics import CONTENT_TYPE, Metrics
+from guardrail.server.settings import Upstream
 
-PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/upstreams"})
 
 
-def control(guard: Guard, metrics: Metrics) -> FastAPI:
+def control(guard: Guard, metrics: Metrics, gates: Sequence[tuple[Upstream, Gate]]) -> FastAPI:
     """The routes of PATHS."""
     app = FastAPI(title="Guardrail", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -28,6 +31,14 @@ def control(guard: Guard, metrics: Metrics) -> FastAPI:
         # In a thread: it probes the audit log, which may be a server far away.
         ready, reasons = await asyncio.to_thread(guard.ready)
         return JSONResponse({"ready": ready, "reasons": dict(reasons)}, status_code=200 if ready else 503)
+
+    @app.get("/upstreams")
+    async def upstreams() -> Response:
+        """Each generator: whether it answers, and how much it has to do."""
+        seen = [
+            {"name": one.name, "dialect": one.dialect.name, "mount": one.mount, **gate.view()} for one, gate in gates
+        ]
+        return JSONResponse({"upstreams": seen})
 
     @app.get("/metrics")
     async def page() -> Response:

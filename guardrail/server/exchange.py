@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -10,13 +11,14 @@ from dataclasses import dataclass, replace
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded
 from guardrail.server.admission import Admission, Ticket
 from guardrail.server.client import Client
+from guardrail.server.gate import UpstreamFault
 from guardrail.server.guarding import Case, Guard
 from guardrail.server.logs import where
 from guardrail.server.metrics import Metrics
 from guardrail.server.settings import ServerSettings, Upstream
 from guardrail.server.wire import Gone, Linger, Receive, Scope, Send, outgoing, read_body, send_reply
 from guardrail.types import Decision, Receipt
-from guardrail.upstream.dialect import Headers, Reply
+from guardrail.upstream.dialect import Headers, Reply, StreamReader
 
 log = logging.getLogger("guardrail.server")
 
@@ -50,6 +52,7 @@ class Exchange:
         self.receive = receive
         self.began = time.perf_counter()
         self.case: Case | None = None
+        self.case_id: str | None = None
         self.decision: Decision | None = None
         self.route = "unread"
         self.outcome = "refused_unread"
@@ -61,6 +64,7 @@ class Exchange:
         self.started = False
         self.finished = False
         self.recorded: Receipt | None = None
+        self.reader: StreamReader | None = None
         self._read = False
         self._ticket: Ticket | None = None
         self._send = send
@@ -107,10 +111,12 @@ class Exchange:
         elif self.outcome == "refused_unread" and not isinstance(error, BadRequest):
             self.outcome = "failed"
         if self.started:
-            if not self.finished:
-                await self.send_part(self.upstream.dialect.fault_event(error), more=False)
+            if self.reader is not None and not self.finished:
+                await self.send_part(self.reader.fault(error), more=False)
             return
         reply = self.upstream.dialect.fault(error)
+        if isinstance(error, UpstreamFault) and error.retry_after_s is not None:
+            receipt = [("retry-after", str(max(1, math.ceil(error.retry_after_s)))), *receipt]
         settings = self.shared.settings
         # A body that was refused unread may still be coming in.
         linger = None

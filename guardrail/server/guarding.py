@@ -21,7 +21,7 @@ class Case(Protocol):
         ...
 
     async def judge_outputs(self, outputs: Sequence[Artifact], texts: Sequence[Artifact] = ()) -> list[Decision]:
-        """One decision per output, in order."""
+        """One decision per output, in order; one in all for texts alone."""
         ...
 
     def overall(self, decisions: Sequence[Decision]) -> Decision:
@@ -53,13 +53,13 @@ class Guard(Protocol):
 
 
 async def verdicts_on(case: Case, images: Sequence[Artifact], texts: Sequence[Artifact]) -> list[Decision]:
-    """One decision for each image; nothing for nothing.
+    """One decision for each image, one in all for texts alone, nothing for nothing.
 
     Raises GuardrailError when an image or a text would leave without a decision.
     """
     if not images and not texts:
         return []
     verdicts = await case.judge_outputs(images, texts)
-    if len(verdicts) != len(images) or not verdicts:
+    if len(verdicts) != max(1, len(images)):
         raise GuardrailError("the guard gave fewer decisions than there are pictures; the answer is withheld")
     return verdicts

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
-from guardrail.server.client import UpstreamFault
 from guardrail.server.exchange import FAILED, Broken, Exchange
+from guardrail.server.gate import UpstreamFault
 from guardrail.server.guarding import Case, verdicts_on
 from guardrail.server.streamed import stream
 from guardrail.server.wire import Gone, Watch, not_ours, text_headers
-from guardrail.types import Decision
+from guardrail.types import Decision, Stage
 from guardrail.upstream.dialect import Answer, Call, Fetched, Reply
 
 
@@ -42,7 +42,7 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
         return
     if decision.action.refuses:
         receipt = await exchange.seal(decision, "refused")
-        reply = upstream.dialect.refuse(replace(decision, receipt=receipt), decision.stage)
+        reply = upstream.dialect.refuse(replace(decision, receipt=receipt), decision.stage, call)
         await exchange.reply(replace(reply, headers=[*reply.headers, *case.headers(decision, receipt)]))
         return
     try:
@@ -100,7 +100,7 @@ async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, w
     shared, dialect = exchange.shared, exchange.upstream.dialect
     began = time.perf_counter()
     async with shared.client.call(exchange.upstream, call.forward) as answering:
-        if call.request.stream and answering.status == 200 and answering.content_type == "text/event-stream":
+        if call.request.stream and answering.status == 200 and answering.content_type in call.stream_types:
             await stream(exchange, call, case, decision, answering, watch)
             return None
         body = await answering.read(shared.settings.max_answer_bytes, exchange.ticket)
@@ -110,19 +110,28 @@ async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, w
     verdicts = await verdicts_on(case, answer.images, answer.texts)
     # From here on the caller may leave, the record is written all the same.
     watch.hold()
+    if not verdicts and call.poll:
+        # A job that is not done yet: what was asked for is on record already.
+        exchange.outcome = "polled"
+        return Reply(answer.status, [*answer.headers, ("x-guardrail-decision", "unjudged")], answer.body)
     if not verdicts:
         # The generator's own error, with nothing in it to look at.
         receipt = await exchange.seal(decision, "answered" if answer.status < 400 else "upstream_said_no")
         return Reply(answer.status, [*answer.headers, *case.headers(decision, receipt)], answer.body)
-    return await _close(exchange, case, answer, verdicts)
+    return await _close(exchange, call, case, answer, verdicts)
 
 
-async def _close(exchange: Exchange, case: Case, answer: Answer, verdicts: Sequence[Decision]) -> Reply:
+async def _close(exchange: Exchange, call: Call, case: Case, answer: Answer, verdicts: Sequence[Decision]) -> Reply:
     """Record the answer, then make of it what may leave."""
     dialect, one_bad = exchange.upstream.dialect, exchange.shared.settings.one_bad
     overall = case.overall(verdicts)
+    if not answer.images and overall.action.refuses:
+        # Texts alone are no entries that one could leave out.
+        receipt = await exchange.seal(overall, "refused")
+        reply = dialect.refuse(replace(overall, receipt=receipt), Stage.OUTPUT, call)
+        return replace(reply, headers=[*reply.headers, *case.headers(overall, receipt)])
     refused: dict[int, Decision] = {}
-    for entry, verdict in zip(answer.entries, verdicts, strict=True):
+    for entry, verdict in zip(answer.entries, verdicts if answer.images else (), strict=True):
         if verdict.action.refuses and (entry not in refused or verdict.action > refused[entry].action):
             refused[entry] = verdict
     if not refused:

@@ -22,6 +22,8 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from guardrail.server.gate import Gate
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # From a cached verdict (well under 1 ms) to a slow generator (minutes).
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -106,6 +108,16 @@ class Metrics:
         self._in_flight = Gauge("guardrail_in_flight_requests", "Requests in flight.", registry=self.registry)
         self._bytes = Gauge("guardrail_in_flight_bytes", "Bytes of bodies that are held.", registry=self.registry)
 
+        self._upstream_in_flight = Gauge(
+            "guardrail_upstream_in_flight", "Calls in flight, by generator.", ("upstream",), registry=self.registry
+        )
+        self._upstream_open = Gauge(
+            "guardrail_upstream_open",
+            "1 while a generator is not asked because it did not answer.",
+            ("upstream",),
+            registry=self.registry,
+        )
+
         # Looking a label up takes longer than counting; the words are few, so each is looked up once.
         self._answers: dict[tuple[str, str, int], Counter] = {}
         self._decided: dict[tuple[str, str], Counter] = {}
@@ -148,6 +160,11 @@ class Metrics:
         """Read the load from where it is counted, when metrics are asked for."""
         self._in_flight.set_function(requests)
         self._bytes.set_function(held)
+
+    def watch_gate(self, gate: Gate) -> None:
+        """Read the state of a generator from its gate, when metrics are asked for."""
+        self._upstream_in_flight.labels(gate.name).set_function(lambda: gate.in_flight)
+        self._upstream_open.labels(gate.name).set_function(lambda: gate.state == "open")
 
     def page(self) -> bytes:
         """All metrics as Prometheus reads them."""

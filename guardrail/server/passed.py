@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from guardrail.errors import BadRequest, UpstreamError
-from guardrail.server.client import Answering, UpstreamFault
+from guardrail.server.client import Answering
 from guardrail.server.exchange import Broken, Exchange
+from guardrail.server.gate import UpstreamFault
 from guardrail.server.wire import Watch, not_ours, one_header, text_headers
 from guardrail.upstream.dialect import Forward, Reply
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ from guardrail.errors import ConfigError
 from guardrail.server.app import App
 
 MAX_HEADER_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 16 << 20  # of a caller's websocket
 HEADER_TIMEOUT_S = 20.0
 KEEP_ALIVE_S = 75
 BACKLOG = 1024
@@ -102,7 +104,9 @@ class Server(uvicorn.Server):
                 app,
                 loop="uvloop" if sys.platform != "win32" else "asyncio",
                 http=BoundedProtocol,
-                ws="none",
+                ws="websockets-sansio" if find_spec("websockets") is not None else "none",
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
                 lifespan="on",
                 log_config=None,
                 access_log=False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from guardrail.errors import BadRequest, ConfigError
+from guardrail.errors import BadRequest, ConfigError, UpstreamError
 from guardrail.upstream.dialect import Dialect, Fetch, Fetched, OneBad
 
 MIB = 1 << 20
@@ -27,18 +27,34 @@ class Upstream:
     """One generator: how it speaks, where it is, and the path under which callers find it here.
 
     `base_url` is http(s)://host[:port][/prefix]; a prefix that the caller's path repeats is sent once, so that
-    https://host/v1 and https://host mean the same to a client that asks for /v1/images/generations.
-    `fetch` gets pictures that are given by URL. `file_path` is where the generator keeps a file by its id,
-    below the base; None where it keeps none.
+    https://host/v1 and https://host mean the same to a client that asks for /v1/images/generations. None for a dialect
+    that answers everything by itself. `fetch` gets pictures that are given by URL. `file_path` is where the generator
+    keeps a file by its id, below the base; None where it keeps none. `name` is what operators call it.
+
+    Durations are seconds, those of the server where they are None. `concurrency` is the most calls in flight at once.
+    `retries` is how often a read (GET) that failed is tried again; a call that makes pictures never is. After
+    `breaker_failures` failures in a row calls are refused for `breaker_s`.
     """
 
     dialect: Dialect
-    base_url: str
+    base_url: str | None
     mount: str = "/"
     fetch: Fetch = no_fetch
     file_path: str | None = "/v1/files/{id}/content"
+    name: str = ""
+    timeout_s: float | None = None
+    connect_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+    concurrency: int | None = None
+    retries: int = 2
+    breaker_failures: int = 5
+    breaker_s: float = 15.0
 
     def __post_init__(self) -> None:
+        if not self.mount.startswith("/") or "?" in self.mount or "%" in self.mount:
+            raise ConfigError(f"upstream {self.dialect.name}: mount must be a plain path such as / or /openai")
+        if self.base_url is None:
+            return
         parts = urlsplit(self.base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ConfigError(
@@ -48,8 +64,6 @@ class Upstream:
             raise ConfigError(
                 f"upstream {self.dialect.name}: base_url must not carry a user or password; callers send their own"
             )
-        if not self.mount.startswith("/") or "?" in self.mount or "%" in self.mount:
-            raise ConfigError(f"upstream {self.dialect.name}: mount must be a plain path such as / or /openai")
 
     def url(self, path: str) -> str:
         """The address of `path` (below the mount, with its query) at the generator."""
@@ -63,6 +77,8 @@ class Upstream:
 
     @cached_property
     def _base(self) -> tuple[str, list[str]]:
+        if self.base_url is None:
+            raise UpstreamError("no generator stands behind this dialect")
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc}", [segment for segment in parts.path.split("/") if segment]
 
@@ -73,6 +89,7 @@ class ServerSettings:
 
     `max_bytes_in_flight` bounds the bodies (requests and whole answers) that are held at one moment, and is never
     less than one body may be; beyond it, and beyond `max_in_flight` requests, callers get 503 with Retry-After.
+    Websockets are counted apart, as `max_sockets`; `max_message_bytes` is the largest message a generator may send.
     128 MiB for a body fits the largest single input of the OpenAI Images API (50 MB) as base64; 256 MiB for an
     answer fits ten 4K PNGs.
 
@@ -87,6 +104,8 @@ class ServerSettings:
     max_answer_bytes: int = 256 * MIB
     max_passed_bytes: int = 8 * MIB
     max_in_flight: int = 256
+    max_sockets: int = 256
+    max_message_bytes: int = 64 * MIB
     max_bytes_in_flight: int = 512 * MIB
     body_timeout_s: float = 300.0
     connect_timeout_s: float = 10.0

@@ -9,30 +9,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 from guardrail.errors import UpstreamError
-from guardrail.server.client import Answering, UpstreamFault
+from guardrail.server.client import Answering
 from guardrail.server.exchange import STREAMING, Exchange
+from guardrail.server.gate import UpstreamFault
 from guardrail.server.guarding import Case, verdicts_on
 from guardrail.server.wire import Watch, one_header
 from guardrail.types import Decision
-from guardrail.upstream.dialect import Call, Event
+from guardrail.upstream.dialect import Call, Event, StreamReader
 
 
 async def stream(
     exchange: Exchange, call: Call, case: Case, decision: Decision, answering: Answering, watch: Watch
 ) -> None:
     """Pass on a streamed answer. Returns when its last byte has left; raises AuditError, Gone."""
-    dialect, metrics = exchange.upstream.dialect, exchange.shared.metrics
+    metrics = exchange.shared.metrics
     encoding = (one_header(answering.headers, "content-encoding") or "identity").strip().lower()
     if encoding != "identity":
         # To the reader, compressed events are lines that say nothing, and those pass; the client unpacks them.
         raise UpstreamFault("bad_answer", "it came in a content encoding that was not asked for")
-    reader = dialect.read_stream(call)
+    reader = exchange.reader = exchange.upstream.dialect.read_stream(call)
     watch.hold()
     receipt = await exchange.seal(decision, STREAMING)
     watch.release()
     named = [pair for pair in case.headers(decision, receipt) if pair[0].lower() != "x-guardrail-decision"]
     await exchange.send_start(answering.status, [*answering.headers, ("x-guardrail-decision", "stream"), *named])
-    walk = _Walk(exchange, case, watch, decision, call.request.count)
+    walk = _Walk(exchange, case, reader, watch, decision, call.request.count)
     try:
         while chunk := await answering.chunk():
             for event in reader.feed(chunk):
@@ -50,7 +51,7 @@ async def stream(
         metrics.upstream_error(kind)
         watch.hold()
         await exchange.seal(walk.overall, f"upstream_{kind}")
-        await exchange.send_part(dialect.fault_event(error), more=False)
+        await exchange.send_part(reader.fault(error), more=False)
         return
     watch.hold()
     await exchange.send_part(b"", more=False)
@@ -59,9 +60,12 @@ async def stream(
 class _Walk:
     """The events of one stream, and the decisions that a record of them carries."""
 
-    def __init__(self, exchange: Exchange, case: Case, watch: Watch, decision: Decision, count: int) -> None:
+    def __init__(
+        self, exchange: Exchange, case: Case, reader: StreamReader, watch: Watch, decision: Decision, count: int
+    ) -> None:
         self._exchange = exchange
         self._case = case
+        self._reader = reader
         self._watch = watch
         self._seen = [decision]
         self._awaited = count
@@ -89,7 +93,7 @@ class _Walk:
             self._watch.hold()
             overall = self.overall
             told = replace(overall, receipt=await self._exchange.seal(overall, "refused"))
-            await self._exchange.send_part(self._exchange.upstream.dialect.refuse_event(told), more=False)
+            await self._exchange.send_part(self._reader.refuse(told), more=False)
             return False
         if event.final or event.error:
             self.ended = True

@@ -1,17 +1,20 @@
 """What a dialect is: how one generator's protocol is read, refused in its own words, and answered untouched.
 
-The server knows only this; `upstream/openai.py` is the first that fulfils it.
+The server knows only this. A dialect is a class with `open(setup)`, found by name (`upstream/registry.py`); what it
+can do beyond `Dialect` it says by its doors: ANSWERED needs `Answers`, SOCKET needs `Sockets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from guardrail.errors import GuardrailError
-from guardrail.types import Artifact, Decision, Request, Stage
+from guardrail.errors import BadRequest, ConfigError, GuardrailError
+from guardrail.types import Artifact, Decision, Evidence, Request, Stage
+from guardrail.upstream.limits import Limits
 
 Headers = Sequence[tuple[str, str]]
 OneBad = Literal["replace", "drop", "refuse-all"]
@@ -34,12 +37,63 @@ HOP_BY_HOP = frozenset(
 )
 
 
+EVENT_STREAM = frozenset({"text/event-stream"})
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+
+
 class Door(Enum):
-    """What happens to a route: judged, passed through unlooked at (it carries no pictures), or refused."""
+    """What happens to a route.
+
+    JUDGED: read, judged, sent on, and the answer judged; also for polls (GET), which are read with no body.
+    PASSED: sent on unlooked at, and cut as soon as a picture shows up. ANSWERED: the guard answers by itself and no
+    generator is asked. SOCKET: a websocket; the door is asked with the method GET. CLOSED: refused.
+    """
 
     JUDGED = "judged"
     PASSED = "passed"
+    ANSWERED = "answered"
+    SOCKET = "socket"
     CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a dialect may use to open itself.
+
+    `mount` is the path under which callers find it, "" at the root. `public_url` is the address of that mount as
+    callers see it, without a slash at the end; empty where the operator has not said. `options` are those of this
+    upstream in the configuration. `key(purpose)` gives 32 bytes derived from the operator's key for that purpose alone.
+    """
+
+    mount: str = ""
+    public_url: str = ""
+    limits: Limits = field(default_factory=Limits)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    key: Callable[[str], bytes] | None = field(default=None, repr=False)
+
+    def no_options(self, dialect: str) -> None:
+        """Raises ConfigError where options were given to a dialect that has none."""
+        self.only_options(dialect, frozenset())
+
+    def only_options(self, dialect: str, known: Set[str]) -> None:
+        """Raises ConfigError for an option that is not one of `known`."""
+        stray = sorted(set(self.options) - known)
+        if stray:
+            there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise ConfigError(f"server.upstreams: dialect {dialect} has no option {stray[0]!r}; {there}")
+
+    def public(self, headers: Headers) -> str:
+        """The address of the mount as this caller reaches it, for addresses that an answer gives him.
+
+        `public_url` where it is set, else what the `Host` header says, over http. Raises BadRequest for a `Host` that
+        is none.
+        """
+        if self.public_url:
+            return self.public_url
+        hosts = [value for name, value in headers if name.lower() == "host"]
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+            raise BadRequest("the Host header must name one host", code="invalid_header")
+        return f"http://{hosts[0]}{self.mount}"
 
 
 @dataclass(frozen=True)
@@ -72,12 +126,20 @@ class Forward:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was read: what is judged, and what is sent on once it is allowed."""
+    """A request that was read: what is judged, and what is sent on once it is allowed.
+
+    `request` of a poll is what was asked for when the job was begun, as far as it is remembered: it is judged again,
+    which costs next to nothing, and outputs are compared with its pictures. With `poll`, an answer that holds nothing
+    to judge leaves without a record. `stream_types` are the content types that are read event by event when
+    `request.stream` says so; any other answer is read whole.
+    """
 
     request: Request
     forward: Forward
     route: str
     state: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    poll: bool = False
+    stream_types: frozenset[str] = EVENT_STREAM
 
 
 @dataclass(frozen=True)
@@ -124,9 +186,60 @@ class StreamReader(Protocol):
         """The upstream's stream ended: what was left. Raises UpstreamError when it ended without a final event."""
         ...
 
+    def refuse(self, decision: Decision) -> bytes:
+        """The native refusal as the last bytes of a stream that has begun."""
+        ...
+
+    def fault(self, error: GuardrailError) -> bytes:
+        """The native error as the last bytes of a stream that has begun."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was decided where a dialect itself asked for a judgement. It is on record by then.
+
+    `decision` is the strictest, with its receipt; `each` has one decision per output, in order; `headers` are the
+    receipt headers of an answer; `evidence` is all that was seen.
+    """
+
+    decision: Decision
+    each: tuple[Decision, ...]
+    headers: Headers
+    evidence: Evidence
+
+
+class Judge(Protocol):
+    """Judges for a dialect that answers or relays by itself, and writes the record.
+
+    Outputs are not looked at once the request is refused. Raises GuardrailError: then nothing may leave.
+    """
+
+    async def __call__(
+        self, request: Request, outputs: Sequence[Artifact] = (), texts: Sequence[Artifact] = (), *, route: str
+    ) -> Judged: ...
+
+
+class Socket(Protocol):
+    """One end of a websocket. Raises ConnectionError for sending into one that is closed."""
+
+    async def receive(self) -> str | bytes | None:
+        """The next message whole; None once the other end has closed. Raises UpstreamError or BadRequest for one over
+        the limit."""
+        ...
+
+    async def send(self, message: str | bytes) -> None: ...
+    async def close(self, code: int = 1000) -> None: ...
+
+
+class Dial(Protocol):
+    """Opens a websocket at the generator; `path` is below its base and carries the query. Raises UpstreamError."""
+
+    async def __call__(self, path: str, headers: Headers) -> Socket: ...
+
 
 class Dialect(Protocol):
-    """One generator's protocol. Holds no request's state; safe to share between requests."""
+    """One generator's protocol. Safe to share between requests; what it must remember of one is bounded."""
 
     name: str
 
@@ -147,8 +260,8 @@ class Dialect(Protocol):
         """Read a call on a JUDGED route, resolving every reference once. Raises BadRequest."""
         ...
 
-    def refuse(self, decision: Decision, stage: Stage) -> Reply:
-        """The native refusal: rule ids and receipt, never the text or picture."""
+    def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
+        """The native refusal, of any status: rule ids and receipt, never the text or picture."""
         ...
 
     def fault(self, error: GuardrailError) -> Reply:
@@ -168,10 +281,44 @@ class Dialect(Protocol):
 
     def read_stream(self, call: Call) -> StreamReader: ...
 
-    def refuse_event(self, decision: Decision) -> bytes:
-        """The native refusal as the last event of a stream that has begun."""
+
+class Openable(Protocol):
+    """The class that the name of a dialect stands for."""
+
+    @classmethod
+    def open(cls, setup: Setup) -> Dialect:
+        """Make the dialect ready to read. Raises ConfigError for options that are not known or wrong."""
         ...
 
-    def fault_event(self, error: GuardrailError) -> bytes:
-        """The native error as the last event of a stream that has begun."""
+
+@runtime_checkable
+class Answers(Protocol):
+    """A dialect with ANSWERED routes."""
+
+    async def answer(
+        self, method: str, path: str, query: str, headers: Headers, body: bytes, judge: Judge, fetch: Fetch
+    ) -> Reply:
+        """Answer by itself. Raises BadRequest."""
+        ...
+
+
+@runtime_checkable
+class Sockets(Protocol):
+    """A dialect with SOCKET routes."""
+
+    async def socket(self, path: str, query: str, headers: Headers, caller: Socket, dial: Dial, judge: Judge) -> None:
+        """Relay between `caller`, who is accepted already, and the generator; both ends are closed afterwards.
+
+        Nothing that may hold a picture goes on unjudged. Wait for both ends side by side: that one has closed is seen
+        only where `receive` is waited for. May raise any GuardrailError or ConnectionError.
+        """
+        ...
+
+
+@runtime_checkable
+class Files(Protocol):
+    """A dialect whose generator keeps files under paths of its own."""
+
+    def file_path(self, file_id: str) -> str:
+        """Where the file is, below the generator's base and with the query. Raises BadRequest for what is no id."""
         ...

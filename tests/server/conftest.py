@@ -44,7 +44,8 @@ class Running:
         self.metrics = Metrics()
         base_url = more.pop("base_url", upstream.url)
         watched = more.pop("watch", ())
-        self.app = build_app(guard, {"plain": Upstream(PlainDialect(), base_url, **more)}, settings, self.metrics)
+        dialect = more.pop("dialect", None) or PlainDialect()
+        self.app = build_app(guard, {dialect.name: Upstream(dialect, base_url, **more)}, settings, self.metrics)
         self.app.watch(watched)
         self.server = Server(self.app, listen("127.0.0.1", 0), drain_s=5)
         self.port = self.server.address[1]
@@ -84,6 +85,10 @@ class Running:
     def ask(self, prompt: str = "a red bicycle", headers: dict[str, str] | None = None, **more: Any) -> Got:
         body = json.dumps({"prompt": prompt, **more}).encode()
         return self.call("POST", ROUTE, body, {"content-type": "application/json", **(headers or {})})
+
+    def logged(self, **said: Any) -> bool:
+        """True once the log has a line with all of this."""
+        return eventually(lambda: any(said.items() <= line.items() for line in self.lines()))
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]

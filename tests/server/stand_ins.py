@@ -55,12 +55,8 @@ class PlainDialect:
         target = f"{path}?{query}" if query else path
         return Call(request, Forward(method, target, headers, body), "generate")
 
-    def refuse(self, decision: Decision, stage: Stage) -> Reply:
-        return Reply(400, JSON, json.dumps(self._refusal(decision)).encode())
-
-    def _refusal(self, decision: Decision) -> dict[str, Any]:
-        assert decision.receipt is not None
-        return {"error": {"code": "refused", "rules": list(decision.rules), "receipt": decision.receipt.id}}
+    def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
+        return Reply(400, JSON, json.dumps(_refusal(decision)).encode())
 
     def fault(self, error: GuardrailError) -> Reply:
         headers = list(JSON)
@@ -72,10 +68,7 @@ class PlainDialect:
             headers.append(("retry-after", str(error.retry_after_s)))
         elif isinstance(error, AuditError):
             status = 503
-        return Reply(status, headers, json.dumps(self._fault(error)).encode())
-
-    def _fault(self, error: GuardrailError) -> dict[str, Any]:
-        return {"error": {"code": getattr(error, "code", type(error).__name__), "message": str(error)}}
+        return Reply(status, headers, json.dumps(_fault(error)).encode())
 
     async def read_answer(self, call, status, headers, body, fetch) -> Answer:
         if status >= 400:
@@ -96,17 +89,20 @@ class PlainDialect:
         if one_bad == "refuse-all" or len(refused) == len(answer.entries):
             return self.refuse(next(iter(refused.values())), Stage.OUTPUT)
         said = json.loads(answer.body)
-        said["data"] = [self._refusal(refused[at]) if at in refused else one for at, one in enumerate(said["data"])]
+        said["data"] = [_refusal(refused[at]) if at in refused else one for at, one in enumerate(said["data"])]
         return Reply(answer.status, answer.headers, json.dumps(said).encode())
 
     def read_stream(self, call: Call) -> PlainStream:
         return PlainStream()
 
-    def refuse_event(self, decision: Decision) -> bytes:
-        return f"data: {json.dumps(self._refusal(decision))}\n\n".encode()
 
-    def fault_event(self, error: GuardrailError) -> bytes:
-        return f"data: {json.dumps(self._fault(error))}\n\n".encode()
+def _refusal(decision: Decision) -> dict[str, Any]:
+    assert decision.receipt is not None
+    return {"error": {"code": "refused", "rules": list(decision.rules), "receipt": decision.receipt.id}}
+
+
+def _fault(error: GuardrailError) -> dict[str, Any]:
+    return {"error": {"code": getattr(error, "code", type(error).__name__), "message": str(error)}}
 
 
 class PlainStream:
@@ -130,6 +126,12 @@ class PlainStream:
         if self.held:
             raise UpstreamError("the stream was cut within an event")
         return []
+
+    def refuse(self, decision: Decision) -> bytes:
+        return f"data: {json.dumps(_refusal(decision))}\n\n".encode()
+
+    def fault(self, error: GuardrailError) -> bytes:
+        return f"data: {json.dumps(_fault(error))}\n\n".encode()
 
 
 @dataclass
@@ -217,6 +219,9 @@ class WordCase:
             bad, hold = b"BAD" in (one.data or b""), b"HOLD" in (one.data or b"")
             action = Action.BLOCK if bad else Action.HOLD if hold else Action.ALLOW
             decisions.append(self._decision(action, Stage.OUTPUT))
+        if texts and not outputs:
+            bad = any("forbidden" in (one.text or "") for one in texts)
+            return [self._decision(Action.BLOCK if bad else Action.ALLOW, Stage.OUTPUT)]
         return decisions
 
     def _decision(self, action: Action, stage: Stage) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardrail.errors import GuardrailError
+from guardrail.errors import ConfigError, GuardrailError
 from guardrail.types import Decision, Stage
 from guardrail.upstream.dialect import (
     Answer,
@@ -13,15 +13,19 @@ from guardrail.upstream.dialect import (
     Fetch,
     FetchFile,
     Headers,
+    Judge,
     OneBad,
     Reply,
+    Setup,
     StreamReader,
 )
+from guardrail.upstream.limits import Limits
+from guardrail.upstream.moderation.moderations import moderate
 from guardrail.upstream.openai import answer as answers
-from guardrail.upstream.openai import read, refuse, routes, stream
-from guardrail.upstream.openai.limits import Limits
+from guardrail.upstream.openai import forms, read, routes, stream
+from guardrail.upstream.openai.forms import Form
 
-__all__ = ["Limits", "OpenAIImages"]
+__all__ = ["Form", "Limits", "OpenAIImages"]
 
 
 class OpenAIImages:
@@ -29,8 +33,21 @@ class OpenAIImages:
 
     name = "openai"
 
-    def __init__(self, *, limits: Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None, errors: Form = Form.OPENAI) -> None:
         self.limits = limits or Limits()
+        self._form = errors
+
+    @classmethod
+    def open(cls, setup: Setup) -> OpenAIImages:
+        """The option `errors` says in whose form refusals and errors come: openai (default) or xai.
+
+        Raises ConfigError for another option or value.
+        """
+        setup.only_options(cls.name, frozenset({"errors"}))
+        said = setup.options.get("errors", Form.OPENAI.value)
+        if said not in (Form.OPENAI.value, Form.XAI.value):
+            raise ConfigError("server.upstreams: option errors of dialect openai is openai or xai")
+        return cls(limits=setup.limits, errors=Form(said))
 
     def door(self, method: str, path: str) -> Door:
         """What to do with a route: `path` as the client sent it, without the query, with or without `/v1`."""
@@ -49,17 +66,23 @@ class OpenAIImages:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
         return await read.read(method, path, query, headers, body, fetch, fetch_file, self.limits)
 
-    def refuse(self, decision: Decision, stage: Stage) -> Reply:
-        """The refusal of a whole request: 400 `moderation_blocked`, with rule ids and receipt id."""
-        return refuse.refuse(decision, stage)
+    async def answer(
+        self, method: str, path: str, query: str, headers: Headers, body: bytes, judge: Judge, fetch: Fetch
+    ) -> Reply:
+        """Moderations are the guard's own to answer. Raises BadRequest."""
+        return await moderate(headers, body, judge, fetch, self.limits)
+
+    def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
+        """The refusal of a whole request: 400, with rule ids and receipt id, in the form of the route."""
+        return forms.refuse(decision, stage, self._form_of(call))
 
     def fault(self, error: GuardrailError) -> Reply:
         """The answer to an error, in the envelope of this API."""
-        return refuse.fault(error)
+        return forms.fault(error, self._form)
 
     async def read_answer(self, call: Call, status: int, headers: Headers, body: bytes, fetch: Fetch) -> Answer:
         """Find every picture of a whole answer. Raises UpstreamError for what is no answer."""
-        return await answers.read_answer(status, headers, body, fetch, self.limits)
+        return await answers.read_answer(status, headers, body, fetch, self.limits, self._form_of(call))
 
     def without(self, answer: Answer, refused: Mapping[int, Decision], one_bad: OneBad) -> Reply:
         """The answer with refused entries replaced or dropped, every other byte as it came."""
@@ -69,10 +92,5 @@ class OpenAIImages:
         """A reader for one streamed answer."""
         return stream.EventReader(self.limits)
 
-    def refuse_event(self, decision: Decision) -> bytes:
-        """The refusal as the last event of a stream that has begun."""
-        return refuse.refuse_event(decision)
-
-    def fault_event(self, error: GuardrailError) -> bytes:
-        """The error as the last event of a stream that has begun."""
-        return refuse.fault_event(error)
+    def _form_of(self, call: Call | None) -> Form:
+        return Form.AZURE if call is not None and routes.deployed(call.forward.path.partition("?")[0]) else self._form

@@ -4,57 +4,61 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Decision, Kind, Stage
 from guardrail.upstream import pictures
-from guardrail.upstream.dialect import HOP_BY_HOP, Answer, Fetch, Headers, OneBad, Reply
-from guardrail.upstream.openai.limits import Limits
-from guardrail.upstream.openai.refuse import end_to_end, refuse, refused_entry, strictest
-from guardrail.upstream.openai.slots import name_of
-from guardrail.upstream.spans import Edit, Json, JsonFault, Node, Path, keys, listed_numbers, scan, splice, strings
+from guardrail.upstream.answers import (
+    CHANGED,
+    LENGTH,
+    WHOLE,
+    Spans,
+    check_encoding,
+    check_error,
+    decode,
+    holds_picture,
+    parse,
+    strictest,
+    without_entries,
+)
+from guardrail.upstream.dialect import Answer, Fetch, Headers, OneBad, Reply
+from guardrail.upstream.headers import end_to_end
+from guardrail.upstream.limits import Limits
+from guardrail.upstream.openai.forms import Form, refuse, refused_entry
+from guardrail.upstream.slots import name_of
+from guardrail.upstream.spans import Json, Node, Path, splice, strings
 
-WHOLE = -1
-"""The entry index of a picture that stands outside `data[]`: refusing it refuses the whole answer."""
-
-_LENGTH = HOP_BY_HOP | {"content-length"}
-_CHANGED = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest", "last-modified"})
 _SPANS = "spans"
+_FORM = "form"
+_RESPECT = b'"respect_moderation"'  # xAI says with this whether an entry is there or was refused
 _LEAST = 8  # bytes; neither a picture nor an address is shorter
-_OPAQUE = 4096  # characters without a space: no text that anyone reads
-_LONGEST_KEY = 256  # characters
 
 
-@dataclass(frozen=True)
-class Spans:
-    """Where the entries of `data` stand in the bytes."""
-
-    entries: tuple[tuple[int, int], ...]
-
-
-async def read_answer(status: int, headers: Headers, body: bytes, fetch: Fetch, limits: Limits) -> Answer:
-    """Find every picture of an answer.
+async def read_answer(
+    status: int, headers: Headers, body: bytes, fetch: Fetch, limits: Limits, form: Form = Form.OPENAI
+) -> Answer:
+    """Find every picture of an answer; `form` is that of a refusal of it.
 
     An error of the upstream (4xx, 5xx) has none and passes as it is. Raises UpstreamError for what is no answer: a
     redirect, HTML, a content encoding, broken JSON, no picture, a picture that cannot be got.
     """
-    kept = end_to_end(headers, _LENGTH)
-    if any(n.lower() == "content-encoding" and v.strip().lower() not in ("", "identity") for n, v in headers):
-        raise UpstreamError("it came in a content encoding that was not asked for")
+    kept = end_to_end(headers, LENGTH)
+    check_encoding(headers)
     if status >= 400:
-        _check_error(headers, body, limits)
+        check_error(headers, body, limits)
         return Answer(status, kept, body, (), ())
     if not 200 <= status < 300:
         raise UpstreamError(f"it answered with status {status}")
-    root = _parse(body, limits)
+    root = parse(body, limits)
     found = _Found(body, limits)
     spans = found.entries(root)
     for path, node in strings(root):
         found.string(path, node)
     await found.fetch(fetch)
     found.check(spans)
-    return Answer(status, kept, body, tuple(found.images), tuple(found.indexes), tuple(found.texts), {_SPANS: spans})
+    return Answer(
+        status, kept, body, tuple(found.images), tuple(found.indexes), tuple(found.texts), {_SPANS: spans, _FORM: form}
+    )
 
 
 def without(answer: Answer, refused: Mapping[int, Decision], one_bad: OneBad) -> Reply:
@@ -66,77 +70,17 @@ def without(answer: Answer, refused: Mapping[int, Decision], one_bad: OneBad) ->
     with_picture = set(answer.entries)
     unknown = not isinstance(spans, Spans) or any(not 0 <= i < len(spans.entries) for i in refused)
     if unknown or one_bad == "refuse-all" or not any(i in with_picture for i in kept):
-        return refuse(strictest(refused.values()), Stage.OUTPUT)
+        form = answer.state.get(_FORM)
+        return refuse(strictest(refused.values()), Stage.OUTPUT, form if isinstance(form, Form) else Form.OPENAI)
     assert isinstance(spans, Spans)
     if one_bad == "drop":
-        edits = _drop(spans, set(refused))
+        edits = without_entries(spans, set(refused))
     else:
-        edits = [(*spans.entries[i], refused_entry(decision)) for i, decision in refused.items()]
-    return Reply(answer.status, end_to_end(answer.headers, _CHANGED), splice(answer.body, edits))
-
-
-def _drop(spans: Spans, refused: set[int]) -> list[Edit]:
-    """Cut entries out together with one comma each: the one after it, or before it at the end of the list."""
-    edits: list[Edit] = []
-    last_kept = max(i for i in range(len(spans.entries)) if i not in refused)
-    for i in sorted(refused):
-        start, end = spans.entries[i]
-        if i < last_kept:
-            edits.append((start, spans.entries[i + 1][0], b""))
-        else:
-            edits.append((spans.entries[i - 1][1], end, b""))
-    return edits
-
-
-def _parse(body: bytes, limits: Limits) -> Node:
-    try:
-        root = scan(body, limits.json)
-    except JsonFault as fault:
-        raise UpstreamError(f"it is not the JSON expected: {fault}") from None
-    if root.kind is not Json.OBJECT:
-        raise UpstreamError("it is not a JSON object")
-    check_keys(root)
-    if listed_numbers(root) > limits.numbers:
-        raise UpstreamError(f"its lists hold more than {limits.numbers} numbers, which nobody judges")
-    return root
-
-
-def _check_error(headers: Headers, body: bytes, limits: Limits) -> None:
-    """An error passes when it is JSON or a short plain text without pictures."""
-    if not body:
-        return
-    kinds = [value.lower() for name, value in headers if name.lower() == "content-type"]
-    if any(kind.lstrip().startswith(("image/", "video/", "text/html")) for kind in kinds):
-        raise UpstreamError("it is an error that is not JSON")
-    try:
-        root = scan(body, limits.json)
-    except JsonFault:
-        low = body.lower() if len(body) <= 4096 else b"<"
-        if not body.isascii() or b"<" in low or b"data:" in low or pictures.sniff(body) is not None:
-            raise UpstreamError("it is an error that is neither JSON nor a short text") from None
-        return
-    check_keys(root)
-    for path, node in strings(root):
-        if holds_picture(node, body) or (path and path[-1] == "b64_json"):
-            raise UpstreamError("it is an error that carries a picture")
-
-
-def check_keys(root: Node) -> None:
-    """Raises UpstreamError for a field name so long that it may be a picture: names are not looked at."""
-    if any(len(key) > _LONGEST_KEY for key in keys(root)):
-        raise UpstreamError(f"a field name in it is over {_LONGEST_KEY} characters")
-
-
-def holds_picture(node: Node, body: bytes) -> bool:
-    """True for a string that is a picture: a data URL, base64 of a known signature, SVG, or too opaque to be a text."""
-    head = bytes(node.raw(body)[:1024]).decode("utf-8", "replace") if not node.escaped else node.text(body)
-    if pictures.is_data_url(head) or pictures.looks_like_base64_picture(head):
-        return True
-    text = node.text(body)
-    low = text[:100_000].lower()
-    if "<svg" in low or "data:image/" in low:  # also in the middle: Markdown and HTML show it
-        return True
-    return node.size > _OPAQUE and any(len(word) > _OPAQUE for word in text.split())
+        says_so = _RESPECT in answer.body
+        edits = [
+            (*spans.entries[i], refused_entry(decision, respect_moderation=says_so)) for i, decision in refused.items()
+        ]
+    return Reply(answer.status, end_to_end(answer.headers, CHANGED), splice(answer.body, edits))
 
 
 class _Found:
@@ -150,6 +94,7 @@ class _Found:
         self.texts: list[Artifact] = []
         self.urls: list[tuple[int, str, str]] = []
         self.excused: set[int] = set()
+        self.moderated = False
 
     def entries(self, root: Node) -> Spans:
         data = root.get("data")
@@ -164,7 +109,11 @@ class _Found:
                 value = entry.get(name)
                 if value is not None and value.kind is not Json.STRING:
                     raise UpstreamError(f"{name} of entry {index} is not a string")
-            if entry.get("error") is not None:
+            respects = entry.get("respect_moderation")
+            if respects is not None and respects.kind is Json.FALSE:
+                self.moderated = True
+                self.excused.add(index)
+            elif entry.get("error") is not None:
                 self.excused.add(index)  # the upstream refused this one itself and says so
         return Spans(tuple((entry.start, entry.end) for entry in data.items))
 
@@ -220,19 +169,6 @@ class _Found:
         for index in range(len(spans.entries)):
             if index not in there and index not in self.excused:
                 raise UpstreamError(f"entry {index} has no picture")
-        if not self.images:
+        # xAI's own refusal is an answer in which every entry is empty; a client would pay for another try after a 502.
+        if not self.images and not self.moderated:
             raise UpstreamError("it has no pictures")
-
-
-def decode(node: Node, body: bytes, limits: Limits, slot: str) -> bytes:
-    """The bytes of a picture in a JSON string: base64, a data URL, or SVG as it is. Raises UpstreamError."""
-    encoded: pictures.Bytes = node.text(body).encode() if node.escaped else node.raw(body)
-    head = bytes(encoded[:200])
-    try:
-        if pictures.is_data_url(head.decode("utf-8", "replace")):
-            return pictures.decode_data_url(encoded, limits.image_bytes).data
-        if b"<" in head:
-            return bytes(encoded)
-        return pictures.decode_base64(encoded, limits.image_bytes).data
-    except pictures.PictureFault as fault:
-        raise UpstreamError(f"the picture in {slot} {fault}") from None

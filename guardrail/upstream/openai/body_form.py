@@ -5,21 +5,13 @@ from __future__ import annotations
 import re
 
 from guardrail.errors import BadRequest
+from guardrail.upstream.gather import Gathered, Place
+from guardrail.upstream.limits import Limits
 from guardrail.upstream.multipart import MultipartFault, Part, TooManyParts, boundary_of, parts
-from guardrail.upstream.openai.gather import Gathered, Place
-from guardrail.upstream.openai.limits import Limits
+from guardrail.upstream.openai.body_json import check_output
 from guardrail.upstream.openai.routes import Route
-from guardrail.upstream.openai.slots import (
-    PICTURES,
-    SCALARS,
-    What,
-    classify,
-    left_out,
-    loose,
-    misspelled,
-    name_of,
-    wordy,
-)
+from guardrail.upstream.openai.slots import NAMES, PICTURES, SCALARS, misspelled
+from guardrail.upstream.slots import What, classify, left_out, loose, name_of, wordy
 
 _BOOLS = {"true": True, "false": False}
 _SWITCHES = {"disable_safety_checker": "false", "enable_safety_checker": "true"}
@@ -88,11 +80,11 @@ def _field(part: Part, body: bytes, got: Gathered) -> None:
     place = Place(part.start, part.end, quoted=False)
     if _setting(part.name, text, place, got):
         return
-    what = classify(text, (part.name,))
+    what = classify(text, (part.name,), NAMES)
     if what in (What.SETTING, What.TEXT):
         got.looked_at(text)
     if what is What.SETTING:
-        if loose(text, (part.name,)):
+        if loose(text, (part.name,), NAMES):
             got.setting(text)
         return
     if what is What.TEXT:
@@ -123,6 +115,10 @@ def _setting(name: str, text: str, place: Place, got: Gathered) -> bool:
         elif text.lower() != _SWITCHES[name]:
             got.clamp(name, place, _SWITCHES[name].encode())
         return True
+    if name == "output_format":
+        check_output(text)
+    if name.startswith("svg["):
+        check_output("svg")
     if name == "moderation":
         if text != "auto":
             got.clamp(name, place, b"auto")

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from guardrail.errors import BadRequest
-from guardrail.upstream.openai.gather import Gathered, Place
-from guardrail.upstream.openai.limits import Limits
+from guardrail.upstream.gather import Gathered, Place
+from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.routes import Route
-from guardrail.upstream.openai.slots import (
-    PICTURES,
-    What,
-    classify,
-    leaf_of,
-    left_out,
-    loose,
-    misspelled,
-    name_of,
-    wordy,
-)
+from guardrail.upstream.openai.slots import NAMES, PICTURES, misspelled
+from guardrail.upstream.slots import What, classify, leaf_of, left_out, loose, name_of, wordy
 from guardrail.upstream.spans import Json, JsonFault, Node, Path, keys, listed_numbers, scan, strings
 
 # Switches that other servers of this protocol have, and the value that leaves their safety on.
@@ -45,6 +38,8 @@ def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
         raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
     got = Gathered(limits)
     _settings(root, body, got)
+    form = root.get("output_format")
+    check_output("svg" if root.get("svg") is not None else form.text(body) if _is_text(form) else "")
     for number, key in enumerate(keys(root)):
         if wordy(key):
             got.text(f"field-name[{number}]", key, "a field name")
@@ -57,6 +52,20 @@ def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
     if route is Route.EDITS and not got.images:
         raise BadRequest("an image is missing", param="images", code="missing_required_parameter")
     return got
+
+
+def check_output(asked: str) -> None:
+    """Raises BadRequest for an output that nobody could judge, before it is paid for."""
+    if asked.strip().casefold() in ("svg", "image/svg+xml"):
+        raise BadRequest(
+            "an SVG is drawn by whoever shows it, so what it shows cannot be judged; ask for png, jpeg, webp or gif",
+            param="output_format",
+            code="unsupported_output",
+        )
+
+
+def _is_text(node: Node | None) -> TypeGuard[Node]:
+    return node is not None and node.kind is Json.STRING
 
 
 def _settings(root: Node, body: bytes, got: Gathered) -> None:
@@ -119,11 +128,11 @@ def _one_reference(node: Node, path: Path) -> None:
 
 def _string(path: Path, node: Node, body: bytes, got: Gathered) -> None:
     text = node.text(body)
-    what = classify(text, path)
+    what = classify(text, path, NAMES)
     if what in (What.SETTING, What.TEXT):
         got.looked_at(text)
     if what is What.SETTING:
-        if loose(text, path):
+        if loose(text, path, NAMES):
             got.setting(text)
         return
     param = name_of(path)

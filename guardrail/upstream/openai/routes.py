@@ -20,19 +20,33 @@ class Route(Enum):
     VARIATIONS = "variations"
 
 
-_JUDGED = {f"{base}/images/{route.value}": route for base in ("", "/v1") for route in Route}
-_PASSED = re.compile(r"(?:/v1)?/models(?:/(?!\.\.?\Z)[A-Za-z0-9._:-]{1,128})?")
+# The third is Azure's newer form; its older one has the name of a deployment in the path.
+BASES = ("", "/v1", "/openai/v1")
+_JUDGED = {f"{base}/images/{route.value}": route for base in BASES for route in Route}
+_DEPLOYED = re.compile(r"/openai/deployments/(?!\.\.?/)[A-Za-z0-9._-]{1,64}/images/(generations|edits)")
+_PASSED = re.compile(r"(?:(?:/openai)?/v1|/openai)?/models(?:/(?!\.\.?\Z)[A-Za-z0-9._:-]{1,128})?")
+_ANSWERED = frozenset({"/moderations", "/v1/moderations"})
 
 
 def judged(method: str, path: str) -> Route | None:
     """The judged route that this is, or None."""
-    return _JUDGED.get(path) if method == "POST" else None
+    if method != "POST":
+        return None
+    found = _DEPLOYED.fullmatch(path)
+    return Route(found.group(1)) if found is not None else _JUDGED.get(path)
+
+
+def deployed(path: str) -> bool:
+    """True for a judged route that names a deployment, as Azure's classic API does."""
+    return _DEPLOYED.fullmatch(path) is not None
 
 
 def door(method: str, path: str) -> Door:
     """What to do with a route: `path` as the client sent it, without the query, with or without `/v1`."""
     if judged(method, path) is not None:
         return Door.JUDGED
+    if method == "POST" and path in _ANSWERED:
+        return Door.ANSWERED
     if method == "GET" and _PASSED.fullmatch(path):
         return Door.PASSED
     return Door.CLOSED

@@ -1,17 +1,10 @@
-"""Slots: what each text of a request is. A prompt, a picture, a reference to one, a mere setting, or a hole.
-
-The OpenAI API has one prompt and a few picture fields; the servers that copy it have more. A field nobody here knows
-is judged by what it holds, and refused when it holds what cannot be judged.
-"""
+"""Names of the OpenAI Images API, and of the servers that copy it: which fields are pictures, prompts and settings."""
 
 from __future__ import annotations
 
 import re
-from enum import Enum
 
-from guardrail.errors import BadRequest
-from guardrail.upstream import pictures
-from guardrail.upstream.spans import Path
+from guardrail.upstream.slots import Vocabulary
 
 PICTURES = frozenset({"image", "images", "mask", "markup"})
 SCALARS = frozenset(
@@ -41,82 +34,14 @@ SCALARS = frozenset(
     }
 )
 KNOWN = PICTURES | SCALARS | {"svg", "image_url", "file_id"}
-# Names and ids that the caller makes up; not prompts unless they read like sentences.
-_IDENTIFIERS = frozenset({"model", "user", "safety_identifier"})
-_REFERENCE_KEYS = frozenset({"image_url", "url", "data", "base64", "b64_json"})
-_TEXT_NAME = re.compile(r"prompt|caption|description|instruction|text|negative", re.IGNORECASE)
-_LEFT_OUT_NAME = re.compile(r"negative", re.IGNORECASE)
-# What the settings of this API may say; any other short text is a word that a server may add to its prompt.
-_PLAIN_VALUE = re.compile(
-    r"(?:auto|vivid|natural|transparent|opaque|low|medium|high|standard|hd|url|b64_json|png|jpe?g|webp|true|false|none)?",
-    re.IGNORECASE,
+NAMES = Vocabulary(
+    pictures=PICTURES,
+    identifiers=frozenset({"model", "user", "safety_identifier"}),
+    plain=re.compile(
+        r"(?:auto|vivid|natural|transparent|opaque|low|medium|high|standard|hd|url|image_url|b64_json|base64|png|jpe?g|webp|true|false|none)?",
+        re.IGNORECASE,
+    ),
 )
-_PICTURE_NAME = re.compile(r"image|img|mask|markup|picture|photo|reference|frame", re.IGNORECASE)
-_FILE_ID = re.compile(r"file[-_][A-Za-z0-9_-]{6,120}")
-_ANY_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_WORD = re.compile(r"[^\W\d_]+")
-_RUN = re.compile(r"[!-~]+")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-_OPAQUE = 1024  # characters without a space in a field nobody knows: no word of any language, no id
-_LONGEST_URL = 10_000  # characters; what is longer is refused as opaque
-_LONGEST = 200_000  # characters; no text of a request is longer, so none is gone through
-_FEW_WORDS = 3  # a setting has no more ("high quality", "url"); what has more is judged as a text
-_SPACELESS = 0x0E00  # from Thai on, scripts may be written without spaces: each character counts as a word
-
-
-class What(Enum):
-    """What a text of a request is."""
-
-    SETTING = "setting"
-    TEXT = "text"
-    DATA_URL = "data url"
-    BASE64 = "base64"
-    URL = "url"
-    FILE = "file"
-
-
-def name_of(path: Path) -> str:
-    """A path as "images[0].image_url". Keys that are not plain names, or say a sentence, become "?"."""
-    out = ""
-    for step in path:
-        if isinstance(step, int):
-            out += f"[{step}]"
-        else:
-            out += ("." if out else "") + (step if _SAFE_NAME.fullmatch(step) and not wordy(step) else "?")
-    return out[:120] or "?"
-
-
-def wordy(text: str) -> bool:
-    """True for more than three words: a sentence, not a setting. Scripts without spaces count by character."""
-    words = 0
-    for found in _WORD.finditer(text):
-        run = found.group()
-        words += len(run) if max(run) >= chr(_SPACELESS) else 1
-        if words > _FEW_WORDS:
-            return True
-    return False
-
-
-def left_out(name: str) -> bool:
-    """True for the name of a field that says what shall not be in the picture: "negative_prompt"."""
-    return _LEFT_OUT_NAME.search(name) is not None
-
-
-def names_content(name: str) -> bool:
-    """True for a name that says its value is a text or a picture: "suffix_prompt", "ref_image"."""
-    return _TEXT_NAME.search(name) is not None or _PICTURE_NAME.search(name) is not None
-
-
-def loose(text: str, path: Path) -> bool:
-    """True for a setting with a word of its own: "nude" as a style says as much as it does in a prompt."""
-    if path[0] in _IDENTIFIERS or _PLAIN_VALUE.fullmatch(text.strip()):
-        return False
-    return any(len(run) > 2 or max(run) >= chr(_SPACELESS) for run in _WORD.findall(text))
-
-
-def leaf_of(path: Path) -> str:
-    """The last name of a path; indexes of lists are no names."""
-    return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def misspelled(name: str) -> bool:
@@ -126,63 +51,3 @@ def misspelled(name: str) -> bool:
     if folded in KNOWN:
         return folded != name
     return base in SCALARS or (base in KNOWN and base != name.split("[", 1)[0])
-
-
-def classify(text: str, path: Path) -> What:
-    """What the string at `path` of a request is. Raises BadRequest for what nobody could judge."""
-    leaf = leaf_of(path)
-    top = path[0] if path and isinstance(path[0], str) else ""
-    base = top.split("[", 1)[0]
-    in_picture = base in PICTURES or leaf in ("image_url", "file_id")
-    if path == ("prompt",):
-        if pictures.is_data_url(text) and "base64" in text[:200].lower():
-            raise _closed(path, "holds a picture; send it as an image")
-        return What.TEXT
-    if leaf == "file_id" or _FILE_ID.fullmatch(text):
-        return _file(text, leaf, path)
-    scheme = pictures.url_scheme(text) if len(text) <= _LONGEST_URL else None
-    if pictures.is_data_url(text):
-        found = What.DATA_URL
-    elif scheme is not None and path[0] not in _IDENTIFIERS:
-        found = _url(scheme, leaf, in_picture, path)
-    elif pictures.looks_like_base64_picture(text):
-        found = What.BASE64
-    elif in_picture and (leaf in _REFERENCE_KEYS or leaf == top):
-        found = What.BASE64  # whatever it is, it stands where a picture is expected
-    else:
-        found = _words(text, leaf, path)
-    return found
-
-
-def _file(text: str, leaf: str, path: Path) -> What:
-    if leaf != "file_id" or not _ANY_FILE_ID.fullmatch(text):
-        raise _closed(path, "holds the id of a file, which can be judged only as a file_id")
-    return What.FILE
-
-
-def _url(scheme: str, leaf: str, in_picture: bool, path: Path) -> What:
-    if scheme not in ("https", "http"):
-        raise BadRequest(
-            f"{name_of(path)} holds an address that is not https; send the picture as https or data URL",
-            param=name_of(path),
-            code="url_not_allowed",
-        )
-    if in_picture or _PICTURE_NAME.search(leaf):
-        return What.URL
-    raise _closed(path, "holds an address, and nobody judges what is behind it")
-
-
-def _words(text: str, leaf: str, path: Path) -> What:
-    if len(text) > _LONGEST:
-        raise _closed(path, f"holds more than {_LONGEST} characters")
-    if any(len(run.group()) > _OPAQUE for run in _RUN.finditer(text)):
-        raise _closed(path, f"holds more than {_OPAQUE} characters without a space, which nobody can judge")
-    if _TEXT_NAME.search(leaf) and text.strip():
-        return What.TEXT
-    if path[0] in _IDENTIFIERS:
-        return What.TEXT if len(text.split()) > _FEW_WORDS else What.SETTING
-    return What.TEXT if wordy(text) else What.SETTING
-
-
-def _closed(path: Path, why: str) -> BadRequest:
-    return BadRequest(f"{name_of(path)} {why}", param=name_of(path), code="unjudged_field")

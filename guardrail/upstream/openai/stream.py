@@ -2,117 +2,58 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from guardrail.errors import UpstreamError
-from guardrail.types import Artifact, Kind
-from guardrail.upstream import pictures
+from guardrail.errors import GuardrailError, UpstreamError
+from guardrail.types import Artifact, Decision, Kind
+from guardrail.upstream import envelope, pictures
+from guardrail.upstream.answers import check_keys, decode, holds_picture
 from guardrail.upstream.dialect import Event
-from guardrail.upstream.openai.answer import check_keys, decode, holds_picture
-from guardrail.upstream.openai.limits import Limits
-from guardrail.upstream.openai.slots import name_of
+from guardrail.upstream.limits import Limits
+from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Json, JsonFault, Node, listed_numbers, scan, strings
-
-_BOM = b"\xef\xbb\xbf"
-# Python's and JavaScript's line splitters end lines at these too, and would read `data:` behind them.
-_OTHER_ENDS = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
-_MOST_LINES = 1000  # in one event
-_MOST_OTHER = 1024  # bytes of a line that is not data, and of data that is not JSON
+from guardrail.upstream.sse import MOST_OTHER, Cutter, Sent
 
 
 class EventReader:
-    """Fulfils `StreamReader`. Cuts at blank lines; LF, CR LF and CR all end a line; chunks may end anywhere.
-
-    Memory is bounded by the limit of one event. `Event.final` is true for each "completed" event: a stream may have
-    several, so the reading goes on to the end.
-    """
+    """Fulfils `StreamReader`. `Event.final` is true for each "completed" event: a stream may have several, so the
+    reading goes on to the end."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._buffer = bytearray()
-        self._line = 0  # where the line that is being read starts
-        self._seen = 0  # up to here no line end was found
-        self._lines: list[tuple[int, int]] = []
-        self._first = True
+        self._cutter = Cutter(limits.event_bytes)
         self._partials = 0
         self._completed = 0
         self._failed = False
 
     def feed(self, chunk: bytes) -> Sequence[Event]:
         """Take the next bytes; the events that they complete. Raises UpstreamError."""
-        self._buffer += chunk
-        return list(self._cut(ended=False))
+        return [self._event(sent) for sent in self._cutter.feed(chunk)]
 
     def close(self) -> Sequence[Event]:
         """The stream ended. Raises UpstreamError when it did so inside an event, or without a final one."""
-        events = list(self._cut(ended=True))
-        if self._lines or self._line < len(self._buffer):
-            raise UpstreamError("its stream was cut inside an event")
-        if not (self._completed or self._failed or any(event.final or event.error for event in events)):
+        events = [self._event(sent) for sent in self._cutter.close()]
+        if not (self._completed or self._failed):
             raise UpstreamError("its stream ended without a finished picture")
         return events
 
-    def _cut(self, *, ended: bool) -> Iterator[Event]:
-        while (found := self._line_end(ended)) is not None:
-            end, after = found
-            if len(self._lines) >= _MOST_LINES:
-                raise UpstreamError(f"an event of its stream has more than {_MOST_LINES} lines")
-            start, self._line, self._seen = self._line, after, after
-            if end > start:
-                self._lines.append((start, end))
-                continue
-            if self._lines:  # else blank lines before an event, which leave with it
-                yield self._take()
-        if ended and not self._lines and self._line == len(self._buffer) > 0:
-            yield Event(bytes(self._buffer))
-        if len(self._buffer) > self._limits.event_bytes:
-            raise UpstreamError(f"an event of its stream is over {self._limits.event_bytes} bytes")
+    def refuse(self, decision: Decision) -> bytes:
+        """The refusal as the last event."""
+        return envelope.refuse_event(decision)
 
-    def _take(self) -> Event:
-        raw = bytes(memoryview(self._buffer)[: self._line])
-        del self._buffer[: self._line]
-        self._line = self._seen = 0
-        lines, self._lines = self._lines, []
-        return self._event(raw, lines)
+    def fault(self, error: GuardrailError) -> bytes:
+        """The error as the last event."""
+        return envelope.fault_event(error)
 
-    def _line_end(self, ended: bool) -> tuple[int, int] | None:
-        """The end of the current line and the start of the next, or None when more bytes are needed."""
-        buffer = self._buffer
-        feed = buffer.find(b"\n", self._seen)
-        # A carriage return counts only before the line feed, so looking no further keeps this linear.
-        back = buffer.find(b"\r", self._seen, feed if feed >= 0 else len(buffer))
-        if back < 0:
-            self._seen = feed if feed >= 0 else len(buffer)
-            return (feed, feed + 1) if feed >= 0 else None
-        self._seen = back
-        if back + 1 == len(buffer) and not ended:
-            return None  # the line feed of this pair may be in the next chunk
-        return back, back + (2 if buffer[back + 1 : back + 2] == b"\n" else 1)
-
-    def _event(self, raw: bytes, lines: Sequence[tuple[int, int]]) -> Event:
-        name = b""
-        data: list[bytes] = []
-        for begin, end in lines:
-            marked = self._first and begin == 0 and raw.startswith(_BOM)
-            start = begin + len(_BOM) if marked else begin
-            if raw.startswith(b"data:", start):
-                data.append(raw[start + (6 if raw.startswith(b" ", start + 5) else 5) : end])
-            elif end - start > _MOST_OTHER:
-                raise UpstreamError("a line of its stream that is not data is too long")
-            elif _OTHER_ENDS.search(raw, start, end):
-                raise UpstreamError("a line of its stream ends for some readers where it goes on for others")
-            elif raw.startswith(b"event:", start):
-                name = raw[start + 6 : end].removeprefix(b" ")
-        self._first = False
-        return self._data(raw, name, data[0] if len(data) == 1 else b"\n".join(data)) if data else Event(raw)
+    def _event(self, sent: Sent) -> Event:
+        return Event(sent.raw) if sent.data is None else self._data(sent.raw, sent.name, sent.data)
 
     def _data(self, raw: bytes, name: bytes, data: bytes) -> Event:
         try:
             root = scan(data, self._limits.json)
         except JsonFault as fault:
             text = data.decode("utf-8", "replace")
-            if len(data) <= _MOST_OTHER and b"{" not in data and not pictures.looks_like_base64_picture(text):
+            if len(data) <= MOST_OTHER and b"{" not in data and not pictures.looks_like_base64_picture(text):
                 return Event(raw)  # "[DONE]", "ping"
             raise UpstreamError(f"an event of its stream is not the JSON expected: {fault}") from None
         check_keys(root)

@@ -1,0 +1,78 @@
+"""The Gemini API, of Google AI and of Vertex AI: generateContent, whole and streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from guardrail.errors import GuardrailError
+from guardrail.types import Decision, Stage
+from guardrail.upstream.conversation import talking
+from guardrail.upstream.dialect import (
+    Answer,
+    Call,
+    Door,
+    Fetch,
+    FetchFile,
+    Headers,
+    OneBad,
+    Reply,
+    Setup,
+    StreamReader,
+)
+from guardrail.upstream.gemini import answer as answers
+from guardrail.upstream.gemini import read, refuse, routes, stream
+from guardrail.upstream.limits import Limits
+
+__all__ = ["Gemini"]
+
+
+class Gemini:
+    """Fulfils `Dialect` for generateContent. Holds its limits and nothing of any request."""
+
+    name = "gemini"
+
+    def __init__(self, *, limits: Limits | None = None) -> None:
+        self.limits = talking(limits or Limits())
+
+    @classmethod
+    def open(cls, setup: Setup) -> Gemini:
+        """Raises ConfigError for any option: this dialect has none."""
+        setup.no_options(cls.name)
+        return cls(limits=setup.limits)
+
+    def door(self, method: str, path: str) -> Door:
+        """What to do with a route: `path` as the client sent it, without the query, with or without a version."""
+        return routes.door(method, path)
+
+    async def read(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        body: bytes,
+        fetch: Fetch,
+        fetch_file: FetchFile,
+    ) -> Call:
+        """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
+        return await read.read(method, path, query, headers, body, fetch, fetch_file, self.limits)
+
+    def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
+        """The refusal of a whole request: status 200, with `promptFeedback` or a candidate without content."""
+        return refuse.refuse(decision, stage, call)
+
+    def fault(self, error: GuardrailError) -> Reply:
+        """The answer to an error, in the envelope of Google's APIs."""
+        return refuse.fault(error)
+
+    async def read_answer(self, call: Call, status: int, headers: Headers, body: bytes, fetch: Fetch) -> Answer:
+        """Find every picture of a whole answer. Raises UpstreamError for what is no answer."""
+        return await answers.read_answer(call, status, headers, body, fetch, self.limits)
+
+    def without(self, answer: Answer, refused: Mapping[int, Decision], one_bad: OneBad) -> Reply:
+        """The answer with refused candidates replaced, every other byte as it came."""
+        return answers.without(answer, refused, one_bad)
+
+    def read_stream(self, call: Call) -> StreamReader:
+        """A reader for one streamed answer."""
+        return stream.EventReader(self.limits)

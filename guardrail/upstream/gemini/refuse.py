@@ -1,0 +1,111 @@
+"""Refusals and errors in the words of the Gemini API. A block is an answer there, status 200 with a reason in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
+from guardrail.types import Decision, Stage
+from guardrail.upstream.dialect import Call, Reply
+from guardrail.upstream.envelope import message
+from guardrail.upstream.gemini.read import SSE
+
+PROMPT, IMAGE = "SAFETY", "IMAGE_SAFETY"
+_AUDIT_RETRY_S = 5
+_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def refuse(decision: Decision, stage: Stage, call: Call | None) -> Reply:
+    """The refusal of a whole request: a blocked prompt, or one candidate without content, in the form asked for."""
+    said = output(decision) if stage is Stage.OUTPUT else blocked(decision, stage)
+    form = call.state.get(SSE) if call is not None else None
+    if form == "event":
+        return Reply(200, [("content-type", "text/event-stream")], event(said))
+    whole: object = [said] if form == "array" else said
+    return Reply(200, [("content-type", "application/json; charset=UTF-8")], json.dumps(whole).encode())
+
+
+def blocked(decision: Decision, stage: Stage) -> dict[str, Any]:
+    """What is said of a prompt, or of a picture in it, that is blocked: no candidates, and why."""
+    reason = IMAGE if stage is Stage.INPUT else PROMPT
+    return _with_id(
+        {
+            "promptFeedback": {"blockReason": reason, "blockReasonMessage": message(decision)},
+            "usageMetadata": {"promptTokenCount": 0, "totalTokenCount": 0},
+        },
+        decision,
+    )
+
+
+def output(decision: Decision) -> dict[str, Any]:
+    """An answer whose pictures are all refused."""
+    return _with_id(
+        {
+            "candidates": [candidate(decision, 0)],
+            "usageMetadata": {"promptTokenCount": 0, "totalTokenCount": 0},
+        },
+        decision,
+    )
+
+
+def candidate(decision: Decision, index: int) -> dict[str, Any]:
+    """What stands in the place of a candidate that was refused."""
+    return {"finishReason": IMAGE, "finishMessage": message(decision), "index": index}
+
+
+def _with_id(said: dict[str, Any], decision: Decision) -> dict[str, Any]:
+    if decision.receipt is not None:
+        said["responseId"] = decision.receipt.id
+    return said
+
+
+def fault(error: GuardrailError) -> Reply:
+    """The answer to an error. Messages of faults of our own stay inside."""
+    said = fault_body(error)
+    headers = [("content-type", "application/json; charset=UTF-8")]
+    if isinstance(error, Overloaded):
+        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    elif isinstance(error, AuditError):
+        headers.append(("retry-after", str(_AUDIT_RETRY_S)))
+    return Reply(said["error"]["code"], headers, json.dumps(said).encode())
+
+
+def fault_body(error: GuardrailError) -> dict[str, Any]:
+    """The error as JSON, for a whole answer or an event."""
+    if isinstance(error, BadRequest):
+        return _error(error.status, str(error), error.code)
+    if isinstance(error, UpstreamError):
+        code = "upstream_timeout" if error.status == 504 else "upstream_error"
+        return _error(error.status, f"The image generator's answer could not be used: {error}", code)
+    if isinstance(error, Overloaded):
+        return _error(503, "The guard is at its limit; try again later.", "overloaded")
+    if isinstance(error, AuditError):
+        return _error(
+            503, "The record of this request could not be written, so its answer is withheld.", "audit_unavailable"
+        )
+    return _error(500, "The guard could not judge this request, so it is refused.", "guard_fault")
+
+
+def _error(status: int, text: str, reason: str) -> dict[str, Any]:
+    detail = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "guardrail"}
+    name = _STATUS.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
+    return {"error": {"code": status, "message": text, "status": name, "details": [detail]}}
+
+
+def event(said: Mapping[str, Any]) -> bytes:
+    """One server-sent event, with the line ends of this API."""
+    return b"data: " + json.dumps(said).encode() + b"\r\n\r\n"

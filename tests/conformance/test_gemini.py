@@ -1,0 +1,244 @@
+"""The real google-genai packages against a running guard: real dialect, policy and audit log, scripted generator."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+import pytest
+
+from guardrail.upstream.gemini import Gemini
+from tests.conformance.running import BAD, GOOD, OTHER, Saw, run_client, sha
+from tests.server import upstream as script
+from tests.server.upstream import Heard, Script
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(180)]
+
+
+def scenario_of(heard: Heard) -> str:
+    found = re.search(r"/models/([a-z0-9-]+):", heard.target)
+    return found.group(1) if found else heard.target
+
+
+def inline(data: bytes, **more: Any) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}, **more}
+
+
+def candidate(*parts: dict[str, Any], index: int = 0, reason: str | None = "STOP") -> dict[str, Any]:
+    said: dict[str, Any] = {"content": {"parts": list(parts), "role": "model"}, "index": index}
+    return {**said, "finishReason": reason} if reason else said
+
+
+def answer(*candidates: dict[str, Any]) -> bytes:
+    body = {"candidates": list(candidates), "usageMetadata": {"promptTokenCount": 7}, "modelVersion": "g", "zz": 1.0}
+    return json.dumps(body, indent=1).encode()
+
+
+def event(*candidates: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps({"candidates": list(candidates)}).encode() + b"\r\n\r\n"
+
+
+def markdown(data: bytes) -> str:
+    return f"there: ![it](data:image/png;base64,{base64.b64encode(data).decode()}) you are"
+
+
+def play(heard: Heard) -> Script:
+    """What the generator answers in each scenario."""
+    name = scenario_of(heard)
+    two = (candidate(inline(GOOD)), candidate(inline(OTHER), index=1))
+    said = markdown(BAD)
+    scripts = {
+        "two-candidates": script.whole(answer(*two)),
+        "vendor-block": script.whole(b'{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}'),
+        "words-only": script.whole(answer(candidate({"text": "I can not paint that."}))),
+        "output-refused": script.whole(answer(candidate({"text": "here"}, inline(BAD)))),
+        "output-thought": script.whole(answer(candidate(inline(BAD, thought=True), inline(GOOD)))),
+        "output-markdown": script.whole(answer(candidate({"text": said}))),
+        "output-one-of-two": script.whole(answer(candidate(inline(GOOD)), candidate(inline(BAD), index=1))),
+        "stream": script.events(
+            [
+                event(candidate({"text": "here: "}, reason=None)),
+                event(candidate(inline(GOOD), reason=None))[:99],
+                event(candidate(inline(GOOD), reason=None))[99:],
+                event(candidate({"text": "done"})),
+            ]
+        ),
+        "output-stream": script.events(
+            [
+                event(candidate({"text": "look "}, reason=None)) + event(candidate(inline(GOOD), reason=None)),
+                event(candidate(inline(BAD), reason=None)),
+                event(candidate({"text": "done"})),
+            ]
+        ),
+        "output-stream-markdown": script.events(
+            [event(candidate({"text": said[at : at + 40]}, reason=None)) for at in range(0, len(said), 40)]
+            + [event(candidate({"text": " done"}))]
+        ),
+        "stream-cut": script.events([event(candidate({"text": "here "}, reason=None)), 0.3], finish=False),
+        "busy": script.whole(
+            b'{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}', "429 Too Many Requests"
+        ),
+        "html": script.html(),
+    }
+    return scripts.get(name, script.whole(answer(candidate({"text": "here"}, inline(GOOD)))))
+
+
+@pytest.fixture(scope="module", params=["genai3", "genai1"])
+def saw(request, tmp_path_factory) -> Saw:
+    return run_client(tmp_path_factory.mktemp(request.param), request.param, "gemini_client.py", Gemini(), play)
+
+
+def pictures(result: dict[str, Any]) -> list[str]:
+    return [picture for one in result["candidates"] for picture in one["pictures"]]
+
+
+def test_the_client_is_the_one_that_is_pinned(saw):
+    assert saw.version in {"3.4.0", "1.60.0"}
+
+
+@pytest.mark.parametrize("scenario", ["generate", "generate-async", "edit", "switches"])
+def test_a_clean_answer_brings_its_picture_with_one_call(saw, scenario):
+    result = saw.results[scenario]
+    assert pictures(result) == [sha(GOOD)]
+    assert result["candidates"][0]["texts"] == ["here"]
+    assert len(saw.calls(scenario, scenario_of)) == 1
+
+
+def test_every_candidate_arrives(saw):
+    assert pictures(saw.results["two-candidates"]) == [sha(GOOD), sha(OTHER)]
+
+
+def test_the_vendors_own_refusal_and_an_answer_in_words_pass(saw):
+    assert saw.results["vendor-block"]["blocked"] == "PROHIBITED_CONTENT"
+    assert saw.results["words-only"]["candidates"][0]["texts"] == ["I can not paint that."]
+
+
+def test_a_chat_goes_on_with_its_pictures(saw):
+    first, second = saw.results["chat"]["turns"]
+    assert pictures(first) == pictures(second) == [sha(GOOD)]
+    body = json.loads(saw.calls("chat", scenario_of)[1].body)
+    assert len(body["contents"]) == 3
+
+
+def test_credentials_reach_the_generator_and_switches_are_clamped(saw):
+    (heard,) = saw.calls("switches", scenario_of)
+    assert heard.headers["x-goog-api-key"] == "key-test"
+    settings = json.loads(heard.body)["safetySettings"]
+    assert settings == [{"category": "HARM_CATEGORY_SEXUALLY_EXPLICIT", "threshold": "BLOCK_MEDIUM_AND_ABOVE"}]
+
+
+def test_a_clean_answer_carries_the_receipt(saw):
+    headers = {name.lower(): value for name, value in saw.results["generate-headers"]["headers"].items()}
+    assert headers["x-guardrail-decision"] == "allow"
+    # The prompt before, the words beside the picture, and the picture.
+    assert headers["x-guardrail-checked"] == "prompt=2/2, output=1/1"
+    assert headers["x-guardrail-receipt"]
+
+
+def test_a_stream_arrives_event_by_event(saw):
+    chunks = saw.results["stream"]["chunks"]
+    assert [one["candidates"][0]["texts"] or pictures(one) for one in chunks] == [["here: "], [sha(GOOD)], ["done"]]
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "slot-text",
+        "slot-second-part",
+        "slot-history",
+        "slot-model-turn",
+        "slot-system",
+        "slot-tool",
+        "slot-tool-answer",
+    ],
+)
+def test_a_forbidden_word_in_any_slot_is_a_blocked_prompt(saw, scenario):
+    result = saw.results[scenario]
+    assert (result["blocked"], result["candidates"]) == ("SAFETY", [])
+    assert saw.calls(scenario, scenario_of) == []
+
+
+def test_a_word_in_two_turns_is_no_word(saw):
+    """The stand-in knows one word; that turns are read as one text is for the prompt check to use."""
+    assert pictures(saw.results["slot-across-turns"]) == [sha(GOOD)]
+
+
+@pytest.mark.parametrize("scenario", ["input-text-beside", "input-history", "input-model-turn"])
+def test_a_bad_picture_in_any_turn_is_a_blocked_prompt(saw, scenario):
+    result = saw.results[scenario]
+    assert (result["blocked"], result["candidates"]) == ("IMAGE_SAFETY", [])
+    assert saw.calls(scenario, scenario_of) == []
+
+
+@pytest.mark.parametrize(("scenario", "reason"), [("slot-stream", "SAFETY"), ("input-stream", "IMAGE_SAFETY")])
+def test_a_stream_is_refused_as_an_event(saw, scenario, reason):
+    (chunk,) = saw.results[scenario]["chunks"]
+    assert (chunk["blocked"], chunk["candidates"]) == (reason, [])
+    assert saw.calls(scenario, scenario_of) == []
+
+
+@pytest.mark.parametrize("scenario", ["output-refused", "output-thought", "output-markdown"])
+def test_a_bad_picture_out_is_a_candidate_without_content(saw, scenario):
+    (one,) = saw.results[scenario]["candidates"]
+    assert one == {"reason": "IMAGE_SAFETY", "texts": [], "pictures": []}
+    assert len(saw.calls(scenario, scenario_of)) == 1
+
+
+def test_one_bad_candidate_of_two_leaves_its_neighbour(saw):
+    good, bad = saw.results["output-one-of-two"]["candidates"]
+    assert good["pictures"] == [sha(GOOD)]
+    assert (bad["reason"], bad["pictures"]) == ("IMAGE_SAFETY", [])
+
+
+def test_a_bad_picture_in_a_stream_ends_it(saw):
+    chunks = saw.results["output-stream"]["chunks"]
+    assert [picture for chunk in chunks for picture in pictures(chunk)] == [sha(GOOD)]
+    assert chunks[-1]["candidates"][0]["reason"] == "IMAGE_SAFETY"
+    assert "error" not in saw.results["output-stream"]
+
+
+def test_a_picture_in_the_words_of_a_stream_is_held_back(saw):
+    chunks = saw.results["output-stream-markdown"]["chunks"]
+    said = "".join(text for chunk in chunks for one in chunk["candidates"] for text in one["texts"])
+    assert "base64" not in said
+    assert chunks[-1]["candidates"][0]["reason"] == "IMAGE_SAFETY"
+
+
+def test_nothing_of_a_bad_picture_arrives_anywhere(saw):
+    assert sha(BAD) not in json.dumps(saw.results)
+    assert base64.b64encode(BAD).decode()[40:80] not in json.dumps(saw.results)
+
+
+def test_a_stream_that_is_cut_is_raised(saw):
+    result = saw.results["stream-cut"]
+    assert result["error"]["code"] == 502
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name", "code"),
+    [
+        ("busy", "ClientError", 429),
+        ("html", "ServerError", 502),
+        ("reference-file", "ClientError", 400),
+        ("reference-cache", "ClientError", 400),
+        ("upload", "ClientError", 404),
+    ],
+)
+def test_faults_and_what_is_closed_arrive_as_the_class_that_callers_handle(saw, scenario, name, code):
+    error = saw.results[scenario]["error"]
+    assert (error["class"], error["code"]) == (name, code)
+    assert len(saw.calls(scenario, scenario_of)) == (scenario in ("busy", "html"))
+
+
+def test_each_refusal_was_asked_for_once(saw):
+    """A client that retries would be seen here: 14 blocked before, 6 after the generator answered."""
+    before = [name for name in saw.results if name.startswith(("slot-", "input-")) and name != "slot-across-turns"]
+    after = [name for name in saw.results if name.startswith("output-")]
+    assert (len(before), len(after)) == (12, 6)
+    assert saw.refusals == len(before) + len(after)
+
+
+def test_the_record_of_it_all_holds_together(saw):
+    assert saw.faults == []
