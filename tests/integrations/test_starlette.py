@@ -89,7 +89,8 @@ class Painter:
 
 class Served:
     def __init__(self, app: Any) -> None:
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off")
+        # Without its log settings, which would outlive this test.
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
