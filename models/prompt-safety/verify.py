@@ -67,6 +67,24 @@ def disguises(check: PromptSafety, rows: list[data.Row]) -> None:
     print(f"  {'plain':13} 1.00            {'':14}   {np.median(plain[:, -1]):.2f}")
 
 
+def memory(check: PromptSafety, rows: list[data.Row], before: float) -> None:
+    """Resident megabytes above those of the libraries: opened, and after a batch of 256 and 30,000 characters."""
+    opened = resident()
+    texts = [row.text for row in rows]
+    scored(check, texts[:256])
+    scored(check, [" ".join(texts)[:30_000]])
+    print(f"resident above the libraries: {opened - before:.0f} MB opened, {resident() - before:.0f} MB after use")
+
+
+def resident() -> float:
+    """Resident memory of this process in megabytes, where the system tells; else NaN."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
+
+
 def speed(check: PromptSafety, rows: list[data.Row]) -> None:
     """CPU time of one prompt at a time, and of many at once."""
     texts = [row.text for row in rows]
@@ -121,11 +139,13 @@ def main() -> None:
     parser.add_argument("--published", type=Path)
     args = parser.parse_args()
     weights = reading.models(args.weights)
+    before = resident()
     reader = reading.first_reader(weights)
     check = PromptSafety(
         reader, packaged_heads(), "use-multilingual@given", second=packaged_second(reading.second_encoder(weights))
     )
     rows = list(data.probe())
+    memory(check, rows, before)
     if args.shared:
         rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
         rows = [row for row, on in zip(rows, lesson.teaching(rows), strict=True) if not on]
