@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from guardrail.checks import Tools
 from guardrail.checks.face import probability as face_probability
 from guardrail.errors import CheckError
-from guardrail.inference.ages import AGE_V1, SHARES, AgeReader, Reading
-from guardrail.inference.faces import AGE_FACE, Face, FaceFinder
-from guardrail.inference.nudity import ExposureMeter
+from guardrail.inference.image.ages import AGE_V1, SHARES, AgeReader, Reading
+from guardrail.inference.image.faces import AGE_FACE, Face, FaceFinder
+from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Unknown
 
 # Share of minors among faces by the age that face-api reads, from the published counts on UTKFace (1,781 under 18, 733

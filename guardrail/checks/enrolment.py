@@ -11,7 +11,7 @@ import numpy as np
 from guardrail.checks.likeness import CHILD_BELOW_YEARS, Ages, Finder
 from guardrail.checks.person import WIDTH, Template
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference.faces import AGE_FACE
+from guardrail.inference.image.faces import AGE_FACE
 from guardrail.types import Artifact, Kind
 
 MAX_TEMPLATE_FILE = 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from guardrail.checks import Tools
 from guardrail.errors import CheckError
-from guardrail.inference.nudity import ExposureMeter
+from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Unknown
 
 

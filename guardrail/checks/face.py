@@ -12,9 +12,9 @@ import numpy as np
 
 from guardrail.checks import Tools
 from guardrail.errors import CheckError
-from guardrail.inference.bodies import BodyFinder
-from guardrail.inference.faces import FaceFinder
-from guardrail.inference.nudity import ExposureMeter
+from guardrail.inference.image.bodies import BodyFinder
+from guardrail.inference.image.faces import FaceFinder
+from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Unknown
 
 # From YuNet's score to the probability that it is a human face. On 500 hard negatives with 106 true faces, by band of

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from guardrail.inference.pdq import BITS, MATCH_BITS
+from guardrail.inference.image.pdq import BITS, MATCH_BITS
 
 HASH_BYTES = 32
 """Of a PDQ hash and of a SHA-256 alike."""

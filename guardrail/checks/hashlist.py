@@ -17,7 +17,7 @@ from typing import Any
 
 from guardrail.checks.bank import ACTIVE, MAX_TEXT, Entry, is_hash
 from guardrail.errors import ConfigError
-from guardrail.inference.pdq import MIN_QUALITY
+from guardrail.inference.image.pdq import MIN_QUALITY
 
 MAX_BYTES = 256 << 20
 MAX_JSON_BYTES = 64 << 20

@@ -20,8 +20,8 @@ from guardrail.checks.bank import Bank
 from guardrail.checks.hashes import NOTHING, Hashes
 from guardrail.checks.store import POLL_S, Watched
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference import pdq
-from guardrail.inference.image import picture
+from guardrail.inference.image import pdq
+from guardrail.inference.image.decode import picture
 from guardrail.types import Artifact, Kind, Unknown
 
 FOLDER = "bank"

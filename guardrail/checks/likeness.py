@@ -20,8 +20,8 @@ from guardrail.checks.person import Templates, Vector
 from guardrail.checks.registry import Registry
 from guardrail.checks.store import POLL_S, Watched
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference.ages import AGE_V1, AgeReader
-from guardrail.inference.faces import AGE_FACE, MOST_FACES, Face, FaceFinder
+from guardrail.inference.image.ages import AGE_V1, AgeReader
+from guardrail.inference.image.faces import AGE_FACE, MOST_FACES, Face, FaceFinder
 from guardrail.types import Artifact, Kind, Unknown
 
 FOLDER = "registry"

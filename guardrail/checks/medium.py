@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from guardrail.checks import Tools
 from guardrail.errors import CheckError
-from guardrail.inference.image import picture
-from guardrail.inference.medium import MediumHead, features
+from guardrail.inference.image.decode import picture
+from guardrail.inference.image.medium import MediumHead, features
 from guardrail.types import Artifact, Kind, Unknown
 
 

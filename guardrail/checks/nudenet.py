@@ -17,7 +17,7 @@ import numpy as np
 from guardrail.checks import Tools
 from guardrail.errors import CheckError, ConfigError
 from guardrail.inference.fetch import digest
-from guardrail.inference.image import picture
+from guardrail.inference.image.decode import picture
 from guardrail.inference.session import open_session
 from guardrail.types import Artifact, Kind, Unknown
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from guardrail.checks import Tools
 from guardrail.errors import CheckError
-from guardrail.inference.ages import AgeReader
-from guardrail.inference.bodies import Body, BodyFinder
-from guardrail.inference.faces import Face, FaceFinder
-from guardrail.inference.image import picture
-from guardrail.inference.nudity import ExposureMeter
+from guardrail.inference.image.ages import AgeReader
+from guardrail.inference.image.bodies import Body, BodyFinder
+from guardrail.inference.image.decode import picture
+from guardrail.inference.image.faces import Face, FaceFinder
+from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Pair, Unknown
 
 # Cosine of two templates at which "same" and "different" are equally probable. 0.363 is the published threshold for

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from guardrail.checks import Tools
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference import fold
-from guardrail.inference.gazetteer import Gazetteer, packaged_names, read_names
-from guardrail.inference.prompts import PromptHeads, PromptReader, Reading, packaged_heads, packaged_lexicon
-from guardrail.inference.second import SecondEncoder, SecondOpinion, packaged_second
-from guardrail.inference.text import TextEncoder
+from guardrail.inference.text import fold
+from guardrail.inference.text.encoder import TextEncoder
+from guardrail.inference.text.gazetteer import Gazetteer, packaged_names, read_names
+from guardrail.inference.text.prompts import PromptHeads, PromptReader, Reading, packaged_heads, packaged_lexicon
+from guardrail.inference.text.second import SecondEncoder, SecondOpinion, packaged_second
 from guardrail.types import Artifact, Kind, Unknown
 
 WEIGHTS = "use-multilingual"

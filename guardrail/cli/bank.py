@@ -17,8 +17,8 @@ from guardrail.checks.hashlist import csv_lines, plain_lines, read_list
 from guardrail.checks.known import bank_of
 from guardrail.cli.common import console, progress, settings
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference import pdq
-from guardrail.inference.image import picture
+from guardrail.inference.image import pdq
+from guardrail.inference.image.decode import picture
 from guardrail.types import Artifact, Kind
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)

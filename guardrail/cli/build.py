@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from guardrail.audit import AuditLog
 from guardrail.cli.common import progress
 from guardrail.config import Configuration
-from guardrail.inference.image import Limits
+from guardrail.inference.image.decode import Limits
 from guardrail.inference.weights import Models, Sources
 from guardrail.pipeline import Guard, Observer
 

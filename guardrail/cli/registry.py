@@ -27,8 +27,8 @@ from guardrail.checks.registry import Registry
 from guardrail.cli.common import console, progress, settings
 from guardrail.errors import ConfigError
 from guardrail.home import Home
-from guardrail.inference.ages import AGE_V1, AgeReader
-from guardrail.inference.faces import FaceFinder
+from guardrail.inference.image.ages import AGE_V1, AgeReader
+from guardrail.inference.image.faces import FaceFinder
 from guardrail.inference.weights import Models
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)

@@ -18,7 +18,7 @@ from guardrail.audit import AuditLog, Entry
 from guardrail.checks import Tools, installed, open_check
 from guardrail.errors import BadRequest, CheckError, ConfigError
 from guardrail.home import Home
-from guardrail.inference.image import Limits, picture
+from guardrail.inference.image.decode import Limits, picture
 from guardrail.inference.weights import Models
 from guardrail.pipeline import receipt as receipts
 from guardrail.pipeline.case import Case

@@ -29,8 +29,8 @@ from PIL import Image
 
 from guardrail.checks.age import ENOUGH, ApparentAge
 from guardrail.home import Home
-from guardrail.inference.ages import AgeReader
-from guardrail.inference.faces import FaceFinder
+from guardrail.inference.image.ages import AgeReader
+from guardrail.inference.image.faces import FaceFinder
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind, Unknown
 

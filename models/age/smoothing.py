@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from guardrail.home import Home
-from guardrail.inference import align
-from guardrail.inference.ages import MEAN_RGB, YEARS, boxed, median
-from guardrail.inference.faces import AGE_FACE, faces_in
-from guardrail.inference.frame import Frame
+from guardrail.inference.image import align
+from guardrail.inference.image.ages import MEAN_RGB, YEARS, boxed, median
+from guardrail.inference.image.faces import AGE_FACE, faces_in
+from guardrail.inference.image.frame import Frame
 from guardrail.inference.weights import Models
 
 WIDTHS = (0.6, 1.0, 1.5, 2.0)

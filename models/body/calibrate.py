@@ -17,10 +17,10 @@ import onnx
 import onnxruntime
 
 from guardrail.errors import CheckError
-from guardrail.inference.bodies import SIDE, padded
 from guardrail.inference.build import nanodet
 from guardrail.inference.build.quantise import observed
-from guardrail.inference.image import Limits, decode
+from guardrail.inference.image.bodies import SIDE, padded
+from guardrail.inference.image.decode import Limits, decode
 
 SHARE = 0.9999
 

@@ -24,7 +24,7 @@ from guardrail.checks import Tools, open_check
 from guardrail.home import Home
 from guardrail.inference.clip.folder import ClipFolder
 from guardrail.inference.clip.model import ClipModel
-from guardrail.inference.frame import Frame
+from guardrail.inference.image.frame import Frame
 from guardrail.inference.session import open_session
 from guardrail.inference.weights import Models
 from guardrail.pipeline import DEFAULT_CHECKS

@@ -23,8 +23,8 @@ from PIL import Image
 from guardrail.checks.face import probability
 from guardrail.errors import CheckError
 from guardrail.home import Home
-from guardrail.inference.faces import FaceFinder
-from guardrail.inference.nudity import ExposureMeter, Looked
+from guardrail.inference.image.faces import FaceFinder
+from guardrail.inference.image.nudity import ExposureMeter, Looked
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from guardrail.inference.build import nsfwjs, open_nsfw
-from guardrail.inference.image import Limits, decode
+from guardrail.inference.image.decode import Limits, decode
 
 MEAN_BGR = np.array([104, 117, 123], np.float32)
 

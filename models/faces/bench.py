@@ -24,7 +24,7 @@ from guardrail.checks.face import FacePresence
 from guardrail.checks.medium import Medium
 from guardrail.checks.pair import SamePerson
 from guardrail.home import Home
-from guardrail.inference.image import picture
+from guardrail.inference.image.decode import picture
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind, Pair
 

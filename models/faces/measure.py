@@ -23,8 +23,8 @@ from PIL import Image, ImageFilter
 
 from guardrail.errors import CheckError
 from guardrail.home import Home
-from guardrail.inference.faces import AGE_FACE, FACE, FaceFinder, faces_in
-from guardrail.inference.image import picture
+from guardrail.inference.image.decode import picture
+from guardrail.inference.image.faces import AGE_FACE, FACE, FaceFinder, faces_in
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind
 

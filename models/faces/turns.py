@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from guardrail.home import Home
-from guardrail.inference import align, yunet
-from guardrail.inference.faces import AGE_FACE, FACE, Face, faces_in
-from guardrail.inference.frame import Frame
-from guardrail.inference.search import SIDE
+from guardrail.inference.image import align, yunet
+from guardrail.inference.image.faces import AGE_FACE, FACE, Face, faces_in
+from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.search import SIDE
 from guardrail.inference.weights import Models
 
 SAME = 0.363

@@ -26,7 +26,7 @@ from guardrail.checks.hashes import Hashes
 from guardrail.checks.likeness import best_match, share_above, threshold
 from guardrail.checks.person import Template, Templates
 from guardrail.checks.registry import Registry
-from guardrail.inference import pdq
+from guardrail.inference.image import pdq
 
 SPREAD = np.sqrt(np.exp(-np.arange(128) / 45.0))
 """Of made-up templates: strangers' 99th and 99.99th percentile become 0.26 and 0.40; SFace's are 0.30 and 0.42."""

@@ -14,8 +14,8 @@ import numpy as np
 import pdqhash
 from PIL import Image
 
-from guardrail.inference import pdq
-from guardrail.inference.image import picture
+from guardrail.inference.image import pdq
+from guardrail.inference.image.decode import picture
 from guardrail.types import Artifact, Kind
 
 

@@ -22,8 +22,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from guardrail.inference.frame import Frame
-from guardrail.inference.medium import HEAD, features
+from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.medium import HEAD, features
 
 HERE = Path(__file__).parent
 LABEL = "medium@1"

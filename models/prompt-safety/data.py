@@ -15,7 +15,7 @@ from pathlib import Path
 
 import generate
 
-from guardrail.inference.lexicon import Lexicon
+from guardrail.inference.text.lexicon import Lexicon
 
 HERE = Path(__file__).parent
 FACTORS = ("sexual", "undress", "revealing", "person", "minor")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from guardrail.inference.text import WIDTH
+from guardrail.inference.text.encoder import WIDTH
 
 Array = npt.NDArray[Any]
 SEED = 7

@@ -15,19 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from guardrail.home import Home
-from guardrail.inference import second
-from guardrail.inference.prompts import PromptReader, packaged_lexicon
-from guardrail.inference.second import SecondEncoder
-from guardrail.inference.text import TextEncoder
+from guardrail.inference.text import second
+from guardrail.inference.text.encoder import TextEncoder
+from guardrail.inference.text.prompts import PromptReader, packaged_lexicon
+from guardrail.inference.text.second import SecondEncoder
 from guardrail.inference.weights import Models
 
 Array = npt.NDArray[Any]
-INFERENCE = Path(__file__).parents[2] / "guardrail" / "inference"
+INFERENCE = Path(__file__).parents[2] / "guardrail" / "inference" / "text"
 # What decides how a text is read: where one of these changes, what was kept is read anew.
 READERS = {
     "rows": (
-        "characters", "disguise", "encoded", "fold", "lexicon", "lookalikes", "pictographs", "pieces", "prompts",
-        "sections", "spelling", "standins", "steps", "text", "turned", "words",
+        "characters", "disguise", "encoded", "encoder", "fold", "lexicon", "lookalikes", "pictographs", "pieces",
+        "prompts", "sections", "spelling", "standins", "steps", "turned", "words",
     ),
     "again": ("second",),
 }  # fmt: skip

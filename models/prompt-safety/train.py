@@ -22,8 +22,8 @@ import reading
 import report
 from lesson import NO_LIMIT, SEED, Learnt, Lesson
 
-from guardrail.inference import second
-from guardrail.inference.text import WIDTH
+from guardrail.inference.text import second
+from guardrail.inference.text.encoder import WIDTH
 
 Array = npt.NDArray[Any]
 HERE = Path(__file__).parent

@@ -24,9 +24,10 @@ import reference
 import report
 
 from guardrail.checks.prompt import PromptSafety
-from guardrail.inference import second, text
-from guardrail.inference.prompts import packaged_heads
-from guardrail.inference.second import packaged_second
+from guardrail.inference.text import encoder as text
+from guardrail.inference.text import second
+from guardrail.inference.text.prompts import packaged_heads
+from guardrail.inference.text.second import packaged_second
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind, Unknown
 

@@ -36,8 +36,8 @@ from guardrail.checks.registry import Registry
 from guardrail.cli.generator import paint
 from guardrail.errors import CheckError
 from guardrail.home import Home
-from guardrail.inference.faces import FaceFinder
-from guardrail.inference.image import picture
+from guardrail.inference.image.decode import picture
+from guardrail.inference.image.faces import FaceFinder
 from guardrail.inference.weights import Models
 from guardrail.pipeline import DEFAULT_CHECKS
 from guardrail.pipeline.guard import open_checks

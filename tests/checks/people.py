@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from guardrail.errors import CheckError
-from guardrail.inference.ages import AGE_V1, FACEAPI, Reading
-from guardrail.inference.bodies import Body
-from guardrail.inference.faces import Face
+from guardrail.inference.image.ages import AGE_V1, FACEAPI, Reading
+from guardrail.inference.image.bodies import Body
+from guardrail.inference.image.faces import Face
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind
 

@@ -7,8 +7,8 @@ import pytest
 from guardrail.checks.age import CHALLENGE_YEARS_ALONE, ENOUGH, MOST_READ, ApparentAge, words
 from guardrail.checks.age import probability as of_reading
 from guardrail.checks.face import probability as face_probability
-from guardrail.inference.ages import AGE_V1, FACEAPI, AgeReader, Reading
-from guardrail.inference.faces import READABLE_PX, FaceFinder
+from guardrail.inference.image.ages import AGE_V1, FACEAPI, AgeReader, Reading
+from guardrail.inference.image.faces import READABLE_PX, FaceFinder
 from guardrail.types import Unknown
 from tests.checks.people import Finds, Measures, Reads, blank, broken, face, photograph, real_models
 

@@ -13,7 +13,7 @@ from guardrail.checks.bank import Bank, Entry
 from guardrail.checks.hashes import Hashes
 from guardrail.checks.hashlist import csv_lines, plain_lines, read_list
 from guardrail.errors import ConfigError
-from guardrail.inference.pdq import MATCH_BITS
+from guardrail.inference.image.pdq import MATCH_BITS
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 5, 2, 12, 0, tzinfo=UTC)

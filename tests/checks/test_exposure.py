@@ -6,7 +6,7 @@ import pytest
 
 from guardrail.checks import Tools
 from guardrail.checks.exposure import Exposure
-from guardrail.inference.nudity import ExposureMeter
+from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Unknown
 from tests.checks.people import Measures, blank, broken, photograph, real_models
 

@@ -11,8 +11,8 @@ from guardrail.checks.face import MOST_FROM_BODY, FacePresence, body_probability
 from guardrail.checks.medium import Medium
 from guardrail.checks.pair import SamePerson
 from guardrail.errors import ConfigError
-from guardrail.inference.bodies import Body
-from guardrail.inference.faces import FaceFinder
+from guardrail.inference.image.bodies import Body
+from guardrail.inference.image.faces import FaceFinder
 from guardrail.inference.weights import Models
 from guardrail.types import Unknown
 from tests.checks.people import Finds, Measures, Sees, blank, broken, face, photograph, real_models

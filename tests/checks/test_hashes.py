@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from guardrail.checks.hashes import CHUNK_BITS, CHUNKS, INDEX_FROM, ChunkIndex, Hashes
-from guardrail.inference.pdq import BITS, MATCH_BITS
+from guardrail.inference.image.pdq import BITS, MATCH_BITS
 
 NO_DIGESTS = np.empty(0, "S32")
 

@@ -13,7 +13,7 @@ from guardrail.checks import Tools
 from guardrail.checks.bank import Bank, Entry
 from guardrail.checks.known import KnownImage, bank_of, probability
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference import pdq
+from guardrail.inference.image import pdq
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind, Unknown
 from tests.checks.pictures import encoded, scene

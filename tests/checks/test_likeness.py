@@ -30,8 +30,8 @@ from guardrail.checks.likeness import (
 from guardrail.checks.person import Template, Templates
 from guardrail.checks.registry import Registry
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference.ages import AgeReader
-from guardrail.inference.faces import AGE_FACE, MOST_FACES, Face, FaceFinder
+from guardrail.inference.image.ages import AgeReader
+from guardrail.inference.image.faces import AGE_FACE, MOST_FACES, Face, FaceFinder
 from guardrail.types import Artifact, Kind, Unknown
 from tests.checks import people
 from tests.checks.pictures import encoded

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from guardrail.checks.medium import Medium
-from guardrail.inference.frame import Frame
-from guardrail.inference.medium import FEATURES, MediumHead, features
+from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.medium import FEATURES, MediumHead, features
 from guardrail.types import Artifact, Kind, Unknown
 from tests.checks.people import broken, photograph
 

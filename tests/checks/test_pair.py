@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from guardrail.checks.pair import SEEN, SamePerson, correlation, overlap, probability
-from guardrail.inference.ages import AgeReader
-from guardrail.inference.bodies import Body
-from guardrail.inference.faces import FaceFinder
-from guardrail.inference.nudity import ExposureMeter
+from guardrail.inference.image.ages import AgeReader
+from guardrail.inference.image.bodies import Body
+from guardrail.inference.image.faces import FaceFinder
+from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Kind, Pair, Unknown
 from tests.checks.people import Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
 

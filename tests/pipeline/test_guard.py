@@ -11,7 +11,7 @@ import pytest
 
 from guardrail import Action, Guard
 from guardrail.errors import BadRequest, ConfigError, Overloaded
-from guardrail.inference.image import Limits
+from guardrail.inference.image.decode import Limits
 from guardrail.pipeline import Question
 from guardrail.pipeline.question import MOST_BYTES
 from guardrail.policy import PolicyBook

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from guardrail.cli.generator import paint
-from tests.inference.pictures import animation, png
+from tests.inference.image.pictures import animation, png
 
 
 def painted(side: int = 256) -> Image.Image:

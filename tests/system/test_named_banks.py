@@ -11,7 +11,7 @@ from guardrail.checks.bank import Entry
 from guardrail.checks.known import bank_of
 from guardrail.errors import ConfigError
 from guardrail.home import Home
-from guardrail.inference import pdq
+from guardrail.inference.image import pdq
 from guardrail.pipeline import Guard
 from guardrail.types import Action
 from tests.checks.pictures import encoded, scene

@@ -16,7 +16,7 @@ from guardrail.checks.registry import Registry
 from guardrail.checks.store import POLL_S
 from guardrail.cli.bank import entries_of
 from guardrail.cli.generator import paint
-from guardrail.inference.faces import FaceFinder
+from guardrail.inference.image.faces import FaceFinder
 from tests.server import upstream as script
 from tests.system import hostile
 from tests.system.conftest import Begin, System

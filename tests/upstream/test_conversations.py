@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from guardrail.checks.prompt import PromptSafety
 from guardrail.errors import BadRequest, UpstreamError
-from guardrail.inference.prompts import PromptReader, packaged_heads, packaged_lexicon
-from guardrail.inference.text import TextEncoder
+from guardrail.inference.text.encoder import TextEncoder
+from guardrail.inference.text.prompts import PromptReader, packaged_heads, packaged_lexicon
 from guardrail.types import Stage
 from guardrail.upstream.chat import Chat
 from guardrail.upstream.contract import refusal

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from guardrail.errors import CheckError
 from guardrail.inference.clip.folder import ClipFolder
 from guardrail.inference.clip.preprocess import Input
-from guardrail.inference.frame import Frame
-from guardrail.inference.image import picture
+from guardrail.inference.image.decode import picture
+from guardrail.inference.image.frame import Frame
 from guardrail.inference.session import open_session
 from guardrail.types import Artifact
 

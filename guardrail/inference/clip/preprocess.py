@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guardrail.errors import ConfigError
-from guardrail.inference.frame import Frame, Pixels
+from guardrail.inference.image.frame import Frame, Pixels
 
 Input = NDArray[np.float32]
 

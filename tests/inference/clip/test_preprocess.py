@@ -8,7 +8,7 @@ from PIL import Image
 
 from guardrail.errors import ConfigError
 from guardrail.inference.clip.preprocess import Preprocess
-from guardrail.inference.frame import Frame
+from guardrail.inference.image.frame import Frame
 from tests.checks.pictures import scene
 
 TOLD = {

@@ -1,0 +1,381 @@
+"""Images: from bytes a stranger sent to the pixels that every check looks at; decoded once, shared by all.
+
+Limits come before work: what a header says is checked before a decoder sees the file. What cannot be read whole is
+refused, never half looked at. Whatever a viewer could show is looked at: every frame that differs, and a transparent
+picture on black, on white and without its transparency.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageFile
+
+from guardrail.errors import CheckError
+from guardrail.inference.image import colour, formats
+from guardrail.inference.image.frame import Frame, Pixels
+from guardrail.types import Artifact
+
+__all__ = ["Frame", "Limits", "Picture", "Pixels", "decode", "picture"]
+
+_PILLOW = {
+    "jpeg": ("JPEG", "MPO"),
+    "png": ("PNG",),
+    "webp": ("WEBP",),
+    "gif": ("GIF",),
+    "avif": ("AVIF",),
+    "tiff": ("TIFF",),
+    "bmp": ("BMP",),
+}
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Two renderings that differ by no more than this many grey levels anywhere are one picture to any model here.
+_SAME = 12
+_THUMB = 32
+_HEEDED = "in its own colours"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is decoded at all. Everything over a limit is refused before it is decoded.
+
+    `bytes` of the file; `pixels` of one frame; `frames` in the file, `looked_at` of them at most; `total_pixels` of
+    all frames together; `aspect` of the long side to the short one. Frames are shrunk by a whole factor while the
+    long side stays at least `long_side` and the short one at least `short_side` pixels.
+    """
+
+    bytes: int = 50 * 1024 * 1024
+    pixels: int = 50_000_000
+    frames: int = 300
+    looked_at: int = 8
+    total_pixels: int = 250_000_000
+    aspect: float = 24.0
+    long_side: int = 1280
+    short_side: int = 512
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: what was looked at of it, and what a reader of the record should know.
+
+    `width` and `height` are the original's, upright. `frames` has at least one frame; `notes` says, for instance,
+    "8 of 40 frames", "colour profile ignored", "132 bytes after the end of the picture".
+    """
+
+    kind: str
+    width: int
+    height: int
+    frames: tuple[Frame, ...]
+    notes: tuple[str, ...]
+
+
+def picture(artifact: Artifact, limits: Limits | None = None) -> Picture:
+    """The picture in an artifact, decoded once and shared by every check that asks.
+
+    The limits of the first call hold: the pipeline calls with the operator's, checks call without.
+
+    Raises CheckError when it cannot be read whole, or is over a limit; that too is found out once.
+    """
+    kept = limits if limits is not None else Limits()
+
+    def make() -> Picture | CheckError:
+        if artifact.data is None:
+            return CheckError(f"{artifact.slot} is a text, not a picture")
+        try:
+            return decode(artifact.data, kept)
+        except CheckError as error:
+            return error
+
+    found = artifact.once("picture", make)
+    if isinstance(found, CheckError):
+        raise CheckError(*found.args)
+    return found
+
+
+def decode(data: bytes, limits: Limits) -> Picture:
+    """Decode a picture. Raises CheckError when it cannot be read whole, or is over a limit."""
+    if len(data) > limits.bytes:
+        raise CheckError(f"the picture has {len(data)} bytes; the limit is {limits.bytes}")
+    kind = formats.sniff(data)
+    ahead = formats.size_ahead(data, kind)
+    if ahead is not None:
+        _check_size(ahead, limits)
+    opened = _open(data, kind)
+    _check_size(opened.size, limits)
+    notes = _notes(opened)
+    if kind == "jpeg":
+        count, finish = formats.jpegs_end(data)
+    else:
+        count, finish = 1, formats.end(data, kind) or len(data)
+    # More than one JPEG in a row is an album, when its index says so; otherwise another picture hides behind the first.
+    if kind == "jpeg" and count > 1 and not (opened.format == "MPO" and _length(opened, limits) == count):
+        raise CheckError("jpeg: another picture follows the first and no index names it; two viewers may differ")
+    notes += _extra(data[finish:])
+    if kind == "jpeg" and opened.format == "JPEG" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened):
+        frames: tuple[Frame, ...] = (_jpeg(data, opened, limits),)
+    else:
+        frames, more = _pillow(data, kind, limits)
+        notes += more
+    if any(frame.view.endswith(_HEEDED) for frame in frames):
+        notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
+    scale = frames[0].scale
+    width, height = round(frames[0].width / scale), round(frames[0].height / scale)
+    return Picture(kind, width, height, frames, tuple(notes))
+
+
+def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """Read the header, with the one decoder that the signature calls for."""
+    try:
+        if kind == "heic":
+            return _heic(data)
+        return Image.open(io.BytesIO(data), formats=_PILLOW[kind])
+    except CheckError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise CheckError(f"{kind}: more pixels than are ever decoded") from error
+    except Exception as error:  # a decoder may raise anything on hostile bytes; all of it means: not read
+        raise CheckError(f"{kind}: the header cannot be read") from error
+
+
+def _heic(data: bytes) -> ImageFile.ImageFile:
+    try:
+        # Optional: its wheels carry libheif and libde265, which are under the LGPL.
+        plugin = import_module("pi_heif.as_plugin")
+    except ImportError as error:
+        raise CheckError("heic is not read here: install pi-heif, or send PNG, JPEG, WebP or AVIF") from error
+    opened: ImageFile.ImageFile = plugin.HeifImageFile(io.BytesIO(data))
+    return opened
+
+
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise CheckError("the picture has no pixels")
+    if width * height > limits.pixels:
+        raise CheckError(f"the picture has {width} x {height} pixels; the limit is {limits.pixels} in all")
+    if max(size) > limits.aspect * min(size) and max(size) > limits.long_side:
+        raise CheckError(f"the picture is {width} x {height}; the long side may be {limits.aspect:g} times the short")
+
+
+def _notes(opened: Image.Image) -> list[str]:
+    return ["colour profile ignored"] if opened.info.get("icc_profile") else []
+
+
+def _extra(extra: bytes) -> list[str]:
+    """What is said of bytes after the picture's end. Raises CheckError when another picture is among them."""
+    if not extra.strip(b"\x00\r\n \xff"):
+        return []
+    if formats.holds_picture(extra):
+        raise CheckError("another picture hides after the end of this one; two viewers may differ")
+    return [f"{len(extra)} bytes after the end of the picture"]
+
+
+def _shrink(size: tuple[int, int], limits: Limits) -> int:
+    return max(1, min(max(size) // limits.long_side, min(size) // limits.short_side))
+
+
+def _jpeg(data: bytes, opened: ImageFile.ImageFile, limits: Limits) -> Frame:
+    """Decode a grey or colour JPEG straight to the size that is kept."""
+    factor = _shrink(opened.size, limits)
+    least = {"min_width": opened.width // factor, "min_height": opened.height // factor} if factor > 1 else {}
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        if (width, height) != opened.size:
+            raise CheckError("jpeg: two decoders read two different sizes; two viewers may differ")
+        pixels = simplejpeg.decode_jpeg(data, "RGBX", min_factor=2, strict=True, **least)
+    except (ValueError, OSError) as error:
+        raise CheckError("jpeg: broken or truncated") from error
+    turn = _TURNS.get(_orientation(opened))
+    if turn is not None:
+        flat = Image.frombuffer("RGBX", (pixels.shape[1], pixels.shape[0]), pixels, "raw", "RGBX", 0, 1)
+        pixels = np.asarray(flat.transpose(turn))
+    return Frame(pixels, scale=max(pixels.shape[:2]) / max(opened.size))
+
+
+def _orientation(opened: Image.Image) -> int:
+    try:
+        return int(opened.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Exif is a stranger's TIFF; a broken one turns nothing, in viewers as here
+        return 1
+
+
+def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], list[str]]:
+    """Decode with Pillow: one picture, or every frame of several, of which those that differ most are kept."""
+    notes: list[str] = []
+    if not _has_more(_open(data, kind)):
+        image = next(_walk(data, kind, limits))
+        if kind == "png" and (image.info.get("interlace") or _last_row_is_empty(image)):
+            _check_png(data)
+        return tuple(_views(image, 0, limits, notes)), notes
+    if kind == "png":
+        _check_png(data)
+    # Two walks: keeping the frames of the first one would take a hundred times the memory of keeping their thumbs.
+    thumbs = [_thumb(image) for image in _walk(data, kind, limits)]
+    chosen = _most_different(thumbs, limits.looked_at)
+    frames: list[Frame] = []
+    for index, image in enumerate(_walk(data, kind, limits)):
+        if index in chosen:
+            frames += _views(image, index, limits, notes)
+        if index == max(chosen):
+            break
+    return tuple(frames), [*dict.fromkeys(notes), f"{len(chosen)} of {len(thumbs)} frames"]
+
+
+def _check_png(data: bytes) -> None:
+    try:
+        whole = formats.png_is_whole(data)
+    except struct.error as error:
+        raise CheckError("png: truncated") from error
+    if not whole:
+        raise CheckError("png: the pixels end before the picture does")
+
+
+def _last_row_is_empty(image: Image.Image) -> bool:
+    """True when the last row is all zero, as the memory is that a decoder has not reached."""
+    row = image.crop((0, image.height - 1, image.width, image.height))
+    return not np.asarray(row).any()
+
+
+def _has_more(opened: ImageFile.ImageFile) -> bool:
+    try:
+        opened.seek(1)
+    except EOFError:
+        return False
+    except Exception:  # there is a second frame, and it is broken: walking says so
+        return True
+    return True
+
+
+def _length(opened: ImageFile.ImageFile, limits: Limits) -> int:
+    """How many pictures an album's index names."""
+    return min(int(getattr(opened, "n_frames", 1)), limits.frames + 1)
+
+
+def _walk(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
+    """Every frame in order, decoded whole. Raises CheckError for the first that is not, or is over a limit."""
+    opened, pixels = _open(data, kind), 0
+    for index in range(limits.frames + 1):
+        try:
+            opened.seek(index)
+        except EOFError:
+            return
+        except Exception as error:
+            raise CheckError(f"{kind}: frame {index} cannot be read") from error
+        if index == limits.frames:
+            raise CheckError(f"{kind}: more than {limits.frames} frames")
+        _check_size(opened.size, limits)
+        pixels += opened.width * opened.height
+        if pixels > limits.total_pixels:
+            raise CheckError(f"{kind}: the frames have more than {limits.total_pixels} pixels together")
+        try:
+            opened.load()
+        except Exception as error:
+            raise CheckError(f"{kind}: frame {index} is broken or truncated") from error
+        _check_size(opened.size, limits)  # a few decoders find out only now
+        yield opened
+
+
+def _thumb(image: Image.Image) -> NDArray[np.float32]:
+    """A tiny picture with its transparency, to tell frames apart by."""
+    small = _eight_bits(image).convert("RGBA").resize((_THUMB, _THUMB), Image.Resampling.BOX)
+    return np.asarray(small, np.float32)
+
+
+def _most_different(thumbs: Sequence[NDArray[np.float32]], count: int) -> frozenset[int]:
+    """The first frame, and then, one by one, the frame that is farthest from all that are chosen; at most `count`.
+
+    Distance is the greatest mean difference over 4 x 4 blocks of the thumb: a small part that changes counts as
+    much as a whole frame. Frames that differ from a chosen one by less than 2 grey levels anywhere are left out.
+    """
+    blocks = np.stack(thumbs).reshape(len(thumbs), 8, _THUMB // 8, 8, _THUMB // 8, 4).mean(axis=(2, 4))
+    blocks = blocks.reshape(len(thumbs), -1)
+    chosen = [0]
+    nearest = np.abs(blocks - blocks[0]).max(axis=1)
+    while len(chosen) < count and nearest.max() >= 2.0:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.abs(blocks - blocks[chosen[-1]]).max(axis=1))
+    return frozenset(chosen)
+
+
+def _views(image: Image.Image, index: int, limits: Limits, notes: list[str]) -> list[Frame]:
+    """The renderings of one decoded frame: one, or for a transparent one each that differs."""
+    orientation = _orientation(image)
+    original = max(image.size)
+    flat = _eight_bits(image)
+    factor = _shrink(flat.size, limits)
+    if flat.mode == "RGBA":
+        lowest = flat.getchannel("A").getextrema()[0]
+        if isinstance(lowest, (int, float)) and lowest > 255 - _SAME:
+            flat = flat.convert("RGB")
+    views = _rendered(flat, factor)
+    if flat.mode == "RGBA":
+        notes.append("transparent: looked at on black, on white and without alpha, where these differ")
+    # Made of the whole picture: pixels that mean nothing one by one are a picture in other colours.
+    other = colour.heeded(image, flat)
+    if other is not None:
+        views |= {f"{view}, {_HEEDED}": rendered for view, rendered in _rendered(other, factor).items()}
+    distinct: list[tuple[str, Image.Image]] = []
+    for view, rendered in views.items():
+        if not any(_alike(rendered, other) for _, other in distinct):
+            distinct.append((view, rendered))
+    frames = []
+    for view, rendered in distinct:
+        turn = _TURNS.get(orientation)
+        upright = rendered.transpose(turn) if turn is not None else rendered
+        pixels = np.asarray(upright.convert("RGBX"))
+        frames.append(Frame(pixels, scale=max(upright.size) / original, index=index, view=view))
+    return frames
+
+
+def _rendered(flat: Image.Image, factor: int) -> dict[str, Image.Image]:
+    """What viewers show of an RGB or RGBA picture, shrunk by `factor`."""
+    # Pillow weighs colours by their alpha when it reduces RGBA, so the colours are reduced apart as well.
+    small = flat.reduce(factor) if factor > 1 else flat
+    if flat.mode != "RGBA":
+        return {"shown": small}
+    bare = flat.convert("RGB")
+    return {
+        "on black": _on(small, (0, 0, 0)),
+        "on white": _on(small, (255, 255, 255)),
+        "without alpha": bare.reduce(factor) if factor > 1 else bare,
+    }
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image as RGB or RGBA with 8 bits; 16 bits are scaled, not clipped. Raises CheckError for other modes."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        wide = np.asarray(image)
+        return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in {"L", "1", "P", "CMYK", "YCbCr", "RGBX"}:
+        return image.convert("RGB")
+    raise CheckError(f"pixels of mode {image.mode} have no agreed range of brightness")
+
+
+def _on(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    canvas = Image.new("RGB", image.size, colour)
+    canvas.paste(image, mask=image.getchannel("A"))
+    return canvas
+
+
+def _alike(one: Image.Image, other: Image.Image) -> bool:
+    extremes = ImageChops.difference(one, other).getextrema()
+    return all(isinstance(channel, tuple) and channel[1] <= _SAME for channel in extremes)

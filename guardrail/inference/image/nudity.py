@@ -1,0 +1,154 @@
+"""Exposure: how much bare skin a picture shows, from two nets that err apart to one graded scale.
+
+open_nsfw is asked about every view, nsfwjs beside it where its weights are there. On harmless pictures they fire on
+different things, so together they raise fewer false alarms than either. Made once per artifact, whoever asks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from guardrail.errors import CheckError
+from guardrail.inference.image.align import Pixels
+from guardrail.inference.image.decode import picture
+from guardrail.inference.image.faces import Face, FaceFinder
+from guardrail.inference.image.views import View, views
+from guardrail.inference.weights import Models
+from guardrail.types import Artifact
+
+OPEN_NSFW, NSFWJS, DETECTOR = "open-nsfw", "nsfwjs", "yunet"
+MEAN_BGR = np.array([104, 117, 123], np.float32)
+JPEG_QUALITY = 75  # open_nsfw was taught on JPEGs; without the round trip its score moves by up to 0.21
+HENTAI, PORN, SEXY = 1, 3, 4  # of nsfwjs' five classes
+
+# The graded scale: 0 none, 0.33 suggestive or swimwear, 0.66 partly nude, 1 explicit. No picture of nudity was used,
+# so the upper end of both curves is the nets' own scale and not a measured recall. The lower end is anchored on
+# harmless pictures, where the share above each value is known.
+# By open_nsfw alone, from 1,975 published: 5 % score above 0.085, 1.9 % above 0.2, 1.2 % above 0.3, 0.5 % above 0.5.
+CURVE_ALONE = ((0.0, 0.085, 0.2, 0.325, 0.5, 0.65, 0.9, 1.0), (0.0, 0.06, 0.2, 0.33, 0.52, 0.66, 0.94, 1.0))
+# By both, open_nsfw for MAIN of the sum: nsfwjs alone, however sure, then stays below the middle of the scale, which is
+# what pieces of paintings and skin-coloured things ask for. Of 1,654 harmless pictures 2 % score above 0.22, 0.9 %
+# above 0.3, 0.2 % above 0.45 (models/exposure/measure.py). Nothing published weighs the two so: with equal shares
+# 0.25 % of the 1,975 reach 0.5.
+MAIN = 0.6
+CURVE = ((0.0, 0.1, 0.22, 0.3, 0.45, 0.6, 0.8, 1.0), (0.0, 0.07, 0.2, 0.33, 0.52, 0.68, 0.94, 1.0))
+# By nsfwjs' class "sexy", which its makers describe as sexual and not pornographic, swimwear among it. It says
+# suggestive and nothing more.
+CURVE_SEXY = ((0.0, 0.25, 0.5, 1.0), (0.0, 0.2, 0.33, 0.45))
+
+# A face close by is skin and little else: of tight portraits nsfwjs takes 3.9 % for explicit, of children's 5.8 %,
+# open_nsfw 0.7 and 0 % (published, at 0.5). From CLOSE to TIGHT, as shares of the view that a face covers, nsfwjs loses
+# its power to raise a score; to lower one it keeps.
+CLOSE, TIGHT = 0.15, 0.25
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the nets say of one view: open_nsfw's score, and nsfwjs' explicit and sexy shares where it is there."""
+
+    open_nsfw: float
+    explicit: float | None = None
+    sexy: float = 0.0
+    close: float = 0.0
+
+    @property
+    def grade(self) -> float:
+        """On the graded scale, in [0, 1]."""
+        if self.explicit is None:
+            return _on(CURVE_ALONE, self.open_nsfw)
+        trust = 1.0 - float(np.clip((self.close - CLOSE) / (TIGHT - CLOSE), 0.0, 1.0))
+        both = MAIN * self.open_nsfw + (1.0 - MAIN) * self.explicit
+        raised = max(0.0, both - self.open_nsfw)
+        return max(_on(CURVE, both - (1.0 - trust) * raised), trust * _on(CURVE_SEXY, self.sexy))
+
+
+class ExposureMeter:
+    """Reads the exposure of a picture, once per artifact.
+
+    Uses nsfwjs beside open_nsfw, and faces to look closer at the bodies below them, where those weights are there.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._second = _present(models, NSFWJS)
+        self._finder = FaceFinder(models) if _present(models, DETECTOR) else None
+
+    @classmethod
+    def where_present(cls, models: Models) -> ExposureMeter | None:
+        """A meter where the weights are in the cache, else None: for checks that can do without."""
+        return cls(models) if models.has(OPEN_NSFW) else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The weights of the nets that are asked."""
+        return (OPEN_NSFW, NSFWJS) if self._second else (OPEN_NSFW,)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        found = self._finder.models if self._finder else ()
+        return (*(self._models.label(name) for name in self.names), *found)
+
+    def exposure(self, artifact: Artifact) -> float:
+        """The graded exposure of the most exposed view of any frame, in [0, 1].
+
+        Raises CheckError when the picture cannot be read.
+        """
+        return self.most(artifact).grade
+
+    def most(self, artifact: Artifact) -> Looked:
+        """What the nets say of the most exposed view of any frame. Raises CheckError as `exposure` does."""
+        return artifact.once("exposure", lambda: self._measure(artifact))
+
+    def _measure(self, artifact: Artifact) -> Looked:
+        frames = picture(artifact).frames
+        faces = self._finder.faces(artifact) if self._finder else ()
+        looked = (self._look(view) for at, frame in enumerate(frames) for view in views(frame, _of(faces, at)))
+        return max(looked, key=lambda one: one.grade)
+
+    def _look(self, view: View) -> Looked:
+        first = max(_finite(self._open_nsfw(look), OPEN_NSFW) for look in view.looks)
+        if not self._second:
+            return Looked(first)
+        session = self._models.session(NSFWJS)
+        batch = view.whole[None].astype(np.float32) / np.float32(255)
+        (answer,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(batch)})
+        shares = np.asarray(answer)[0]
+        explicit, sexy = (_finite(float(share), NSFWJS) for share in (shares[HENTAI] + shares[PORN], shares[SEXY]))
+        return Looked(first, min(explicit, 1.0), sexy, view.close)
+
+    def _open_nsfw(self, look: Pixels) -> float:
+        session = self._models.session(OPEN_NSFW)
+        batch = (_jpeg(look)[:, :, ::-1].astype(np.float32) - MEAN_BGR)[None]
+        (answer,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(batch)})
+        return float(np.asarray(answer)[0, 1])
+
+
+def _finite(score: float, name: str) -> float:
+    """The score; CheckError where it is no number, which a maximum would pass over."""
+    if not math.isfinite(score):
+        raise CheckError(f"{name} gave no finite score: the model is damaged")
+    return score
+
+
+def _present(models: Models, name: str) -> bool:
+    return name in models.names() and models.has(name)
+
+
+def _of(faces: tuple[Face, ...], at: int) -> list[Face]:
+    return [face for face in faces if face.frame == at]
+
+
+def _on(curve: tuple[tuple[float, ...], tuple[float, ...]], score: float) -> float:
+    """A score on the graded scale: monotone, piecewise linear through the curve's points."""
+    return float(np.interp(score, *curve))
+
+
+def _jpeg(view: Pixels) -> Pixels:
+    encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(view), quality=JPEG_QUALITY, colorsubsampling="420")
+    decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(encoded)
+    return decoded

@@ -1,0 +1,132 @@
+"""Views: the squares of a frame in which exposure is judged.
+
+The nets see a square of 224 pixels. What a picture's shape, its margin or its size could hide from that square gets a
+look of its own: the outer sixteenth, the squares of a long picture, and the body below a small face.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from guardrail.inference.image.align import Pixels
+from guardrail.inference.image.faces import AGE_FACE, Face
+from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.skin import skin_share
+
+SQUARE, SIDE = 256, 224  # Yahoo's order: squash to 256, take the middle 224
+
+# A picture longer than this is also cut into overlapping squares: squashed, a standing figure in it would be a line.
+LONG = 1.6
+MOST_TILES = 6
+# The outer sixteenth falls to the crop. It gets a look when this share of it has a skin tone.
+EDGE_SKIN = 0.25
+
+# The square around the body below a face, in heights of that face: half a head above it, and down to the knees of an
+# adult who stands (a body is about seven and a half heads high, and a detector's box is about nine tenths of a head).
+BODY_EDGE, BODY_ABOVE = 5.0, 0.6
+# It gets a look where it is at most this share of the frame's shorter edge (else the usual view shows it as large), a
+# face has at least this many pixels, and this share of it has a skin tone, the face among it.
+BODY_SHARE = 0.6
+BODY_FACE_PX = 24.0
+BODY_SKIN = 0.2
+MOST_BODIES = 3
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class View:
+    """One square. `looks` are what open_nsfw reads of it, the highest score counts; `whole` is what nsfwjs reads.
+
+    uint8 (SIDE, SIDE, 3) each, R, G, B. `close` is the share of the square that its largest face covers.
+    """
+
+    looks: tuple[Pixels, ...]
+    whole: Pixels
+    close: float
+
+
+def views(frame: Frame, faces: Sequence[Face] = ()) -> list[View]:
+    """The squares of a frame that are judged: the usual one first, then what it would miss.
+
+    `faces` are those of this frame. At most 1 + MOST_TILES + MOST_BODIES.
+    """
+    sure = [face for face in faces if face.score >= AGE_FACE]
+    found = [_usual(frame, sure)]
+    if max(frame.width, frame.height) > LONG * min(frame.width, frame.height):
+        found += _tiles(frame, sure)
+    return found + _bodies(frame, sure)
+
+
+def _usual(frame: Frame, faces: Sequence[Face]) -> View:
+    # The fastest reduction: on 258 harmless pictures it moved open_nsfw's score by 0.0014 on average, 0.057 at most.
+    usual, margin = frame.square(SQUARE, 1.0), (SQUARE - SIDE) // 2
+    whole = _resized(Image.fromarray(np.ascontiguousarray(usual)))
+    looks = [usual[margin:-margin, margin:-margin]]
+    edge = [usual[:margin], usual[-margin:], usual[:, :margin], usual[:, -margin:]]
+    if skin_share(np.concatenate([strip.reshape(-1, 3) for strip in edge])) >= EDGE_SKIN:
+        looks.append(whole)
+    return View(tuple(looks), whole, _close((0.0, 0.0, 1.0, 1.0), faces))
+
+
+def _tiles(frame: Frame, faces: Sequence[Face]) -> list[View]:
+    """Overlapping squares along the longer edge; they grow rather than leave gaps."""
+    longer, shorter = max(frame.width, frame.height), min(frame.width, frame.height)
+    small = Image.fromarray(np.ascontiguousarray(frame.fit(math.ceil(SIDE * longer / shorter))))
+    length, short = max(small.size), min(small.size)
+    count = min(MOST_TILES, math.ceil(length / short))
+    edge = max(short, math.ceil(length / count))
+    tiles = []
+    for start in np.linspace(0, length - edge, count).round().astype(int).tolist():
+        cut = (start, 0, start + edge, short) if small.width >= small.height else (0, start, short, start + edge)
+        tile = _resized(small.crop(cut))
+        wide, high = small.size
+        place = (cut[0] / wide, cut[1] / high, cut[2] / wide, cut[3] / high)
+        tiles.append(View((tile,), tile, _close(place, faces)))
+    return tiles
+
+
+def _bodies(frame: Frame, faces: Sequence[Face]) -> list[View]:
+    """The surroundings of the largest faces, where the usual view shows them small and they have skin tones."""
+    found: list[View] = []
+    for face in faces:
+        edge = BODY_EDGE * (face.box[3] - face.box[1]) * frame.height
+        if face.size_px < BODY_FACE_PX or edge > BODY_SHARE * min(frame.width, frame.height):
+            continue
+        middle = (face.box[0] + face.box[2]) / 2 * frame.width
+        left = float(np.clip(middle - edge / 2, 0, frame.width - edge))
+        top = float(np.clip(face.box[1] * frame.height - BODY_ABOVE * edge / BODY_EDGE, 0, frame.height - edge))
+        x0, y0, size = round(left), round(top), round(edge)
+        part = np.ascontiguousarray(frame.rgb[y0 : y0 + size, x0 : x0 + size])
+        step = max(1, size // 64)
+        if skin_share(part[::step, ::step].reshape(-1, 3)) < BODY_SKIN:
+            continue
+        tile = _resized(Image.fromarray(part))
+        place = (left / frame.width, top / frame.height, (left + edge) / frame.width, (top + edge) / frame.height)
+        found.append(View((tile,), tile, _close(place, faces)))
+        if len(found) == MOST_BODIES:
+            break
+    return found
+
+
+def _close(place: Box, faces: Sequence[Face]) -> float:
+    """The largest share of the square at `place` (fractions of the frame) that one face covers."""
+    area = max((place[2] - place[0]) * (place[3] - place[1]), 1e-12)
+    return max((_shared(place, face.box) / area for face in faces), default=0.0)
+
+
+def _shared(one: Box, other: Box) -> float:
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, wide) * max(0.0, high)
+
+
+def _resized(image: Image.Image) -> Pixels:
+    factor = max(1, min(image.size) // (2 * SIDE))
+    small = image.reduce(factor) if factor > 1 else image
+    return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BILINEAR))

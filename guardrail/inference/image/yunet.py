@@ -1,0 +1,72 @@
+"""YuNet: from a picture to face boxes, landmarks and scores.
+
+The graph answers for every cell of three grids; what is here turns that into boxes in pixels of the picture.
+Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector"; decoding as in OpenCV's FaceDetectorYN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guardrail.inference.image.align import Pixels
+
+STRIDES = (8, 16, 32)
+MOST_BEFORE_NMS = 400  # boxes looked at for overlaps: bounds the work on a picture made of faces
+NMS_IOU = 0.3  # OpenCV's default for this model
+
+Found = NDArray[np.float32]
+"""Rows of 15: x0, y0, x1, y1, five (x, y) landmarks, score; pixels of the picture given."""
+
+
+def detect(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> Found:
+    """Faces of `view` with a score of `at_least`, best first, overlaps removed.
+
+    `view` is uint8 (h, w, 3), already of the size to search at. Returns float32 (n, 15) in pixels of `view` times
+    `scale`. Boxes may reach a little beyond the picture.
+    """
+    height, width = view.shape[:2]
+    padded = np.zeros((1, 3, _up32(height), _up32(width)), np.float32)
+    padded[0, :, :height, :width] = view[:, :, ::-1].transpose(2, 0, 1)  # the graph reads B, G, R
+    names = [output.name for output in session.get_outputs()]
+    raw = dict(zip(names, session.run(None, {session.get_inputs()[0].name: padded}), strict=True))
+    rows = np.concatenate([_decode(raw, stride, padded.shape[3] // stride, at_least) for stride in STRIDES])
+    rows = rows[np.argsort(-rows[:, 14], kind="stable")][:MOST_BEFORE_NMS]
+    rows[:, :14] *= scale
+    return rows[keep(rows)]
+
+
+def keep(rows: Found, iou: float = NMS_IOU) -> list[int]:
+    """Which rows stay when of overlapping ones only the best does; `rows` come best first."""
+    areas = (rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])
+    kept: list[int] = []
+    alive = np.ones(len(rows), bool)
+    for i in range(len(rows)):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        wide = np.minimum(rows[i, 2], rows[:, 2]) - np.maximum(rows[i, 0], rows[:, 0])
+        high = np.minimum(rows[i, 3], rows[:, 3]) - np.maximum(rows[i, 1], rows[:, 1])
+        shared = np.maximum(wide, 0) * np.maximum(high, 0)
+        alive &= shared <= iou * (areas + areas[i] - shared)
+    return kept
+
+
+def _decode(answers: dict[str, NDArray[np.float32]], stride: int, columns: int, at_least: float) -> Found:
+    sure, there = (np.clip(answers[f"{part}_{stride}"][0, :, 0], 0, 1) for part in ("cls", "obj"))
+    score = np.sqrt(sure * there)
+    cells = np.flatnonzero(score >= at_least)
+    box, points = answers[f"bbox_{stride}"][0, cells], answers[f"kps_{stride}"][0, cells]
+    cell = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
+    centre = (cell + box[:, :2]) * stride
+    half = np.exp(np.clip(box[:, 2:], -10, 6)) * (stride / 2)
+    landmarks = (points.reshape(-1, 5, 2) + cell[:, None]) * stride
+    return np.concatenate(
+        [centre - half, centre + half, landmarks.reshape(-1, 10), score[cells, None]], axis=1, dtype=np.float32
+    )
+
+
+def _up32(edge: int) -> int:
+    return max(32, -(-edge // 32) * 32)

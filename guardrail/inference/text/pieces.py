@@ -1,0 +1,99 @@
+"""Pieces: the parts of a text that are judged each for itself, so that a wish among other words is not averaged away.
+
+Windows over all of it, every sentence, and, inside long sentences, what stands around words that matter: once up to
+the nearest comma or "and", once a few words further. Without a word that matters a sentence has no such parts, so
+ordinary text costs what it did.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from guardrail.inference.text.lexicon import Lexicon, Span
+
+# A dot between single letters ends nothing: words spelled out with dots would fall apart.
+_SENTENCE_END = re.compile(r"[!?;\n\u3002\uff01\uff1f\uff1b]+|\.+(?=\s|$|[^\W\d_]{2})")
+# Where one part of a sentence ends and another begins.
+_CLAUSE_END = re.compile(
+    r"[,:\u2013\u2014\u3001\uff0c\u060c|]|(?<![^\W_])(?:and|then|but|while|en|dan|daarna|maar|terwijl|und|dann|aber|et|puis|mais|"
+    r"y|luego|pero|e|poi|ma|depois|mas|i|potem|ale|ve|sonra|ama|и|потом|затем|но|و|ثم|그리고|다음)(?![^\W_])",
+    re.IGNORECASE,
+)
+_SPACE = re.compile(r"\s")
+# A sentence of so many words is judged as a whole; with more, the words that matter are sought in it.
+_SHORT_WORDS, _SHORT_UNSPACED = 9, 14
+# Characters between two words that belong to one wish, around it, and of the whole of it: about 6, 3 and 14 words.
+# In scripts without spaces between words a character is worth three.
+_APART, _AROUND, _LONGEST = 36, 14, 96
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+# What a cluster must speak of: one of these alone, or both of a pair.
+_ALONE = frozenset(("nude", "explicit", "reveal", "through"))
+_PAIR = ("remove", "clothes")
+CONCEPTS = (*sorted(_ALONE), *_PAIR, "body")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, each once, in order; a text of one sentence is that one."""
+    return list(dict.fromkeys(part for part in _SENTENCE_END.split(text) if part.strip()))
+
+
+def clauses(sentence: str, lexicon: Lexicon) -> list[str]:
+    """The parts of a long sentence around words that matter, each once; none for a short one. Linear in the text."""
+    unspaced = _UNSPACED.search(sentence) is not None
+    if unspaced:
+        if len(sentence) <= _SHORT_UNSPACED:
+            return []
+    elif sentence.count(" ") < _SHORT_WORDS:
+        return []
+    spans = lexicon.spans(sentence, CONCEPTS)
+    if not spans:
+        return []
+    scale = 3 if unspaced else 1
+    ends = [0, *(match.start() for match in _CLAUSE_END.finditer(sentence)), len(sentence)]
+    starts = [0, *(match.end() for match in _CLAUSE_END.finditer(sentence)), len(sentence)]
+    found: dict[str, None] = {}
+    place = 0
+    for first, last in _clusters(spans, _APART // scale, _LONGEST // scale):
+        while place + 1 < len(starts) and starts[place + 1] <= first:
+            place += 1
+        close = place
+        while close + 1 < len(ends) and ends[close] < last:
+            close += 1
+        limit = _LONGEST // scale
+        found[sentence[max(starts[place], first - limit) : min(max(ends[close], last), last + limit)].strip()] = None
+        found[_widened(sentence, first, last, _AROUND // scale, unspaced)] = None
+    found.pop("", None)
+    found.pop(sentence.strip(), None)
+    return list(found)
+
+
+def _clusters(spans: Sequence[Span], apart: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Runs of words that matter, near each other, that speak of enough to be judged; first and last character."""
+    run: list[Span] = []
+    for span in [*spans, Span(-1, -1, "")]:
+        if run and (not span.concept or span.start - run[-1].end > apart or span.end - run[0].start > longest):
+            told = {one.concept for one in run}
+            if told & _ALONE or told.issuperset(_PAIR):
+                yield run[0].start, max(one.end for one in run)
+            # A run that was only cut for its length goes on with its last words.
+            run = (
+                [one for one in run if one.start > run[0].start and span.start - one.end <= apart]
+                if span.concept
+                else []
+            )
+        if span.concept:
+            run.append(span)
+
+
+def _widened(text: str, first: int, last: int, around: int, unspaced: bool) -> str:
+    start, end = max(0, first - around), min(len(text), last + around)
+    if not unspaced:
+        # To whole words: the first that begins, and the last that ends, within the margin.
+        if start:
+            gap = _SPACE.search(text, start, first)
+            start = gap.end() if gap else first
+        if end < len(text):
+            gaps = [match.start() for match in _SPACE.finditer(text, last, end)]
+            end = gaps[-1] if gaps else last
+    return text[start:end].strip()

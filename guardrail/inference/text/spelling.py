@@ -1,0 +1,159 @@
+"""Spelling: words written letter by letter, or without spaces between them."""
+
+from __future__ import annotations
+
+import re
+
+from guardrail.inference.text.disguise import HIDDEN_SENSITIVE, RUN_TOGETHER, SPELLED_OUT, Evidence, Vocabulary
+from guardrail.inference.text.lookalikes import LOOKS_LATIN
+from guardrail.inference.text.standins import STANDS_FOR
+
+_LONGEST_RUN = 80
+_LATIN_LETTER = re.compile("[A-Za-z]")
+# The longest word that a run of letters is cut into.
+_LONGEST_PART = 16
+# What a letter costs, in nats, that belongs to no word; more than any letter of a word does.
+_LOOSE_LETTER = 9.0
+_SPELLED = re.compile(r"(?<![^\W_])[^\W_](?:[ .\-_*~|,/·•]{1,2}(?:[^\W_]|[@$]))+(?![^\W_])")
+_PAIR = re.compile(r"(?<![^\W_])([^\W\d_])[ .\-_*~|·•]([^\W\d_])(?![^\W_])")
+_SIGN = re.compile(r"[.\-_*~|,/·•]")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+# Letters that are words by themselves.
+_SINGLE = frozenset("aiyeouàèéóùяивкосу")
+# Words of two letters that are met often enough to be cut out of a run; the vocabulary has far more, of no language.
+_SHORT = frozenset(
+    (
+        "ad", "ai", "al", "am", "an", "ao", "as", "at", "au", "be", "bu", "by", "ce", "co", "da", "de", "di", "do",
+        "du", "ed", "el", "em", "en", "er", "es", "et", "eu", "ga", "go", "ha", "he", "ho", "if", "ik", "il", "im",
+        "in", "io", "is", "it", "je", "ki", "la", "le", "lo", "ma", "me", "mi", "mis", "mon", "my", "na", "ne", "ni",
+        "no", "o", "ob", "od", "of", "om", "on", "op", "or", "os", "ou", "po", "sa", "se", "si", "się", "so", "su",
+        "są", "ta", "te", "ti", "to", "tu", "um", "un", "up", "us", "ve", "we", "wo", "ya", "za", "ze", "zo", "zu",
+        "üç", "бы", "во", "вы", "да", "до", "ее", "её", "за", "из", "им", "их", "ко", "мы", "на", "не", "ни", "но",
+        "об", "он", "от", "по", "со", "та", "те", "то", "ту", "ты",
+    )
+)  # fmt: skip
+# Words that point at somebody or at all of something: what a compound has none of.
+_POINTING = frozenset(
+    (
+        "all", "alle", "alles", "aus", "bu", "bütün", "cette", "den", "deze", "die", "dit", "essa", "esta", "haar",
+        "he", "hem", "her", "him", "his", "ihn", "ihr", "ihre", "ihren", "jego", "jej", "lui", "ma", "meine", "mi",
+        "mia", "mijn", "moją", "off", "onun", "questa", "sa", "ses", "seu", "she", "sie", "son", "su", "sua", "suoi",
+        "sus", "ta", "tej", "ten", "that", "the", "this", "toda", "todo", "tous", "toutes", "tudo", "tutti", "tüm",
+        "uit", "zich", "zijn", "все", "всю", "его", "ее", "её", "с", "этой", "эту",
+    )
+)  # fmt: skip
+
+
+def spelled(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
+    """The text with words that are spelled out, "r e m o v e" or "r.e.m.o.v.e", as words."""
+    if not _SPELLED.search(text):
+        return text
+    found: list[str] = []
+    joined = _SPELLED.sub(lambda m: _join(m[0], vocabulary, evidence, found), text)
+    return _PAIR.sub(lambda m: m[1] + m[2], joined) if found else text
+
+
+def _join(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[str]) -> str:
+    """Letters with gaps between them: the words they spell, or the run as it was. `found` gathers what was joined.
+
+    Words are told apart by a wider gap, or by spaces where the letters have signs between them; where all gaps are
+    alike, by which words are known.
+    """
+    if sum(map(str.isalpha, run)) < 2 or len(run) < 5:
+        return run
+    return _spelled(run, vocabulary, evidence, found) or _spelled(run[::-1], vocabulary, evidence, found) or run
+
+
+def _spelled(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[str]) -> str | None:
+    signs = _SIGN.search(run) is not None
+    parts = run.split() if signs else run.split("  ")
+    if all(len(part) == 1 for part in parts):
+        parts = [run]  # wide gaps throughout tell no words apart
+    words = []
+    for part in parts:
+        letters = "".join(STANDS_FOR.get(c, c) for c in part if c.isalnum() or c in "@$")
+        if _LATIN_LETTER.search(letters):
+            letters = "".join(LOOKS_LATIN.get(c, c) for c in letters)
+        words.append(segmented(letters, vocabulary) if len(parts) == 1 else letters)
+    joined = " ".join(words)
+    told = joined.casefold().split()
+    hidden = any(len(word) > 2 and vocabulary.sensitive(word) for word in told)
+    # Unknown words, but several of three letters and more spelled out side by side: initials don't come like that.
+    several = len(parts) > 2 and sum(map(len, words)) >= 3 * len(parts)
+    if any(map(str.isdigit, joined)) or not (
+        hidden or several or any(len(word) > 3 and vocabulary.knows(word) for word in told)
+    ):
+        return None
+    evidence.add(HIDDEN_SENSITIVE if hidden else SPELLED_OUT)
+    evidence.add(SPELLED_OUT)
+    found.append(joined)
+    return joined
+
+
+def segmented(letters: str, vocabulary: Vocabulary) -> str:
+    """Letters cut into the likeliest words (Viterbi, over known words of at most _LONGEST_PART letters).
+
+    Letters of no word stay together. A script without spaces is left as it is.
+    """
+    low = letters.casefold()
+    if len(low) != len(letters) or _UNSPACED.search(letters):
+        return letters
+    best = [0.0] + [float("inf")] * len(low)
+    cut = [0] * (len(low) + 1)
+    for end in range(1, len(low) + 1):
+        best[end], cut[end] = best[end - 1] + _LOOSE_LETTER, end - 1
+        for start in range(max(0, end - _LONGEST_PART), end):
+            if best[start] >= best[end]:
+                continue
+            now = best[start] + _cost(low[start:end], vocabulary)
+            if now < best[end]:
+                best[end], cut[end] = now, start
+    parts: list[str] = []
+    end = len(low)
+    loose = False
+    while end:
+        part = letters[cut[end] : end]
+        single = len(part) == 1 and part.casefold() not in _SINGLE
+        if single and loose:
+            parts[-1] = part + parts[-1]
+        else:
+            parts.append(part)
+        loose = single
+        end = cut[end]
+    return " ".join(reversed(parts))
+
+
+def _cost(word: str, vocabulary: Vocabulary) -> float:
+    if len(word) == 1:
+        return 7.0 if word in _SINGLE else float("inf")
+    if len(word) == 2:
+        return max(7.0, vocabulary.weight(word)) if word in _SHORT else float("inf")
+    return vocabulary.weight(word)
+
+
+def run_together(word: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
+    """Words written without spaces between them, cut apart where what comes out asks for something.
+
+    Compounds of honest German or Dutch have no verb and no pronoun in them, and stay.
+    """
+    if not 8 <= len(word) <= _LONGEST_RUN or not word.islower() or vocabulary.weight(word) < float("inf"):
+        return word
+    if _UNSPACED.search(word):
+        return word
+    parts = segmented(word, vocabulary).split()
+    if (
+        len(parts) < 2
+        or len(word) < 3 * len(parts)
+        or not all(
+            part in _SHORT or (len(part) > 2 and (vocabulary.knows(part) or vocabulary.telling(part))) for part in parts
+        )
+    ):
+        return word
+    telling = {at for at, part in enumerate(parts) if vocabulary.telling(part)}
+    pointing = {at for at, part in enumerate(parts) if part in _POINTING}
+    hidden = sum(map(vocabulary.sensitive, parts))
+    asks = pointing - telling or (len(telling) > 1 and len(parts) > 2) or hidden > 1 or (hidden and len(parts) > 2)
+    if not telling or not asks:
+        return word
+    evidence.add(RUN_TOGETHER)
+    return " ".join(parts)

@@ -1,0 +1,79 @@
+"""Steps: an edit told in turns, where the later ones say only "now the rest".
+
+Each turn by itself asks for little. Where one takes a piece of clothing off and a later one goes on in words that mean
+nothing by themselves, or names the next piece, the whole is a request that is said here in one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from guardrail.inference.text.lexicon import Lexicon
+
+SAID = "remove the rest of her clothes too, take everything off"
+"""What turns that go on taking clothes off amount to, in words that the heads know."""
+
+# A turn that goes on has no more words than this; what has more says for itself what it wants.
+_MOST_WORDS = 7
+_WORD = re.compile(r"[^\W\d_]+")
+_SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+# Words that go on, and words that may stand beside them.
+_ON = frozenset(
+    (
+        "rest", "everything", "else", "more", "further", "continue", "keep", "remaining", "next", "all", "verder",
+        "alles", "meer", "overige", "ook", "door", "weiter", "mehr", "übrige", "reste", "plus", "encore", "tout",
+        "resto", "demás", "más", "todo", "sigue", "continúa", "tutto", "ancora", "continua", "mais", "tudo",
+        "resztę", "reszta", "więcej", "wszystko", "dalej", "gerisini", "devam", "hepsini", "kalanını", "daha",
+        "остальное", "всё", "все", "дальше", "ещё", "еще", "الباقي", "المزيد", "كل", "استمر", "나머지", "나머지도",
+        "더", "계속", "전부",
+    )
+)  # fmt: skip
+_BESIDE = frozenset(
+    (
+        "now", "the", "a", "and", "then", "also", "too", "please", "of", "it", "them", "that", "going", "go", "on",
+        "bit", "little", "even", "same", "with", "ok", "okay", "do", "her", "his", "off", "away", "one", "piece",
+        "thing", "yes", "nu", "de", "het", "en", "dan", "nog", "beetje", "een", "ga", "maar", "doe", "haar",
+        "zijn", "die", "dat", "weg", "uit", "toe", "graag", "ja", "jetzt", "den", "das", "und", "noch", "ein",
+        "bisschen", "auch", "mach", "bitte", "ihr", "ihre", "sein", "ab", "maintenant", "le", "la", "les", "et",
+        "un", "peu", "aussi", "ensuite", "son", "sa", "ses", "s", "il", "te", "plaît", "ahora", "lo", "el", "los",
+        "las", "y", "poco", "también", "luego", "su", "por", "favor", "adesso", "ora", "i", "gli", "e", "po",
+        "anche", "poi", "suo", "sua", "agora", "o", "os", "as", "um", "pouco", "também", "depois", "teraz",
+        "trochę", "też", "jeszcze", "şimdi", "da", "biraz", "теперь", "и", "немного", "тоже", "давай", "الآن", "و",
+        "ايضا", "أيضا", "이제", "조금", "도",
+    )
+)  # fmt: skip
+# What counts as a first piece of what is worn over clothes; glasses and wrinkles are taken off for other reasons.
+_COATS = re.compile(
+    r"coat|jacket|cardigan|jas\b|jasje|vest\b|mantel|jacke|manteau|veste|abrigo|chaqueta|cappotto|giacca|casaco|"
+    r"jaqueta|płaszcz|kurtk|palto|ceket|пальто|куртк|معطف|سترة|"
+    r"コート|上着|ジャケット|코트|재킷|자켓|外套|夹克|大衣",
+    re.IGNORECASE,
+)
+_ON_SPACELESS = re.compile("残り|ほかも|全部|もっと|続けて|次も|其余|其他的|剩下|继续|更多|全都|也去掉|也脱")
+_MOST_CHARACTERS = 12
+
+
+def continued(turns: Sequence[str], lexicon: Lexicon) -> bool:
+    """True where a turn takes clothes or a coat off, and a later one goes on with it. Linear in the turns."""
+    begun = False
+    for turn in turns:
+        if begun and _goes_on(turn, lexicon):
+            return True
+        begun = begun or _takes_off(turn, lexicon)
+    return False
+
+
+def _takes_off(turn: str, lexicon: Lexicon) -> bool:
+    told = {span.concept for span in lexicon.spans(turn, ("remove", "clothes"))}
+    return "remove" in told and ("clothes" in told or _COATS.search(turn) is not None)
+
+
+def _goes_on(turn: str, lexicon: Lexicon) -> bool:
+    if _SPACELESS.search(turn):
+        return len(turn.strip()) <= _MOST_CHARACTERS and _ON_SPACELESS.search(turn) is not None
+    words = [word.casefold() for word in _WORD.findall(turn)]
+    if not 0 < len(words) <= _MOST_WORDS:
+        return False
+    worn = {word for word in words if lexicon.knows(word, ("clothes", "reveal"))}
+    return all(word in _ON or word in _BESIDE or word in worn for word in words) and bool(worn or _ON & set(words))

@@ -1,0 +1,81 @@
+"""Damages small files of every kind for a while and decodes each, under a limit of memory; run by test_image_fuzz.
+
+    python -m tests.inference.image.fuzz SECONDS SEED
+
+Prints how many were decoded and refused. Anything but a picture or a CheckError ends it with a traceback.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from guardrail.errors import CheckError
+from guardrail.inference.image.decode import Limits, decode
+from tests.inference.image.pictures import animation, encoded, scene
+
+MEMORY = 1 << 30
+TELLING = [0, 1, 2, 3, 4, 7, 8, 0x0F, 0x10, 0x7F, 0x80, 0xC0, 0xD8, 0xD9, 0xDA, 0xFE, 0xFF]
+
+
+def seeds() -> list[bytes]:
+    kinds = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
+    still = [encoded(scene(), kind) for kind in kinds]
+    turned = [scene(), scene().rotate(90, expand=True).resize((96, 64))]
+    moving = [animation(turned, kind) for kind in ("WEBP", "GIF", "PNG", "AVIF", "TIFF")]
+    modes = [scene().convert("CMYK"), scene().convert("P"), scene().convert("1"), scene().convert("LA")]
+    odd = [encoded(image, kind) for image, kind in zip(modes, ("JPEG", "PNG", "TIFF", "PNG"), strict=True)]
+    packed = [encoded(scene(), "TIFF", compression=how) for how in ("tiff_lzw", "tiff_deflate", "jpeg")]
+    return [*still, *moving, *odd, *packed, Path(__file__).with_name("scene.heic").read_bytes()]
+
+
+def damaged(whole: bytes, other: bytes, chance: random.Random) -> bytes:
+    """A few bytes changed, mostly near the start where headers are; a piece doubled, cut out or of another file."""
+    body = bytearray(whole)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        at = min(int(chance.random() ** chance.choice((1, 3)) * len(body)), len(body) - 1)
+        match chance.randrange(6):
+            case 0 | 1:
+                body[at] = chance.choice(TELLING)
+            case 2:
+                body[at] = chance.randrange(256)
+            case 3:
+                body[at : at + 4] = chance.choice(
+                    (b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x00\x00\x40\x00", b"\x7f" * 4)
+                )
+            case 4:
+                body[at : at + chance.randrange(64)] = b""
+            case _:
+                begin = chance.randrange(len(other))
+                body[at:at] = other[begin : begin + chance.randrange(64)]
+        if not body:
+            return bytes(whole[:1])
+    return bytes(body)
+
+
+def main(seconds: float, seed: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")
+    chance, files, limits = random.Random(seed), seeds(), Limits()
+    decoded = refused = 0
+    slowest, until = 0.0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        body = damaged(chance.choice(files), chance.choice(files), chance)
+        start = time.thread_time()
+        try:
+            found = decode(body, limits)
+        except CheckError:
+            refused += 1
+        else:
+            assert found.frames
+            decoded += 1
+        slowest = max(slowest, time.thread_time() - start)
+    print(f"{decoded} decoded, {refused} refused, slowest {slowest:.1f} s")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,187 @@
+"""Finding faces in real pictures: turned, small, several; searched once, and cheap where there is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from guardrail.inference.image.faces import FACE, READABLE_FRONTALITY, READABLE_PX, FaceFinder, faces_in, frontality
+from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.search import MOST_SPOTS
+from guardrail.types import Artifact, Kind
+from tests.checks.people import PICTURES, face, photograph, real_models
+
+FRONT = np.array([(30, 40), (70, 40), (50, 60), (35, 80), (65, 80)], np.float32)
+
+
+class Counts:
+    """A session that passes on to another and counts."""
+
+    def __init__(self, session) -> None:
+        self.session = session
+        self.runs = 0
+
+    def get_inputs(self):
+        return self.session.get_inputs()
+
+    def get_outputs(self):
+        return self.session.get_outputs()
+
+    def run(self, wanted, feed):
+        self.runs += 1
+        return self.session.run(wanted, feed)
+
+
+def frame(image: Image.Image) -> Frame:
+    return Frame(np.array(image.convert("RGBX")), scale=1.0)
+
+
+def portrait(name: str = "collins") -> Image.Image:
+    return Image.open(PICTURES / f"{name}.jpg").convert("RGB")
+
+
+def test_a_face_from_the_front_is_frontal_and_a_profile_is_not():
+    assert frontality(FRONT) == pytest.approx(1.0)
+    profile = FRONT.copy()
+    profile[2] = (72, 60)
+    assert frontality(profile) == 0.0
+    assert frontality(FRONT @ np.array([[0, 1], [-1, 0]], np.float32)) == pytest.approx(1.0)
+    assert frontality(np.zeros((5, 2), np.float32)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("size_px", "front", "readable"),
+    [
+        (READABLE_PX, READABLE_FRONTALITY, True),
+        (READABLE_PX - 0.1, 1.0, False),
+        (200.0, READABLE_FRONTALITY - 0.01, False),
+    ],
+)
+def test_what_can_be_read_has_two_thresholds(size_px, front, readable):
+    assert face(size_px=size_px, frontality=front).readable is readable
+
+
+def test_a_face_never_prints_its_landmarks():
+    assert "landmarks" not in repr(face(tag=123.0))
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("turn", [0, 45, 90, 135, 180, 225, 270, 315])
+def test_a_turned_portrait_has_one_face_with_its_eyes_where_they_are(turn):
+    session = real_models("yunet").session("yunet")
+    upright = faces_in(session, frame(portrait()))
+    (found,) = faces_in(session, frame(portrait().rotate(turn, expand=True)))
+    assert found.score > 0.85
+    before, after = (float(np.hypot(*(one.landmarks[1] - one.landmarks[0]))) for one in (upright[0], found))
+    assert after == pytest.approx(before, rel=0.2)
+    along = found.landmarks[1] - found.landmarks[0]
+    angle = np.degrees(np.arctan2(along[1], along[0]))
+    assert abs((angle + turn + 180) % 360 - 180) < 20  # Pillow turns against the clock, pixels grow downwards
+
+
+@pytest.mark.weights
+def test_two_people_beside_each_other_are_two_faces_the_larger_first():
+    both = Image.new("RGB", (1024, 600), "grey")
+    both.paste(portrait("collins"), (0, 0))
+    both.paste(portrait("hopper"), (512, 0))
+    found = faces_in(real_models("yunet").session("yunet"), frame(both))
+    assert len(found) == 2
+    assert found[0].area > found[1].area
+    assert found[0].box[0] > 0.5 > found[1].box[2]
+    assert all(one.score >= FACE and one.readable for one in found)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("colours", "is_turned"), [(("black", "blue"), False), (("black", "white"), True)])
+def test_a_picture_without_a_trace_of_a_face_is_turned_only_where_skin_could_be(colours, is_turned):
+    counts = Counts(real_models("yunet").session("yunet"))
+    slope = ImageOps.colorize(Image.linear_gradient("L").resize((800, 800)), *colours)
+    assert faces_in(counts, frame(slope)) == []
+    assert (counts.runs > 1 + MOST_SPOTS) is is_turned
+
+
+@pytest.mark.weights
+def test_a_template_has_unit_length_and_is_made_once():
+    finder, picture = FaceFinder(real_models("yunet", "sface")), photograph("collins")
+    (found,) = finder.faces(picture)
+    assert finder.faces(picture) is finder.faces(picture)
+    template = finder.embed(picture, found)
+    assert template.shape == (128,)
+    assert template.dtype == np.float32
+    assert float(np.linalg.norm(template)) == pytest.approx(1.0, abs=1e-5)
+    assert finder.embed(picture, found) is template
+
+
+@pytest.mark.weights
+def test_every_frame_of_an_animation_is_searched(tmp_path):
+    quiet = Image.linear_gradient("L").resize((512, 512)).convert("RGB")
+    quiet.save(tmp_path / "two.webp", save_all=True, append_images=[portrait()], lossless=True, duration=100)
+    picture = Artifact(Kind.OUTPUT, "data[0]", data=(tmp_path / "two.webp").read_bytes())
+    (found,) = FaceFinder(real_models("yunet")).faces(picture)
+    assert found.frame == 1
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("tall", [False, True])
+@pytest.mark.parametrize("length", [400, 1200, 2800])
+def test_whoever_stands_in_a_strip_is_found_however_long_it_is(length, tall):
+    strip = Image.new("RGB", (length, 130), (120, 160, 120))
+    strip.paste(portrait().crop((100, 0, 360, 260)).resize((120, 120)), (length - 200, 5))
+    strip = strip.transpose(Image.Transpose.ROTATE_90) if tall else strip
+    (found,) = faces_in(real_models("yunet").session("yunet"), frame(strip))
+    assert found.readable
+
+
+@pytest.mark.weights
+def test_whoever_is_small_in_a_large_picture_is_looked_at_closer():
+    large = Image.new("RGB", (2000, 2000), (120, 160, 120))
+    large.paste(portrait().resize((200, 200)), (100, 1000))
+    counts = Counts(real_models("yunet").session("yunet"))
+    (found,) = faces_in(counts, frame(large))
+    assert found.readable
+    assert found.box[0] < 0.15 < 0.5 < found.box[1]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["collins", "hopper"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda image: image.point(lambda level: 112 + level // 20),
+        lambda image: image.convert("1").convert("RGB"),
+        lambda image: image.resize((image.width // 14, image.height // 14)).resize(
+            image.size, Image.Resampling.NEAREST
+        ),
+        lambda image: image.resize((image.width * 4, image.height)),
+        lambda image: image.resize((image.width, image.height * 4)),
+    ],
+    ids=["faint", "dots", "coarse", "wide", "tall"],
+)
+def test_a_face_is_found_behind_what_a_viewer_sees_through(name, hidden):
+    found = faces_in(real_models("yunet").session("yunet"), frame(hidden(portrait(name))))
+    assert len(found) == 1
+    x0, y0, x1, y1 = found[0].box
+    (plain,) = faces_in(real_models("yunet").session("yunet"), frame(portrait(name)))
+    assert x0 < (plain.box[0] + plain.box[2]) / 2 < x1
+    assert y0 < (plain.box[1] + plain.box[3]) / 2 < y1
+
+
+@pytest.mark.weights
+def test_a_small_face_is_found_in_an_ordinary_picture_and_beside_a_large_one():
+    wide = Image.new("RGB", (1024, 768), (120, 160, 120))
+    wide.paste(portrait().resize((110, 110)), (800, 500))
+    (alone,) = faces_in(real_models("yunet").session("yunet"), frame(wide))
+    assert 15 < alone.size_px < 40
+    wide.paste(portrait("hopper"), (0, 0))
+    assert len(faces_in(real_models("yunet").session("yunet"), frame(wide))) == 2
+
+
+@pytest.mark.weights
+def test_a_contact_sheet_has_as_many_faces_as_portraits():
+    sheet = Image.new("RGB", (2000, 1600), "white")
+    for at in range(20):
+        sheet.paste(
+            portrait(("collins", "hopper")[at % 2]).resize((190, 190)), (at % 5 * 400 + 100, at // 5 * 400 + 100)
+        )
+    assert len(faces_in(real_models("yunet").session("yunet"), frame(sheet))) == 20

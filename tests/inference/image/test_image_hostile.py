@@ -1,0 +1,270 @@
+"""Pictures that were made to get past: each is refused or said to be odd, and costs next to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import struct
+import time
+import tracemalloc
+import zipfile
+
+import pytest
+
+from guardrail.errors import CheckError
+from guardrail.inference.image.decode import Limits, decode
+from tests.inference.image.pictures import animation, chunk, encoded, png, scene
+
+LIMITS = Limits()
+
+
+def refused(data: bytes, limits: Limits = LIMITS) -> str:
+    with pytest.raises(CheckError) as caught:
+        decode(data, limits)
+    return str(caught.value)
+
+
+def zipped() -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("notes.txt", "nothing of interest " * 50)
+    return body.getvalue()
+
+
+@pytest.mark.parametrize("edge", [60_000, 8_000])
+def test_a_bomb_is_refused_by_its_header(edge):
+    rows = b"\x00" * 10_000_000  # compresses to 10 kB
+    bomb = png(edge, edge, rows)
+    tracemalloc.start()
+    began = time.perf_counter()
+    said = refused(bomb)
+    took = time.perf_counter() - began
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert f"{edge} x {edge}" in said
+    assert took < 0.5
+    assert peak < 1_000_000
+
+
+def test_a_webp_that_says_it_is_huge_is_refused_before_its_canvas_is_made():
+    body = bytearray(animation([scene(), scene().rotate(180)], "WEBP"))
+    assert body[12:16] == b"VP8X"
+    body[24:27] = body[27:30] = (16382).to_bytes(3, "little")
+    assert "16383 x 16383" in refused(bytes(body))
+
+
+@pytest.mark.parametrize(("pixels", "is_refused"), [(96 * 64, False), (96 * 64 - 1, True)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF", "BMP"])
+def test_the_limit_of_pixels_holds_for_each_kind(kind, pixels, is_refused):
+    body, limits = encoded(scene(), kind), Limits(pixels=pixels)
+    if is_refused:
+        assert "96 x 64" in refused(body, limits)
+    else:
+        assert decode(body, limits).frames
+
+
+def test_the_limit_of_bytes_holds():
+    body = encoded(scene(), "PNG")
+    assert decode(body, Limits(bytes=len(body))).frames
+    assert "bytes; the limit" in refused(body, Limits(bytes=len(body) - 1))
+
+
+@pytest.mark.parametrize(("width", "is_refused"), [(24 * 60, False), (24 * 60 + 1, True)])
+def test_a_picture_too_long_to_be_judged_is_refused(width, is_refused):
+    body = encoded(scene(width, 60), "PNG")
+    if is_refused:
+        assert "long side" in refused(body)
+    else:
+        assert decode(body, LIMITS).frames
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 0.97])
+def test_a_truncated_file_is_never_half_a_picture(kind, share):
+    body = encoded(scene(200, 160), kind)
+    assert refused(body[: int(len(body) * share)])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_file_that_lacks_its_last_bytes_is_refused(kind):
+    body = encoded(scene(200, 160), kind)
+    assert refused(body[:-3])
+
+
+def test_a_jpeg_cut_short_and_closed_again_is_refused():
+    body = encoded(scene(200, 160), "JPEG")
+    assert "broken or truncated" in refused(body[: len(body) // 2] + b"\xff\xd9")
+
+
+def test_a_progressive_jpeg_is_read_to_its_end():
+    assert decode(encoded(scene(200, 160), "JPEG", progressive=True), LIMITS).notes == ()
+
+
+def test_a_png_whose_pixels_stop_early_is_refused():
+    full = b"".join(b"\x00" + b"\x10\x20\x30" * 40 for _ in range(30))
+    assert decode(png(40, 30, full), LIMITS).frames
+    assert "pixels end" in refused(png(40, 30, full[: len(full) // 2]))
+    assert "pixels end" in refused(png(40, 30, full[:-121]))
+
+
+def test_a_png_whose_last_row_is_black_is_whole():
+    row = b"\x00" + b"\x10\x20\x30" * 40
+    assert decode(png(40, 2, row + bytes(121)), LIMITS).frames
+
+
+def test_an_interlaced_png_whose_pixels_stop_early_is_refused():
+    def interlaced(share: float) -> bytes:
+        sizes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)]
+        rows = b"".join((b"\x00" + b"\x90" * columns) * count for columns, count in sizes)
+        body = png(8, 8, rows[: int(len(rows) * share)], colour=0)
+        header = body[16:28] + b"\x01"
+        return body[:8] + chunk(b"IHDR", header) + body[33:]
+
+    assert decode(interlaced(1.0), LIMITS).frames[0].rgb.min() == 0x90
+    assert refused(interlaced(0.9))
+
+
+def test_an_animated_png_with_a_frame_cut_short_is_refused():
+    import zlib
+
+    body = animation([scene(), scene().rotate(180)], "PNG", disposal=1)
+    assert "2 of 2 frames" in decode(body, LIMITS).notes
+    at = body.index(b"fdAT") - 4
+    length = struct.unpack_from(">I", body, at)[0]
+    pixels = zlib.decompress(body[at + 12 : at + 8 + length])
+    short = chunk(b"fdAT", body[at + 8 : at + 12] + zlib.compress(pixels[: len(pixels) // 2]))
+    assert refused(body[:at] + short + body[at + 12 + length :])
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "svg is not rendered"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?><!-- x --><svg/>', "svg is not rendered"),
+        ('<?xml version="1.0" encoding="utf-16"?><svg/>'.encode("utf-16"), "svg is not rendered"),
+        (b"\x00\x00\x00\x18ftyphevc\x00\x00\x00\x00mif1heic", "a film in heic"),
+        (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42isom", "mp4-like"),
+        (b"\xff\x0a\x00", "jpeg xl is not read"),
+        (b"%PDF-1.7\n", "pdf is not read"),
+        (b"8BPS\x00\x01", "psd is not read"),
+        (b"\x00\x00\x01\x00\x01\x00", "ico is not read"),
+        (b"GIF90a", "not a picture"),
+        (b"", "not a picture"),
+        (b"hello", "not a picture"),
+    ],
+)
+def test_what_is_not_read_is_named(data, names):
+    assert names in refused(data)
+
+
+def test_a_signature_alone_is_no_picture():
+    for signature in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\x04\x00\x00\x00WEBP", b"BM", b"II*\x00"):
+        assert refused(signature)
+        assert refused(signature + b"\x00" * 64)
+
+
+def test_a_kind_is_told_by_its_bytes_and_decoded_by_that_decoder_alone():
+    disguised = b"BM" + encoded(scene(), "PNG")[2:]
+    assert refused(disguised).startswith("bmp")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
+def test_an_archive_behind_a_picture_is_noted(kind):
+    archive = zipped()
+    seen = decode(encoded(scene(), kind) + archive, LIMITS)
+    assert f"{len(archive)} bytes after the end of the picture" in seen.notes
+
+
+@pytest.mark.parametrize("behind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP"])
+def test_a_second_picture_behind_the_first_is_refused(kind, behind):
+    hidden = encoded(scene().rotate(180), behind)
+    between = b"" if kind == "JPEG" else b"\x00\x01gap"
+    assert refused(encoded(scene(), kind) + between + hidden)
+
+
+def test_padding_behind_a_picture_is_nothing():
+    assert decode(encoded(scene(), "JPEG") + b"\x00" * 500, LIMITS).notes == ()
+
+
+def test_one_bad_frame_refuses_the_whole_animation():
+    frames = [scene().rotate(9 * index) for index in range(6)]
+    body = bytearray(animation(frames, "WEBP", lossless=True))
+    at = [index for index in range(len(body) - 4) if body[index : index + 4] == b"ANMF"][3]
+    body[at + 40 : at + 200] = b"\xa5" * 160
+    assert refused(bytes(body)).startswith("webp")
+
+
+def test_a_gif_frame_larger_than_its_screen_counts_in_full():
+    body = bytearray(animation([scene(), scene().rotate(180)], "GIF"))
+    at = body.rindex(b"\x2c\x00\x00\x00\x00" + struct.pack("<HH", 96, 64))
+    body[at + 5 : at + 9] = struct.pack("<HH", 60_000, 60_000)
+    assert refused(bytes(body))
+
+
+def test_a_gif_of_a_million_tiny_blocks_is_refused_quickly():
+    comments = (b"\x21\xfe" + b"\x01a\x00") * 300_000
+    plain = encoded(scene(), "GIF")
+    began = time.perf_counter()
+    assert refused(plain[:-1] + comments + b"\x3b")
+    assert time.perf_counter() - began < 3
+
+
+def test_a_jpeg_of_a_million_tiny_segments_is_refused_quickly():
+    plain = encoded(scene(), "JPEG")
+    began = time.perf_counter()
+    assert "segments" in refused(plain[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + plain[2:])
+    assert time.perf_counter() - began < 3
+
+
+def test_a_jpeg_that_never_ends_is_scanned_in_linear_time():
+    plain = encoded(scene(), "JPEG")
+    began = time.perf_counter()
+    assert "truncated" in refused(plain[:-2] + b"\xff\x00" * 10_000_000)
+    assert time.perf_counter() - began < 3
+
+
+def test_a_compressed_text_in_a_png_does_not_unfold_without_bound():
+    import zlib
+
+    text = chunk(b"zTXt", b"note\x00\x00" + zlib.compress(b"a" * 200_000_000, 9))
+    plain = encoded(scene(), "PNG")
+    tracemalloc.start()
+    with contextlib.suppress(CheckError):
+        decode(plain[:33] + text + plain[33:], LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_an_error_never_quotes_the_picture():
+    secret = b"PRIVATE-BYTES"
+    plain = encoded(scene(200, 160), "JPEG", comment=secret)
+    assert "PRIVATE" not in refused(plain[: len(plain) - 40])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_decoded_or_refused_and_nothing_else():
+    chance = random.Random(5)
+    whole = [encoded(scene(), kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")]
+    turning = [scene().rotate(9 * index) for index in range(4)]
+    whole += [animation(turning, kind) for kind in ("PNG", "WEBP", "GIF", "AVIF", "TIFF")]
+    whole.append(encoded(scene().convert("CMYK"), "JPEG"))
+    outcomes = {"decoded": 0, "refused": 0}
+    for _ in range(600):
+        body = bytearray(chance.choice(whole))
+        for _ in range(chance.choice([1, 2, 8])):
+            at = chance.randrange(chance.choice([len(body), min(len(body), 120)]))
+            if chance.random() < 0.6:
+                body[at] = chance.randrange(256)
+            elif chance.random() < 0.5:
+                del body[at : min(at + chance.randrange(1, 40), len(body) - 1)]
+            else:
+                body[at:at] = chance.randbytes(chance.randrange(1, 20))
+        try:
+            assert decode(bytes(body), LIMITS).frames
+            outcomes["decoded"] += 1
+        except CheckError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 50

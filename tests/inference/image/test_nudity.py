@@ -1,0 +1,133 @@
+"""Exposure: the graded curves, two nets that must agree, and faces close by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from guardrail.errors import CheckError
+from guardrail.inference.image.nudity import CLOSE, NSFWJS, OPEN_NSFW, TIGHT, ExposureMeter, Looked
+from tests.checks.people import blank, photograph, real_models
+
+
+@dataclass
+class Named:
+    name: str
+
+
+class Net:
+    """A net that answers the same to everything, and keeps what it saw."""
+
+    def __init__(self, *answer: float) -> None:
+        self.answer = answer
+        self.saw: list[np.ndarray] = []
+
+    def get_inputs(self):
+        return [Named("x")]
+
+    def run(self, wanted, feed):
+        self.saw.append(feed["x"])
+        return [np.array([self.answer] * len(feed["x"]), np.float32)]
+
+
+class Cache:
+    """The part of Models that a meter uses; no detector."""
+
+    def __init__(self, **nets: Net) -> None:
+        self.nets = {name.replace("_", "-"): net for name, net in nets.items()}
+
+    def names(self):
+        return (OPEN_NSFW, NSFWJS, "yunet")
+
+    def has(self, name):
+        return name in self.nets
+
+    def label(self, name):
+        return f"{name}@1"
+
+    def session(self, name):
+        return self.nets[name]
+
+
+def test_alone_the_curve_meets_the_published_percentiles():
+    assert Looked(0.0).grade == 0.0
+    assert Looked(1.0).grade == 1.0
+    assert Looked(0.19).grade < 0.20 <= Looked(0.2).grade
+    assert Looked(0.32).grade < 0.33 <= Looked(0.325).grade
+
+
+def test_together_the_curve_meets_the_measured_percentiles():
+    assert Looked(0.0, 0.0).grade == 0.0
+    assert Looked(1.0, 1.0).grade == 1.0
+    assert Looked(0.21, 0.21).grade < 0.20 <= Looked(0.2201, 0.2201).grade
+    assert Looked(0.44, 0.44).grade < 0.52 <= Looked(0.4501, 0.4501).grade
+
+
+def test_a_higher_score_of_either_net_is_never_less_exposed():
+    steps = [step / 50 for step in range(51)]
+    for close in (0.0, 0.2, 0.5):
+        for fixed in steps:
+            for grades in (
+                [Looked(step, fixed, 0.0, close).grade for step in steps],
+                [Looked(fixed, step, 0.0, close).grade for step in steps],
+                [Looked(fixed, 0.1, step, close).grade for step in steps],
+            ):
+                assert all(more >= less - 1e-9 for less, more in pairwise(grades))
+                assert all(0.0 <= grade <= 1.0 for grade in grades)
+
+
+def test_nsfwjs_alone_never_reaches_the_middle_and_open_nsfw_alone_does():
+    assert Looked(0.0, 1.0).grade < 0.5
+    assert Looked(1.0, 0.0).grade >= 0.6
+    assert Looked(0.9, 0.9).grade > 0.9
+
+
+def test_sexy_is_suggestive_and_no_more():
+    assert Looked(0.0, 0.0, 0.49).grade < 0.33 <= Looked(0.0, 0.0, 0.5).grade
+    assert Looked(0.0, 0.0, 1.0).grade < 0.5
+
+
+def test_beside_a_close_face_nsfwjs_raises_nothing_and_still_lowers():
+    far, near, tight = (Looked(0.1, 0.9, 0.9, close).grade for close in (CLOSE, 0.2, TIGHT))
+    assert far > near > tight
+    assert tight == pytest.approx(Looked(0.1, 0.1).grade)
+    assert Looked(0.5, 0.0, close=TIGHT).grade == Looked(0.5, 0.0).grade
+
+
+def test_without_the_second_net_the_first_is_asked_alone_and_named_alone():
+    first = Net(0.5, 0.5)
+    meter = ExposureMeter(Cache(open_nsfw=first))
+    assert meter.exposure(blank()) == Looked(0.5).grade
+    assert meter.models == ("open-nsfw@1",)
+    assert first.saw[0].shape == (1, 224, 224, 3)
+
+
+def test_both_nets_see_the_picture_as_each_was_taught():
+    first, second = Net(0.2, 0.8), Net(0.0, 0.1, 0.2, 0.5, 0.2)
+    meter = ExposureMeter(Cache(open_nsfw=first, nsfwjs=second))
+    most = meter.most(photograph("hopper"))
+    assert (most.open_nsfw, most.explicit, most.sexy) == pytest.approx((0.8, 0.6, 0.2))
+    assert meter.models == ("open-nsfw@1", "nsfwjs@1")
+    assert second.saw[0].shape == (1, 224, 224, 3)
+    assert 0.0 <= second.saw[0].min() < 0.3 < 0.9 < second.saw[0].max() <= 1.0
+    red, blue = second.saw[0][..., 0] * 255, first.saw[0][..., 0] + 104
+    assert red.mean() == pytest.approx((first.saw[0][..., 2] + 123).mean(), abs=12)
+    assert blue.mean() == pytest.approx(second.saw[0][..., 2].mean() * 255, abs=12)
+
+
+@pytest.mark.parametrize("nets", [{"open_nsfw": (0.5, np.nan)}, {"open_nsfw": (1, 0), "nsfwjs": (0, np.nan, 0, 0, 0)}])
+def test_a_score_that_is_no_number_is_an_error_and_not_clean(nets):
+    meter = ExposureMeter(Cache(**{name: Net(*answer) for name, answer in nets.items()}))
+    with pytest.raises(CheckError, match="no finite score"):
+        meter.exposure(blank())
+
+
+@pytest.mark.weights
+def test_a_portrait_is_neutral_to_the_real_second_net():
+    most = ExposureMeter(real_models("open-nsfw", "nsfwjs")).most(photograph("hopper"))
+    assert most.explicit < 0.2
+    assert most.sexy < 0.2
+    assert most.grade < 0.2

