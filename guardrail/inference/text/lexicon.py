@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
@@ -18,6 +19,9 @@ from guardrail.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
 
+# Words whose meaning is remembered, and the letters of one that is: nobody's prompt fills the memory.
+REMEMBERED = 16384
+LONGEST_WORD = 64
 _LONGEST_PHRASE = 4
 _NEAR = 7
 # Letters in a row, or digits in a row; and letters of scripts that are written without spaces.
@@ -93,7 +97,9 @@ class Lexicon:
         self._stems: dict[str, set[int]] = {}
         self._unspaced: dict[str, set[int]] = {}
         self._covers: set[str] = set()
+        # How phrases begin, word by word ("my", "my_ex"), and those of which the next word may be a stem.
         self._openers: set[str] = set()
+        self._stem_openers: set[str] = set()
         self.concepts = self._read(text)
         self._index = {name: i for i, name in enumerate(self.concepts)}
         self._sensitive = {self._index[name] for name in SENSITIVE if name in self._index}
@@ -101,6 +107,7 @@ class Lexicon:
         self._longest_stem = max((len(stem) for stem in self._stems), default=0)
         self._exact = {word for word in (*self._words, *self._stems) if self.telling(word)}
         self._mistyped = self._misspellings()
+        self._told = lru_cache(REMEMBERED)(self._concepts_of)
         self.names: tuple[str, ...] = (
             *(f"has.{name}" for name in self.concepts),
             *(f"share.{name}" for name in _COUNTED),
@@ -141,8 +148,11 @@ class Lexicon:
         if _UNSPACED.search(word):
             self._unspaced.setdefault(word.replace("_", ""), set()).add(concept)
             return
-        if "_" in word:
-            self._openers.add(word.partition("_")[0])
+        parts = word.split("_")
+        for end in range(1, len(parts)):
+            self._openers.add("_".join(parts[:end]))
+        if len(parts) > 1 and word.endswith("*"):
+            self._stem_openers.add("_".join(parts[:-1]))
         if word.endswith("*"):
             self._stems.setdefault(word[:-1], set()).add(concept)
         else:
@@ -301,15 +311,20 @@ class Lexicon:
     def _hits(self, words: Sequence[str]) -> list[_Hit]:
         hits = []
         for i, word in enumerate(words):
-            hits += [_Hit(concept, i) for concept in self._words.get(word, ())]
-            for end in range(2, min(len(word), self._longest_stem) + 1):
-                if (found := self._stems.get(word[:end])) is not None:
-                    hits += [_Hit(concept, i) for concept in found]
-            if _ARABIC.match(word):
-                hits += [_Hit(concept, i) for concept in self._bare_arabic(word)]
+            told = self._told(word) if len(word) <= LONGEST_WORD else self._concepts_of(word)
+            hits += [_Hit(concept, i) for concept in told]
             if word in self._openers:
                 hits += self._phrases(words, i)
         return hits
+
+    def _concepts_of(self, word: str) -> tuple[int, ...]:
+        """The concepts of a word by itself, in lower case; one as often as the list has it."""
+        found = [*self._words.get(word, ())]
+        for end in range(2, min(len(word), self._longest_stem) + 1):
+            found += self._stems.get(word[:end], ())
+        if _ARABIC.match(word):
+            found += self._bare_arabic(word)
+        return tuple(found)
 
     def _bare_arabic(self, word: str) -> set[int]:
         for prefix in _ARABIC_PREFIXES:
@@ -326,11 +341,15 @@ class Lexicon:
         hits = []
         phrase = words[i]
         for word in words[i + 1 : i + _LONGEST_PHRASE]:
+            stems = phrase in self._stem_openers
             before = len(phrase) + 1
             phrase += "_" + word
             hits += [_Hit(concept, i) for concept in self._words.get(phrase, ())]
-            for end in range(before + 1, min(len(phrase), self._longest_stem) + 1):
-                hits += [_Hit(concept, i) for concept in self._stems.get(phrase[:end], ())]
+            if stems:
+                for end in range(before + 1, min(len(phrase), self._longest_stem) + 1):
+                    hits += [_Hit(concept, i) for concept in self._stems.get(phrase[:end], ())]
+            if phrase not in self._openers:
+                break
         return hits
 
     def _unspaced_hits(self, text: str, offset: int) -> tuple[list[_Hit], int]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from guardrail.errors import ConfigError
 from guardrail.inference.text.encoder import WIDTH, TextEncoder, windows
 from guardrail.inference.text.fold import Folded, fold
-from guardrail.inference.text.lexicon import Lexicon
+from guardrail.inference.text.lexicon import LONGEST_WORD, REMEMBERED, Lexicon
 from guardrail.inference.text.pieces import clauses, sentences
 from guardrail.inference.text.sections import Sections, sections
 from guardrail.inference.text.steps import SAID, continued
@@ -73,10 +73,6 @@ HONEST = frozenset(
     )
 )
 
-# Words whose meaning is remembered, and the letters of one that count: nobody's prompt fills the memory.
-REMEMBERED = 16384
-LONGEST_WORD = 64
-
 _TAG = re.compile(r"[,;.\n\u3001\u3002\uff0c]")
 _TYPED = re.compile(r"[^\W\d_]{4,}")
 _SCENE = 200
@@ -110,6 +106,7 @@ class PromptReader:
         self._sensitive = lru_cache(REMEMBERED)(lexicon.sensitive)
         self._telling = lru_cache(REMEMBERED)(lexicon.telling)
         self._weight = lru_cache(REMEMBERED)(encoder.weight)
+        self._meant = lru_cache(REMEMBERED)(self._slip)
 
     @property
     def width(self) -> int:
@@ -186,14 +183,21 @@ class PromptReader:
         def mend(match: re.Match[str]) -> str:
             word = match[0]
             low = word.lower()
-            meant = self.lexicon.mended(low)
-            if meant is None or self.encoder.knows(low) or not self._likelier(meant, low):
+            meant = self._meant(low) if len(low) <= LONGEST_WORD else None
+            if meant is None:
                 return word
             # A capital makes a name of it, but not at the beginning or, in German, of a garment.
             named = not word.islower() and match.start() > 0
             return word if named and (len(word) < 7 or not self.lexicon.knows(meant, ("clothes",))) else meant
 
         return _TYPED.sub(mend, text)
+
+    def _slip(self, typed: str) -> str | None:
+        """The word of the lexicon that was meant by one, in lower case, that is none."""
+        meant = self.lexicon.mended(typed)
+        if meant is None or self.encoder.knows(typed) or not self._likelier(meant, typed):
+            return None
+        return meant
 
     def _likelier(self, meant: str, typed: str) -> bool:
         """True where a word reads more easily than what was typed: "striped" is no slip for "stripped"."""
