@@ -17,6 +17,7 @@ test: check weights clients
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 slow: $(VENV)/.developed weights clients
+	@$(MAKE) --no-print-directory .venv-ray/.installed || echo "Ray could not be installed: runs over Ray were not tested"
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python -m pytest -m slow $(ARGS)
 	@if $(MAKE) --no-print-directory .venv-export/.installed; then \
 	  .venv-export/bin/python -m pytest tests/inference/clip tests/cli/test_clip.py tests/checks/test_clip.py $(ARGS); \
@@ -39,10 +40,12 @@ bench: $(VENV)/.developed weights
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python serving/load/bench.py $(ARGS)
 
 # The real clients, unmodified, each in an environment of its own, against the guard and a scripted generator.
-CLIENTS := openai3 openai2 litellm webuiapi comfy genai3 genai1
-.PHONY: clients conformance
-clients: $(CLIENTS:%=.venv-%/.installed)
+CLIENTS := openai3 openai2 litellm webuiapi comfy genai3 genai1 replicate fal
+NODE_CLIENTS := tests/conformance/node
+.PHONY: clients npm-clients conformance
+clients: $(CLIENTS:%=.venv-%/.installed) npm-clients
 
+# A table of clients and cases stands at the end; a client that is not there is in it as "not run".
 conformance: $(VENV)/.developed clients
 	$(BIN)/python -m pytest tests/conformance $(ARGS)
 
@@ -53,9 +56,20 @@ conformance: $(VENV)/.developed clients
 .venv-comfy/.installed: CLIENT := comfy-api-simplified==1.6.0 comfykit==0.1.12
 .venv-genai3/.installed: CLIENT := google-genai==3.4.0
 .venv-genai1/.installed: CLIENT := google-genai==1.60.0
+.venv-replicate/.installed: CLIENT := replicate==1.0.7
+.venv-fal/.installed: CLIENT := fal-client==1.0.3
 $(CLIENTS:%=.venv-%/.installed):
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip --disable-pip-version-check install --quiet $(CLIENT)
+	@touch $@
+
+npm-clients:
+	@if ! command -v npm >/dev/null; then echo "there is no npm: the npm clients are not run"; \
+	elif ! $(MAKE) --no-print-directory $(NODE_CLIENTS)/node_modules/.installed; then \
+	  echo "the npm clients could not be installed (Node.js 20 or later is expected): they are not run"; fi
+
+$(NODE_CLIENTS)/node_modules/.installed: $(NODE_CLIENTS)/package-lock.json
+	cd $(NODE_CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 # PyTorch and open_clip, which only exporting a CLIP model needs. These two versions install as CPU builds of 1.5 GB.
@@ -63,6 +77,11 @@ $(CLIENTS:%=.venv-%/.installed):
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip --disable-pip-version-check install --quiet torch==2.13.0 torchvision==0.28.0 -e '.[export,train]' \
 	  pytest pytest-timeout pytest-asyncio hypothesis
+	@touch $@
+
+.venv-ray/.installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip --disable-pip-version-check install --quiet -e '.[ray]'
 	@touch $@
 
 .venv-diffusers/.installed: pyproject.toml
@@ -88,4 +107,4 @@ $(VENV)/.developed: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-* $(DEV_HOME) build dist
+	rm -rf $(VENV) .venv-* $(NODE_CLIENTS)/node_modules $(DEV_HOME) build dist

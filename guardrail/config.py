@@ -50,7 +50,9 @@ class UpstreamSettings(_Part):
         "", description="Path under which callers find it; empty is / for the only one, and /NAME for one of several."
     )
     public_url: str = Field(
-        "", description="Address of the mount as callers see it; empty goes by the Host header, over http."
+        "",
+        description="Address of the mount as callers see it; empty goes by the Host header, over http. "
+        "Webhooks need it, as https.",
     )
     timeout_s: Seconds | None = Field(None, description="Longest wait for a whole answer; empty is the server's.")
     connect_timeout_s: Seconds | None = Field(None, description="Longest wait for a connection.")

@@ -139,7 +139,7 @@ def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
         dialect = open_dialect(speaks, setup)
         if not one.url and speaks not in NO_ADDRESS:
             raise ConfigError(f"server.upstreams: {name} has no address; write {name}: https://host/v1")
-        more: dict[str, Any] = {"fetch": getter} if fetch.enabled else {}
+        more: dict[str, Any] = {"fetch": getter, "post": getter.post} if fetch.enabled else {}
         found[name] = Upstream(
             dialect,
             one.url or None,

@@ -7,16 +7,20 @@ limit, so that one poisoned picture does not shrink the pool for everybody after
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import queue
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+SETTLE_S = 5.0
 
 
 class Workers:
@@ -24,6 +28,9 @@ class Workers:
 
     `niceness` lowers their priority (Linux only, per thread), so that pictures never starve the event loop and
     the texts. `spare` is how many workers may be lost to jobs that hang before `healthy` turns False.
+
+    When the program ends, jobs that run are waited for, up to SETTLE_S; those that wait are dropped. A thread inside a
+    model runtime that comes back to an interpreter which is gone takes the process down (SIGABRT).
     """
 
     def __init__(self, name: str, count: int, *, niceness: int = 0, spare: int = 4) -> None:
@@ -36,7 +43,9 @@ class Workers:
         self._running: set[Future[Any]] = set()
         self._lost: set[Future[Any]] = set()
         self._threads = 0
+        self._alive: set[threading.Thread] = set()
         self._closed = False
+        atexit.register(_settle, weakref.ref(self))
         for _ in range(self.count):
             self._hire()
 
@@ -75,12 +84,37 @@ class Workers:
         for _ in range(self.count):
             self._jobs.put(None)
 
+    def settle(self, seconds: float) -> None:
+        """Take no more jobs, drop those that wait, and wait for those that run."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._jobs.get_nowait()
+                if item is not None:
+                    item[0].cancel()
+        until = time.monotonic() + seconds
+        with self._lock:
+            alive = list(self._alive)
+        for _ in alive:
+            self._jobs.put(None)
+        for thread in alive:
+            thread.join(max(0.0, until - time.monotonic()))
+
     def _hire(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"guardrail-{self._name}", daemon=True)
         with self._lock:
             self._threads += 1
-        threading.Thread(target=self._work, name=f"guardrail-{self._name}", daemon=True).start()
+            self._alive.add(thread)
+        thread.start()
 
     def _work(self) -> None:
+        try:
+            self._take()
+        finally:
+            with self._lock:
+                self._alive.discard(threading.current_thread())
+
+    def _take(self) -> None:
         if self._niceness and sys.platform == "linux":
             # Linux gives each thread a priority of its own; the kernel may refuse, and then all are equal as before.
             with contextlib.suppress(OSError):
@@ -104,3 +138,9 @@ class Workers:
                     self._threads -= 1
                     return  # this one was given up, and its place is taken
             del item, future, job
+
+
+def _settle(workers: weakref.ref[Workers]) -> None:
+    found = workers()
+    if found is not None:
+        found.settle(SETTLE_S)

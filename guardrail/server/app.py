@@ -20,6 +20,7 @@ from guardrail.server.control import PATHS, control
 from guardrail.server.exchange import Broken, Exchange, Services
 from guardrail.server.gate import UpstreamFault
 from guardrail.server.guarding import Guard
+from guardrail.server.hooked import hook_call
 from guardrail.server.judged import judge_call
 from guardrail.server.logs import REQUEST_LOG, say, where
 from guardrail.server.metrics import Metrics
@@ -137,9 +138,13 @@ class App:
             self._say(exchange)
 
     async def _walk(self, exchange: Exchange, path: str) -> None:
-        exchange.tenant = self._caller(exchange.scope["headers"])
         method: str = exchange.scope["method"]
         door = exchange.upstream.dialect.door(method, path)
+        if door is Door.HOOK:
+            exchange.tenant = self.settings.default_tenant
+            await hook_call(exchange, method, path)
+            return
+        exchange.tenant = self._caller(exchange.scope["headers"])
         if door in ASKS:
             # Before anything is read or judged: a generator that is down costs nobody's time.
             try:

@@ -210,7 +210,7 @@ class Client:
         try:
             answer = await self.session.request(
                 forward.method,
-                URL(upstream.url(forward.path), encoded=True),
+                URL(forward.origin + forward.path if forward.origin else upstream.url(forward.path), encoded=True),
                 headers=headers_of(forward.headers),
                 data=forward.body or None,
                 allow_redirects=False,

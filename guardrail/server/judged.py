@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
@@ -18,6 +18,9 @@ from guardrail.server.streamed import stream
 from guardrail.server.wire import Gone, Watch, not_ours, text_headers
 from guardrail.types import Decision, Stage
 from guardrail.upstream.dialect import Answer, Call, Fetched, Reply
+
+Ask = Callable[[Exchange, Call, Case, Decision, Watch], Awaitable[Reply | None]]
+Finish = Callable[[Reply], Awaitable[None]]
 
 
 async def judge_call(exchange: Exchange, method: str, path: str) -> None:
@@ -33,9 +36,20 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
     query = exchange.scope["query_string"].decode("latin-1")
     call = await upstream.dialect.read(method, path, query, headers, body, upstream.fetch, fetch_file)
     shared.metrics.stage("read", time.perf_counter() - began)
+    # A dialect that remembers what was asked for remembers for whom.
+    call = replace(call, request=replace(call.request, tenant=exchange.tenant))
+    await walk(exchange, call, _ask, exchange.reply)
+
+
+async def walk(exchange: Exchange, call: Call, ask: Ask, finish: Finish) -> None:
+    """Judge a call that was read, `ask` for what it asks for, and `finish` with what may leave.
+
+    Raises what `Exchange.run` turns into the dialect's native error.
+    """
+    shared, upstream = exchange.shared, exchange.upstream
     exchange.route = call.route
     exchange.outcome = "failed"
-    case = exchange.case = shared.guard.open(replace(call.request, tenant=exchange.tenant), route=call.route)
+    case = exchange.case = shared.guard.open(call.request, route=call.route)
     # Not cut short when the caller leaves: who asks and hangs up is in the record all the same.
     decision = await _judge(exchange, case)
     if decision is None:
@@ -43,15 +57,15 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
     if decision.action.refuses:
         receipt = await exchange.seal(decision, "refused")
         reply = upstream.dialect.refuse(replace(decision, receipt=receipt), decision.stage, call)
-        await exchange.reply(replace(reply, headers=[*reply.headers, *case.headers(decision, receipt)]))
+        await finish(replace(reply, headers=[*reply.headers, *case.headers(decision, receipt)]))
         return
     try:
         # A full queue is said before the generator works, not after.
         shared.guard.admit()
         async with Watch(exchange.receive) as watch:
-            answer = await _ask(exchange, call, case, decision, watch)
+            answer = await ask(exchange, call, case, decision, watch)
         if answer is not None:
-            await exchange.reply(answer)
+            await finish(answer)
     except Gone:
         await exchange.aftermath("client_gone")
     except (AuditError, Broken):
@@ -97,7 +111,7 @@ async def _judge(exchange: Exchange, case: Case) -> Decision | None:
 
 async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, watch: Watch) -> Reply | None:
     """Ask the generator and judge what it says. What to answer, or None where it was streamed already."""
-    shared, dialect = exchange.shared, exchange.upstream.dialect
+    shared = exchange.shared
     began = time.perf_counter()
     async with shared.client.call(exchange.upstream, call.forward) as answering:
         if call.request.stream and answering.status == 200 and answering.content_type in call.stream_types:
@@ -106,7 +120,13 @@ async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, w
         body = await answering.read(shared.settings.max_answer_bytes, exchange.ticket)
     exchange.upstream_s = time.perf_counter() - began
     shared.metrics.stage("upstream", exchange.upstream_s)
-    answer = await dialect.read_answer(call, answering.status, answering.headers, body, exchange.upstream.fetch)
+    return await answered(exchange, call, case, decision, watch, Reply(answering.status, answering.headers, body))
+
+
+async def answered(exchange: Exchange, call: Call, case: Case, decision: Decision, watch: Watch, said: Reply) -> Reply:
+    """Judge a whole answer: what may leave of what the generator `said`."""
+    dialect = exchange.upstream.dialect
+    answer = await dialect.read_answer(call, said.status, said.headers, said.body, exchange.upstream.fetch)
     verdicts = await verdicts_on(case, answer.images, answer.texts)
     # From here on the caller may leave, the record is written all the same.
     watch.hold()

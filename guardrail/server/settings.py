@@ -9,7 +9,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from guardrail.errors import BadRequest, ConfigError, UpstreamError
-from guardrail.upstream.dialect import Dialect, Fetch, Fetched, OneBad
+from guardrail.upstream.dialect import Dialect, Fetch, Fetched, Headers, OneBad, Post
 
 MIB = 1 << 20
 TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -22,14 +22,20 @@ async def no_fetch(url: str, *, param: str) -> Fetched:
     )
 
 
+async def no_post(url: str, headers: Headers, body: bytes, *, param: str) -> int:
+    """The `Post` of an upstream that was given none: nobody is called."""
+    raise BadRequest("this deployment calls no addresses that callers give", param=param, code="url_not_allowed")
+
+
 @dataclass(frozen=True)
 class Upstream:
     """One generator: how it speaks, where it is, and the path under which callers find it here.
 
     `base_url` is http(s)://host[:port][/prefix]; a prefix that the caller's path repeats is sent once, so that
     https://host/v1 and https://host mean the same to a client that asks for /v1/images/generations. None for a dialect
-    that answers everything by itself. `fetch` gets pictures that are given by URL. `file_path` is where the generator
-    keeps a file by its id, below the base; None where it keeps none. `name` is what operators call it.
+    that answers everything by itself. `fetch` gets pictures that are given by URL, `post` calls webhooks. `file_path`
+    is where the generator keeps a file by its id, below the base; None where it keeps none. `name` is what operators
+    call it.
 
     Durations are seconds, those of the server where they are None. `concurrency` is the most calls in flight at once.
     `retries` is how often a read (GET) that failed is tried again; a call that makes pictures never is. After
@@ -40,6 +46,7 @@ class Upstream:
     base_url: str | None
     mount: str = "/"
     fetch: Fetch = no_fetch
+    post: Post = no_post
     file_path: str | None = "/v1/files/{id}/content"
     name: str = ""
     timeout_s: float | None = None

@@ -82,6 +82,8 @@ class _Walk:
         Raises UpstreamFault for a picture that comes when all that were asked for have come: the last record is written
         by then.
         """
+        if event.later is not None:
+            event = await event.later(self._exchange.upstream.fetch)
         if event.images or event.texts:
             if self._exchange.recorded is not None:
                 raise UpstreamFault("bad_answer", "the generator's stream has more pictures than were asked for")

@@ -1,7 +1,7 @@
 """What a dialect is: how one generator's protocol is read, refused in its own words, and answered untouched.
 
 The server knows only this. A dialect is a class with `open(setup)`, found by name (`upstream/registry.py`); what it
-can do beyond `Dialect` it says by its doors: ANSWERED needs `Answers`, SOCKET needs `Sockets`.
+can do beyond `Dialect` it says by its doors: ANSWERED needs `Answers`, SOCKET needs `Sockets`, HOOK needs `Hooks`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,16 @@ class Door(Enum):
 
     JUDGED: read, judged, sent on, and the answer judged; also for polls (GET), which are read with no body.
     PASSED: sent on unlooked at, and cut as soon as a picture shows up. ANSWERED: the guard answers by itself and no
-    generator is asked. SOCKET: a websocket; the door is asked with the method GET. CLOSED: refused.
+    generator is asked. SOCKET: a websocket; the door is asked with the method GET. CLOSED: refused. HOOK: called by
+    somebody who is no caller of the guard and so without its key: the generator with news of a job, or whoever holds an
+    address that an answer gave. The door itself says who that is, by what only the guard can have written.
     """
 
     JUDGED = "judged"
     PASSED = "passed"
     ANSWERED = "answered"
     SOCKET = "socket"
+    HOOK = "hook"
     CLOSED = "closed"
 
 
@@ -114,14 +117,25 @@ FetchFile = Callable[[str], Awaitable[Fetched]]
 """Gets a file of the upstream's own store by id, with the caller's credentials."""
 
 
+class Post(Protocol):
+    """Sends `body` to an address that a stranger gave; the status of the answer. Raises BadRequest as `Fetch` does."""
+
+    async def __call__(self, url: str, headers: Headers, body: bytes, *, param: str) -> int: ...
+
+
 @dataclass(frozen=True)
 class Forward:
-    """The upstream call, ready to send. `path` is below the upstream's base and carries the query."""
+    """The upstream call, ready to send. `path` is below the upstream's base and carries the query.
+
+    `origin` (scheme and host) is said where another server of the same generator is asked: one that the operator named
+    or that the generator's own answer did, never one that a caller did.
+    """
 
     method: str
     path: str = field(repr=False)
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
+    origin: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -169,13 +183,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a streamed answer: its bytes as they came, the pictures in it, and whether it ends the answer."""
+    """One event of a streamed answer: its bytes as they came, the pictures in it, and whether it ends the answer.
+
+    An event that only points at its pictures has `later`: what it is once they are there. Raises UpstreamError.
+    """
 
     raw: bytes = field(repr=False)
     images: tuple[Artifact, ...] = ()
     texts: tuple[Artifact, ...] = ()
     final: bool = False
     error: bool = False
+    later: Callable[[Fetch], Awaitable[Event]] | None = field(default=None, repr=False)
 
 
 class StreamReader(Protocol):
@@ -312,6 +330,35 @@ class Sockets(Protocol):
         Nothing that may hold a picture goes on unjudged. Wait for both ends side by side: that one has closed is seen
         only where `receive` is waited for. May raise any GuardrailError or ConnectionError.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class News:
+    """What the generator called with: read and judged like an answer to `call`, and then handed on to `target`.
+
+    `call.request` says for which tenant it is judged.
+    """
+
+    call: Call
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    target: str = field(repr=False)
+
+
+@runtime_checkable
+class Hooks(Protocol):
+    """A dialect with HOOK routes."""
+
+    async def called(
+        self, method: str, path: str, query: str, headers: Headers, body: bytes, fetch: Fetch
+    ) -> News | Reply:
+        """The news that somebody called with, or what to answer at once. Raises GuardrailError: then the generator is
+        told to call again, or that it need not."""
+        ...
+
+    def handed_on(self, news: News, reply: Reply) -> tuple[Headers, bytes]:
+        """What is sent to the target: `reply` is what may leave of the news."""
         ...
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from guardrail.upstream import pictures
 
@@ -22,6 +22,19 @@ _LEAST_PAYLOAD = 24  # base64 characters; no picture is shorter, and people writ
 _OPAQUE = 4096  # ASCII characters without a space: no text that anyone reads
 _ROWS = 8  # lines of base64 one after the other
 _MOST_ALT = 1000  # characters between "![" and "]("
+_MOST_LABEL = 200  # characters of the words that a link is shown as
+_WORD = re.compile(r"[^\W\d_]+")
+# A link that is shown as one of these words leads to a picture, or to a page about one.
+_PICTURE_WORDS = frozenset(
+    {"image", "images", "img", "picture", "pictures", "pic", "pics", "photo", "photos", "render", "rendering",
+     "drawing", "artwork", "illustration", "afbeelding", "afbeeldingen", "plaatje", "foto", "fotos", "tekening",
+     "bild", "bilder", "zeichnung", "dessin", "imagen", "imagenes", "imágenes", "dibujo", "immagine", "immagini",
+     "disegno", "imagem", "imagens", "desenho", "obraz", "obrazek", "zdjęcie", "rysunek", "resim", "görsel",
+     "изображение", "картинка", "картинку", "фото", "рисунок", "صورة", "الصورة"}
+)  # fmt: skip
+_PICTURE_SIGNS = ("画像", "写真", "이미지", "사진", "图片", "图像", "照片")  # scripts without spaces
+_PICTURE_HOSTS = frozenset({"image", "images", "img", "imgs", "photo", "photos", "pic", "pics", "i"})
+_PICTURE_FORMATS = frozenset({"png", "jpg", "jpeg", "webp", "gif", "avif"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,14 +42,15 @@ class Embedded:
     """What one text holds.
 
     `text` is the text without its data URLs; `data` are these, whole. `svg` is the SVG source from its first tag on,
-    empty where there is none. `addresses` are those shown as pictures. `opaque` says that more is left which may be
-    a picture and cannot be read.
+    empty where there is none. `addresses` are those shown as pictures; `links` may lead to a picture or to a page.
+    `opaque` says that more is left which may be a picture and cannot be read.
     """
 
     text: str
     data: tuple[str, ...] = ()
     svg: str = ""
     addresses: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     opaque: bool = False
 
 
@@ -60,11 +74,13 @@ def embedded(text: str, *, named: bool = False, whole: bool = True) -> Embedded:
     left = "".join((*pieces, text[at:]))
     low = left.lower()
     svg = low.find("<svg")
+    addresses, links = _addresses(left, low, pictured=named or "![" in left, whole=whole)
     return Embedded(
         left,
         tuple(data),
         left[svg:] if svg >= 0 else "",
-        _addresses(left, low, pictured=named or "![" in left, whole=whole),
+        addresses,
+        links,
         broken or _opaque(left) or _unread(low),
     )
 
@@ -97,8 +113,9 @@ def _opaque(text: str) -> bool:
     return False
 
 
-def _addresses(text: str, low: str, *, pictured: bool, whole: bool) -> tuple[str, ...]:
+def _addresses(text: str, low: str, *, pictured: bool, whole: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     found: dict[str, None] = {}
+    links: dict[str, None] = {}
     all_of_it = text.strip() if whole else None
     shows = pictured or "<img" in low
     for one in _ADDRESS.finditer(text):
@@ -110,7 +127,30 @@ def _addresses(text: str, low: str, *, pictured: bool, whole: bool) -> tuple[str
             address = "https:" + address
         if one.group() == all_of_it or _is_file(address) or _in_markdown(before, pictured) or _in_tag(before):
             found[address] = None
-    return tuple(found)
+        elif _names_picture(address) or _labelled(before):
+            links[address] = None
+    return tuple(found), tuple(links)
+
+
+def _names_picture(address: str) -> bool:
+    """True for the address of a host that keeps pictures, and for one that asks for a format of pictures."""
+    try:
+        parts = urlsplit(address)
+        asked = parse_qsl(parts.query, max_num_fields=64)
+    except ValueError:
+        return True
+    if (parts.hostname or "").partition(".")[0] in _PICTURE_HOSTS:
+        return True
+    return any(value.lower() in _PICTURE_FORMATS or _PICTURE_FILE.search(value) for _, value in asked)
+
+
+def _labelled(before: str) -> bool:
+    """True after "[the picture](": whoever reads it expects one."""
+    stripped = before.rstrip(" \t\n<")
+    if not stripped.endswith("]("):
+        return False
+    label = stripped[-_MOST_LABEL - 2 : -2].rpartition("[")[2].casefold()
+    return any(sign in label for sign in _PICTURE_SIGNS) or not _PICTURE_WORDS.isdisjoint(_WORD.findall(label))
 
 
 def _is_file(address: str) -> bool:

@@ -11,7 +11,7 @@ import ipaddress
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from guardrail.errors import BadRequest
-from guardrail.upstream.dialect import Fetched
+from guardrail.upstream.dialect import Fetched, Headers
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -115,7 +115,7 @@ async def resolve_with_system(host: str) -> Sequence[str]:
 
 
 class SafeFetch:
-    """Fulfils `Fetch`: gets the bytes behind an address that a stranger gave.
+    """Fulfils `Fetch`: gets the bytes behind an address that a stranger gave; `post` fulfils `Post`.
 
     No cookies, no headers of the caller, no proxy from the environment. Every failure is BadRequest with `param` as
     given and never a word of the address; codes: invalid_url, url_not_allowed, url_unreachable, image_too_large.
@@ -144,6 +144,25 @@ class SafeFetch:
         except (aiohttp.ClientError, OSError, ValueError):
             # The text of these errors quotes the address.
             raise _unreachable(param, "could not be fetched") from None
+
+    async def post(self, url: str, headers: Headers, body: bytes, *, param: str) -> int:
+        """Send `body` to `url`, vetted like what is fetched; the status of the answer, of which no more is read.
+
+        A redirect is not followed. Raises BadRequest; see the class.
+        """
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                target = self._read(url, param)
+                addresses = await self._vetted(target, param)
+                async with (
+                    self._session(target, addresses, dict(headers)) as session,
+                    session.post(target.url, data=body, allow_redirects=False) as response,
+                ):
+                    return response.status
+        except TimeoutError:
+            raise _unreachable(param, f"did not answer within {self._limits.timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise _unreachable(param, "could not be reached") from None
 
     async def _follow(self, url: str, param: str) -> Fetched:
         for hop in range(self._rules.redirects + 1):
@@ -202,21 +221,26 @@ class SafeFetch:
             raise _not_allowed(param, "leads to an address that is not public")
         return addresses
 
-    async def _get(self, target: _Target, addresses: Sequence[Address], param: str) -> Fetched | str:
-        """The bytes, or the address of a redirect."""
+    def _session(
+        self, target: _Target, addresses: Sequence[Address], headers: Mapping[str, str]
+    ) -> aiohttp.ClientSession:
+        """A session that reaches the vetted addresses of one host and nothing else."""
         connector = aiohttp.TCPConnector(
             resolver=_Pinned(target.host, addresses), use_dns_cache=False, force_close=True, ssl=self._ssl
         )
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._limits.connect_timeout_s)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_timeout_s),
+            trust_env=False,
+            auto_decompress=False,
+            headers={"accept-encoding": "identity", "user-agent": "guardrail", **headers},
+        )
+
+    async def _get(self, target: _Target, addresses: Sequence[Address], param: str) -> Fetched | str:
+        """The bytes, or the address of a redirect."""
         async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=timeout,
-                trust_env=False,
-                auto_decompress=False,
-                headers={"accept": "image/*", "accept-encoding": "identity", "user-agent": "guardrail"},
-            ) as session,
+            self._session(target, addresses, {"accept": "image/*"}) as session,
             session.get(target.url, allow_redirects=False) as response,
         ):
             if response.status in _REDIRECTS:

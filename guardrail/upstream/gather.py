@@ -6,12 +6,13 @@ Every kind of body of every dialect fills the same `Gathered`; the difference be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pybase64
 
 from guardrail.errors import BadRequest
-from guardrail.types import Artifact, Kind
+from guardrail.types import Artifact, Kind, Request
 from guardrail.upstream import pictures
 from guardrail.upstream.dialect import Fetch, Fetched, FetchFile
 from guardrail.upstream.limits import Limits
@@ -49,9 +50,10 @@ class _Reference:
 
 @dataclass(repr=False)
 class Gathered:
-    """All that one request holds."""
+    """All that one request holds. `spell` says how a picture is sent on that was fetched: its address and bytes."""
 
     limits: Limits
+    spell: Callable[[str, bytes], bytes] = lambda _, data: pictures.data_url(data)
     texts: list[Artifact] = field(default_factory=list)
     inputs: list[Artifact | None] = field(default_factory=list)
     references: list[_Reference] = field(default_factory=list)
@@ -155,6 +157,17 @@ class Gathered:
         self.edits.append((place.start, place.end, text) if bare else place.becomes(text))
         self.clamped.append(name)
 
+    def request(self) -> Request:
+        """What was asked for, once its references are resolved."""
+        return Request(
+            tuple(self.texts),
+            tuple(one for one in self.inputs if one is not None),
+            count=self.count,
+            subject=self.subject,
+            stream=self.stream,
+            clamped=tuple(self.clamped),
+        )
+
     async def resolve(self, fetch: Fetch, fetch_file: FetchFile) -> None:
         """Fetch every reference, each distinct one once. The bytes that are judged replace it in the body."""
         if not self.references:
@@ -182,7 +195,7 @@ class Gathered:
         if pictures.sniff(data) is None:
             raise BadRequest(f"what {one.param} leads to is no picture", param=one.param, code="invalid_image")
         self.inputs[one.at] = Artifact(Kind.INPUT, one.slot, data=data)
-        self.edits.append(one.place.becomes(pictures.data_url(data)))
+        self.edits.append(one.place.becomes(self.spell(one.target, data)))
         if one.what is What.FILE and one.place.key is not None:
             self.edits.append((*one.place.key, b'"image_url"'))
 

@@ -20,6 +20,8 @@ BUILT_IN = {
     "openai-all": "guardrail.upstream.several:OpenAI",
     "a1111": "guardrail.upstream.a1111:A1111",
     "comfy": "guardrail.upstream.comfy:Comfy",
+    "replicate": "guardrail.upstream.replicate:Replicate",
+    "fal": "guardrail.upstream.fal:Fal",
 }
 # These ask no generator: an upstream that speaks one of them has no address.
 NO_ADDRESS = frozenset({"moderation"})

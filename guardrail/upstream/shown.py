@@ -28,6 +28,8 @@ class Shown:
     entries: list[int] = field(default_factory=list)
     said: list[tuple[str, str]] = field(default_factory=list)
     addresses: list[tuple[int, str, str]] = field(default_factory=list)
+    links: list[tuple[int, str, str]] = field(default_factory=list)
+    """Addresses of what may be a picture or a page; a page is let through."""
 
     @property
     def texts(self) -> tuple[Artifact, ...]:
@@ -70,6 +72,7 @@ class Shown:
         if found.svg:
             self.picture(entry, slot, found.svg.encode())
         self.addresses += [(entry, slot, address) for address in found.addresses]
+        self.links += [(entry, slot, address) for address in found.links]
         if found.text.strip():
             if sum(len(said) for _, said in self.said) + len(found.text) > self.limits.all_text_chars:
                 raise UpstreamError(f"its texts have more than {self.limits.all_text_chars} characters")
@@ -85,9 +88,15 @@ class Shown:
         elif not links and node.size < _LONGEST_URL and pictures.url_scheme(node.text(body)) is not None:
             self.addresses.append((entry, slot, node.text(body)))
 
+    @property
+    def elsewhere(self) -> bool:
+        """True where something is still to be fetched."""
+        return bool(self.addresses or self.links)
+
     async def fetch(self, fetch: Fetch) -> None:
-        """Get what is behind the addresses, each once. Raises UpstreamError."""
-        wanted = dict.fromkeys(address for _, _, address in self.addresses)
+        """Get what is behind the addresses, each once. Raises UpstreamError, also for a link that cannot be got: what
+        the guard may not see, the reader of the answer might."""
+        wanted = dict.fromkeys(address for _, _, address in (*self.addresses, *self.links))
         if len(wanted) > self.limits.urls:
             raise UpstreamError(f"it has more than {self.limits.urls} addresses")
         tasks = {url: asyncio.ensure_future(fetch(url, param="an answer")) for url in wanted}
@@ -100,4 +109,9 @@ class Shown:
                 task.cancel()
         for entry, slot, url in self.addresses:
             self.picture(entry, slot, tasks[url].result().data)
+        for entry, slot, url in self.links:
+            data = tasks[url].result().data
+            if pictures.sniff(data) is not None:
+                self.picture(entry, slot, data)
         self.addresses.clear()
+        self.links.clear()

@@ -238,6 +238,12 @@ class _Scanner:
             raise JsonFault(f"the string at byte {at} is not UTF-8") from None
 
 
+def text_of(node: Node, key: str, body: bytes) -> str:
+    """The string that the member `key` of an object is; empty where there is none, or something else."""
+    found = node.get(key)
+    return found.text(body) if found is not None and found.kind is Json.STRING else ""
+
+
 Path = tuple[str | int, ...]
 
 

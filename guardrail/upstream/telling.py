@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from guardrail.errors import UpstreamError
 from guardrail.types import Artifact
 from guardrail.upstream import pictures
-from guardrail.upstream.dialect import Event
+from guardrail.upstream.dialect import Event, Fetch
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.shown import Shown
 
@@ -31,7 +31,7 @@ class _Channel:
     """A text of a stream: what it said that has not left, and whether that may be the start of a picture.
 
     `context` is the end of what has left, without which the start of a picture would not be known for one; `cut` says
-    that it is not all of it.
+    that it is not all of it. `pointed` are the addresses in what was said so far.
     """
 
     slot: str
@@ -41,6 +41,7 @@ class _Channel:
     unsettled: bool = False
     named: bool = False
     cut: bool = False
+    pointed: set[str] = field(default_factory=set)
 
     def add(self, piece: str) -> None:
         self.pieces.append(piece)
@@ -56,6 +57,12 @@ class _Channel:
         if len(self.pieces) > 1:
             self.pieces = ["".join(self.pieces)]
         return self.pieces[0] if self.pieces else ""
+
+    def anew(self, addresses: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+        """Those that were not in what has left."""
+        new = [one for one in addresses if one[2] not in self.pointed]
+        self.pointed.update(address for _, _, address in new)
+        return new
 
     def left(self) -> None:
         """What was said has left."""
@@ -79,6 +86,9 @@ class Telling:
         self._said: dict[str, list[str]] = {}
         self._chars = 0
         self._images: list[Artifact] = []
+        self._elsewhere: list[tuple[int, str, str]] = []
+        self._links: list[tuple[int, str, str]] = []
+        self._pointed = 0
         self._final = self._error = False
 
     def add(self, channel: Hashable, slot: str, piece: str) -> None:
@@ -120,27 +130,41 @@ class Telling:
             found = Shown(self._limits)
             found.text(0, channel.slot, before + text, named=channel.named, whole=end and not channel.cut)
             found.said = [(slot, said.removeprefix(before)) for slot, said in found.said]
+            found.addresses = channel.anew(found.addresses)
+            found.links = channel.anew(found.links)
             channel.left()
             self._take(found)
-        event = Event(b"".join(self._held), tuple(self._images), self._texts(), self._final, self._error)
-        self._held, self._size, self._images = [], 0, []
+        event = self._event(b"".join(self._held), self._final, self._error)
+        self._held, self._size, self._images, self._elsewhere, self._links = [], 0, [], [], []
         self._final = self._error = False
         return (event,)
 
+    def _event(self, raw: bytes, final: bool, error: bool) -> Event:
+        """What leaves at once; or, where it points at pictures, once they are there."""
+        shown = Shown(self._limits, self._images, [0] * len(self._images), [], self._elsewhere, self._links)
+        if shown.images or shown.elsewhere:
+            shown.said = [(slot, "".join(pieces)) for slot, pieces in self._said.items()]
+        if not shown.elsewhere:
+            return Event(raw, tuple(shown.images), shown.texts, final, error)
+
+        async def later(fetch: Fetch) -> Event:
+            await shown.fetch(fetch)
+            return Event(raw, tuple(shown.images), shown.texts, final, error)
+
+        return Event(b"", final=final, error=error, later=later)
+
     def _take(self, shown: Shown) -> None:
-        if shown.addresses:
-            raise UpstreamError("its stream points to a picture by address, which cannot be judged in a stream")
         self._images += shown.images
+        self._elsewhere += shown.addresses
+        self._links += shown.links
+        self._pointed += len(shown.addresses) + len(shown.links)
+        if self._pointed > self._limits.urls:
+            raise UpstreamError(f"its stream has more than {self._limits.urls} addresses")
         for slot, text in shown.said:
             self._said.setdefault(slot, []).append(text)
             self._chars += len(text)
         if self._chars > self._limits.all_text_chars:
             raise UpstreamError(f"the texts of its stream have more than {self._limits.all_text_chars} characters")
-
-    def _texts(self) -> tuple[Artifact, ...]:
-        """All that was said so far, beside a picture."""
-        said = [(slot, "".join(pieces)) for slot, pieces in self._said.items()]
-        return Shown(self._limits, self._images, said=said).texts
 
 
 def _unsettled(text: str) -> bool:

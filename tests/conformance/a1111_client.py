@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,12 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "word-hr": lambda: draw(hr_prompt=FORBIDDEN),
     "word-hr-negative": lambda: draw(hr_negative_prompt=FORBIDDEN),
     "word-edit": lambda: api.img2img(images=[GOOD], prompt=FORBIDDEN, alwayson_scripts={}),
+    "word-edit-negative": lambda: edit(GOOD, negative_prompt=FORBIDDEN),
+    "word-adetailer-negative": lambda: draw(adetailer=[webuiapi.ADetailer(ad_negative_prompt=FORBIDDEN)]),
+    "word-edit-script": lambda: edit(GOOD, script_name="loopback", script_args=[1, FORBIDDEN]),
+    "word-unknown": lambda: api.custom_post(
+        "txt2img", {"prompt": "x", "style_words": [{"deep": FORBIDDEN}]}, baseurl=True
+    ),
     "word-adetailer": lambda: draw(adetailer=[webuiapi.ADetailer(ad_prompt=FORBIDDEN)]),
     "word-script": lambda: draw(script_name="prompt matrix", script_args=[FORBIDDEN]),
     "word-extension": lambda: api.txt2img(prompt="x", alwayson_scripts={"wild": {"args": ["forbidden"]}}),
@@ -74,6 +81,12 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "picture-mask": lambda: edit(GOOD, mask_image=BAD),
     "picture-controlnet": lambda: draw(controlnet_units=control(BAD)),
     "picture-controlnet-mask": lambda: draw(controlnet_units=control(GOOD, BAD)),
+    "picture-edit-controlnet": lambda: edit(GOOD, controlnet_units=control(BAD)),
+    "picture-edit-reactor": lambda: edit(GOOD, reactor=webuiapi.ReActor(img=BAD)),
+    "picture-script": lambda: draw(script_name="outpaint", script_args=[webuiapi.webuiapi.b64_img(BAD)]),
+    "picture-extension": lambda: api.txt2img(
+        prompt="x", alwayson_scripts={"wild": {"args": [{"deep": webuiapi.webuiapi.raw_b64_img(BAD)}]}}
+    ),
     "picture-reactor": lambda: draw(reactor=webuiapi.ReActor(img=BAD)),
     "picture-roop": lambda: draw(roop=webuiapi.Roop(img=BAD)),
     "picture-extra": lambda: api.extra_single_image(BAD),
@@ -88,8 +101,12 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "output-prompt": draw,
     "output-one-of-two": lambda: draw(batch_size=2),
     "output-progress": lambda: plain(api.get_progress()),
+    "output-extras": lambda: api.extra_batch_images([GOOD, GOOD], name_list=["a.png", "b.png"]),
+    "output-detect": lambda: api.controlnet_detect([GOOD]),
+    "busy": draw,
+    "html": draw,
     "style": lambda: draw(styles=["Hidden"]),
-    "closed": lambda: api.custom_get("sdapi/v1/no-such-thing", baseurl=True),
+    "closed": lambda: api.custom_get("no-such-thing", baseurl=True),
     "closed-old-controlnet": lambda: draw(controlnet_units=control(GOOD), use_deprecated_controlnet=True),
 }
 
@@ -114,4 +131,4 @@ for scenario, play in SCENARIOS.items():
         status, text = error.args
         results[scenario] = {"error": {"status": status, "body": json.loads(text)}}
     results[scenario]["raw"] = [base64.b64encode(one).decode() for one in raw]
-print(json.dumps(results))
+print(json.dumps({"version": version("webuiapi"), "results": results}))

@@ -79,11 +79,6 @@ def stream(name: str, *messages: Any) -> dict[str, Any]:
     return {"content": content, "pictures": pictures, "reasons": reasons}
 
 
-def headers(name: str) -> dict[str, Any]:
-    raw = client.chat.completions.with_raw_response.create(model=name, messages=[said("user", "a red bicycle")])
-    return {"headers": dict(raw.headers), "sha256": hashlib.sha256(raw.content).hexdigest()}
-
-
 async def _async(name: str) -> dict[str, Any]:
     async with openai.AsyncOpenAI(base_url=BASE, api_key="sk-test") as using:
         return told(
@@ -108,7 +103,6 @@ user = said("user", "by night")
 SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "generate": ask,
     "generate-async": lambda name: asyncio.run(_async(name)),
-    "generate-headers": headers,
     "edit": lambda name: ask(name, said("user", text("by night"), image(GOOD), image(OTHER))),
     "two-choices": lambda name: ask(name, n=2),
     "markdown": ask,
@@ -127,6 +121,7 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "slot-tool-answer": lambda name: ask(name, said("tool", FORBIDDEN, tool_call_id="c1"), user),
     "slot-prediction": lambda name: ask(name, user, prediction={"type": "content", "content": FORBIDDEN}),
     "slot-unknown": lambda name: ask(name, user, extra_body={"style": "forbidden"}),
+    "slot-name": lambda name: ask(name, {"role": "user", "content": "by night", "name": "forbidden thing"}),
     "slot-stream": lambda name: stream(name, said("user", FORBIDDEN)),
     "input-picture": lambda name: ask(name, said("user", text("by night"), image(BAD))),
     "input-second": lambda name: ask(name, said("user", text("by night"), image(GOOD), image(BAD))),
@@ -141,8 +136,15 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "output-parts": ask,
     "output-unknown-field": ask,
     "output-one-of-two": lambda name: ask(name, n=2),
+    "address-good": ask,
+    "stream-address-good": stream,
+    "output-address": ask,
+    "output-link": ask,
+    "output-stream-address": stream,
     "output-stream": stream,
     "output-stream-markdown": stream,
+    "address": lambda name: ask(name, using=once),
+    "stream-address": stream,
     "stream-cut": stream,
     "reference-file": lambda name: ask(name, said("user", {"type": "file", "file": {"file_id": "file-12345678"}})),
     "reference-sound": lambda name: ask(

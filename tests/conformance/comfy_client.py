@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,12 @@ def simplified(workflow: dict[str, Any]) -> dict[str, Any]:
     return {"sha256": [hashlib.sha256(one).hexdigest() for one in pictures.values()]}
 
 
-def kit(executor: Any, workflow: dict[str, Any], scenario: str) -> dict[str, Any]:
+def kit(executor: Any, workflow: dict[str, Any], scenario: str, picture: str | None = None) -> dict[str, Any]:
+    """Run a workflow; with `picture` it is uploaded first, for the node whose title asks for it."""
     path = FOLDER / f"{scenario}.json"
     path.write_text(json.dumps(workflow))
-    result = asyncio.run(executor(URL).execute_workflow(str(path)))
+    given = {} if picture is None else {"image": str(FOLDER / picture)}
+    result = asyncio.run(executor(URL).execute_workflow(str(path), given))
     images = [address.replace(URL, "") for address in result.images or []]
     return {"status": result.status, "msg": result.msg, "images": images}
 
@@ -74,6 +77,19 @@ def loaded(scenario: str, *names: str) -> dict[str, Any]:
     """A graph that edits pictures that were uploaded."""
     nodes = {f"2{at}": ("LoadImage", {"image": name}) for at, name in enumerate(names)}
     return graph(scenario, **nodes)
+
+
+def titled(scenario: str) -> dict[str, Any]:
+    """A graph whose node asks the kit for a picture."""
+    asked = loaded(scenario, "example.png")
+    asked["20"]["_meta"]["title"] = "Load Image, $~image!"
+    return asked
+
+
+def titled_with(scenario: str, title: str) -> dict[str, Any]:
+    asked = graph(scenario)
+    asked["6"]["_meta"]["title"] = title
+    return asked
 
 
 def upload(name: str) -> str:
@@ -116,6 +132,7 @@ SCENARIOS: dict[str, Callable[[str], Any]] = {
     "of-no-job": lambda name: {"bytes": len(api.get_image("nothing_00001_.png", "", "output"))},
     "kit-http": lambda name: kit(HttpExecutor, graph(name), name),
     "kit-socket": lambda name: kit(WebSocketExecutor, graph(name), name),
+    "kit-upload": lambda name: kit(HttpExecutor, titled(name), name, "good.png"),
     "queue": lambda name: {"value": api.get_queue()},
     "word-text": lambda name: simplified(graph(name, FORBIDDEN)),
     "word-joined": lambda name: simplified(graph(name, **JOINED)),
@@ -128,6 +145,12 @@ SCENARIOS: dict[str, Callable[[str], Any]] = {
     "word-qwen": lambda name: simplified(
         graph(name, **{"6": ("TextEncodeQwenImageEdit", {"prompt": "forbidden", "clip": ["4", 1]})})
     ),
+    "word-negative": lambda name: simplified(graph(name, negative=FORBIDDEN)),
+    "word-title": lambda name: simplified(titled_with(name, FORBIDDEN)),
+    "word-file-name": lambda name: simplified(
+        graph(name, **{"31": ("LoraLoader", {"lora_name": "something_forbidden.safetensors", "model": ["4", 0]})})
+    ),
+    "word-list": lambda name: simplified(graph(name, **{"30": ("SomebodysNode", {"styles": [{"deep": FORBIDDEN}]})})),
     "word-api-node": lambda name: simplified(graph(name, **{"30": ("FluxProNode", {"prompt": FORBIDDEN})})),
     "word-unknown": lambda name: simplified(graph(name, **{"30": ("SomebodysNode", {"style": "forbidden"})})),
     "word-kit-http": lambda name: kit(HttpExecutor, graph(name, FORBIDDEN), name),
@@ -135,6 +158,13 @@ SCENARIOS: dict[str, Callable[[str], Any]] = {
     "picture-upload": lambda name: edit(name, "bad.png"),
     "picture-of-the-server": lambda name: simplified(loaded(name, "planted.png [input]")),
     "picture-missing": lambda name: simplified(loaded(name, "nowhere.png")),
+    "picture-kit-upload": lambda name: kit(HttpExecutor, titled(name), name, "bad.png"),
+    "picture-kit-socket": lambda name: kit(WebSocketExecutor, titled(name), name, "bad.png"),
+    "picture-kit-of-the-server": lambda name: kit(HttpExecutor, loaded(name, "planted.png"), name),
+    "bad-kit-http": lambda name: kit(HttpExecutor, graph(name), name),
+    "broken": lambda name: simplified(graph(name)),
+    "broken-kit": lambda name: kit(HttpExecutor, graph(name), name),
+    "closed": lambda name: {"value": api.get_embeddings()},
     "bad-saved": lambda name: simplified(graph(name)),
     "bad-sent": lambda name: simplified(sends(name)),
     "bad-kit-socket": lambda name: kit(WebSocketExecutor, graph(name), name),
@@ -146,4 +176,4 @@ for scenario, play in SCENARIOS.items():
         results[scenario] = play(scenario)
     except Exception as error:
         results[scenario] = {"error": {"class": type(error).__name__, "text": str(error)}}
-print(json.dumps(results))
+print(json.dumps({"version": version("comfy-api-simplified"), "results": results}))

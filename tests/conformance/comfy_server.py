@@ -7,28 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from aiohttp import WSMsgType, web
 
 from guardrail.upstream.multipart import boundary_of, media_type, parts
+from tests.server.upstream import Heard, OnAThread
 
 SAVES, SENDS = "SaveImage", "SaveImageWebsocket"
 
 
-@dataclass
-class Heard:
-    """One call as it came in, and the scenario it belongs to."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes = field(repr=False)
-    scenario: str = ""
+def scenario_of(heard: Heard) -> str:
+    """The scenario of a request: a graph names it as the prefix of its files, and a file has it in its name."""
+    path, _, query = heard.target.partition("?")
+    if path.endswith("/prompt") and heard.body:
+        nodes = json.loads(heard.body)["prompt"].values()
+        return next((name for node in nodes if (name := node["inputs"].get("filename_prefix"))), "unnamed")
+    if path.endswith("/view"):
+        return parse_qs(query)["filename"][0].partition("_0")[0]
+    return path.rpartition("/")[2]
 
 
 @dataclass
@@ -51,36 +52,19 @@ class Job:
         return [{"filename": f"{self.scenario}_00001_.png", "subfolder": "", "type": "output"}]
 
 
-class ComfyServer:
+class ComfyServer(OnAThread):
     """Runs on a thread of its own. `pictures` by scenario, "" for any other; `preview` is what is in the making."""
 
     def __init__(self, pictures: Mapping[str, bytes], preview: bytes) -> None:
+        super().__init__()
         self.pictures = pictures
         self.preview = preview
         self.uploads: dict[str, bytes] = {}
         self.calls: list[Heard] = []
         self.jobs: dict[str, Job] = {}
-        self.port = 0
         self._queued = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        self._up = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> ComfyServer:
-        self._thread.start()
-        assert self._up.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    async def _open(self) -> int:
         app = web.Application(client_max_size=1 << 26)
         app.add_routes(
             [
@@ -94,28 +78,27 @@ class ComfyServer:
                 web.get("/ws", self._socket),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        self._loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        self._up.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        port: int = self._runner.addresses[0][1]
+        return port
 
-    async def _heard(self, request: web.Request, scenario: str = "") -> Heard:
+    async def _close(self) -> None:
+        await self._runner.cleanup()
+
+    async def _heard(self, request: web.Request) -> Heard:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        heard = Heard(request.method, request.raw_path, headers, await request.read(), scenario)
+        heard = Heard(request.method, request.raw_path, headers, await request.read())
         self.calls.append(heard)
         return heard
 
     async def _prompt(self, request: web.Request) -> web.Response:
         heard = await self._heard(request)
+        if scenario_of(heard).startswith("broken"):
+            return web.Response(body=b"<html><body>It works</body></html>", content_type="text/html")
         asked = json.loads(heard.body)
-        named = [node["inputs"].get("filename_prefix") for node in asked["prompt"].values()]
-        heard.scenario = next((name for name in named if name), "unnamed")
-        job = Job(str(uuid.uuid4()), asked.get("client_id", ""), asked["prompt"], heard.scenario)
+        job = Job(str(uuid.uuid4()), asked.get("client_id", ""), asked["prompt"], scenario_of(heard))
         self.jobs[job.id] = job
         self._queued.set()
         self._queued = asyncio.Event()
@@ -132,7 +115,6 @@ class ComfyServer:
         if form.get("overwrite") not in ("true", "1") and self.uploads.get(name, data) != data:
             name = name.replace(".", " (1).")
         self.uploads[name] = data
-        heard.scenario = "upload"
         return web.json_response({"name": name, "subfolder": form.get("subfolder", ""), "type": "input"})
 
     async def _history(self, request: web.Request) -> web.Response:
@@ -153,7 +135,7 @@ class ComfyServer:
     async def _view(self, request: web.Request) -> web.Response:
         await self._heard(request)
         name = request.query["filename"]
-        data = self.uploads.get(name) if request.query.get("type") == "input" else self._made(name.partition("_")[0])
+        data = self.uploads.get(name) if request.query.get("type") == "input" else self._made(name.partition("_0")[0])
         if data is None:
             return web.Response(status=404)
         headers = {"Content-Disposition": f'filename="{name}"'}
@@ -167,7 +149,7 @@ class ComfyServer:
         return web.json_response({"queue_running": [], "queue_pending": []})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
-        await self._heard(request, "socket")
+        await self._heard(request)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         client = request.query.get("clientId", "")

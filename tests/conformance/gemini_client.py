@@ -7,6 +7,7 @@ model's name tells the scripted generator which scenario this is.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import sys
@@ -72,17 +73,23 @@ def chat(name: str) -> dict[str, Any]:
     return {"turns": [told(talk.send_message(["my aunt", image(GOOD)])), told(talk.send_message("now by night"))]}
 
 
-def headers(name: str) -> dict[str, Any]:
-    answer = client.models.generate_content(model=name, contents="a red bicycle")
-    return {"headers": dict(answer.sdk_http_response.headers or {})}
-
-
 async def _async(name: str) -> dict[str, Any]:
     return told(await client.aio.models.generate_content(model=name, contents=["a red bicycle", image(GOOD)]))
 
 
 def upload(name: str) -> dict[str, Any]:
     client.files.upload(file=FOLDER / "good.png")
+    return {}
+
+
+def imagen(name: str) -> dict[str, Any]:
+    """Imagen's own route. Newer clients know it on Vertex AI alone."""
+    client._api_client.request("POST", f"models/{name}:predict", {"instances": [{"prompt": "a bicycle"}]})
+    return {}
+
+
+def interactions(name: str) -> dict[str, Any]:
+    client._api_client.request("POST", "interactions", {"model": name, "input": "a bicycle"})
     return {}
 
 
@@ -94,10 +101,10 @@ declared = types.Tool(
     function_declarations=[types.FunctionDeclaration(name="ask", description=f"draws {FORBIDDEN} in oil")]
 )
 answered = types.Part.from_function_response(name="ask", response={"said": {"deep": [FORBIDDEN]}})
+called = types.Part.from_function_call(name="ask", args={"deep": [FORBIDDEN]})
 SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "generate": ask,
     "generate-async": lambda name: asyncio.run(_async(name)),
-    "generate-headers": headers,
     "edit": lambda name: ask(name, ["make it autumn", image(GOOD)]),
     "two-candidates": lambda name: ask(name, candidate_count=2),
     "switches": lambda name: ask(
@@ -115,16 +122,25 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "slot-tool": lambda name: ask(name, tools=[declared]),
     "slot-tool-answer": lambda name: ask(name, [said("user", "hello"), said("user", answered)]),
     "slot-across-turns": lambda name: ask(name, [said("user", "forbid"), said("model", "what?"), said("user", "den")]),
+    "slot-call": lambda name: ask(name, [said("user", "hello"), said("model", called), said("user", "go on")]),
+    "slot-schema": lambda name: ask(
+        name, response_mime_type="application/json", response_schema={"type": "STRING", "description": FORBIDDEN}
+    ),
+    "slot-stop": lambda name: ask(name, stop_sequences=[FORBIDDEN]),
     "slot-stream": lambda name: stream(name, FORBIDDEN),
     "input-text-beside": lambda name: ask(name, ["make it autumn", image(BAD)]),
     "input-history": lambda name: ask(name, [said("user", image(BAD)), said("model", "ok"), said("user", "by night")]),
     "input-model-turn": lambda name: ask(
         name, [said("user", "hello"), said("model", image(BAD)), said("user", "by night")]
     ),
+    "input-second": lambda name: ask(name, ["make it autumn", image(GOOD), image(BAD)]),
+    "input-system": lambda name: ask(name, system_instruction=[types.Part.from_text(text="like this"), image(BAD)]),
+    "input-words": lambda name: ask(name, f"like ![it](data:image/png;base64,{base64.b64encode(BAD).decode()}) please"),
     "input-stream": lambda name: stream(name, [image(BAD), "by night"]),
     "output-refused": ask,
     "output-thought": ask,
     "output-markdown": ask,
+    "output-unknown-field": ask,
     "output-one-of-two": lambda name: ask(name, candidate_count=2),
     "output-stream": stream,
     "output-stream-markdown": stream,
@@ -135,7 +151,10 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "reference-cache": lambda name: ask(name, cached_content="cachedContents/abc"),
     "busy": ask,
     "html": ask,
+    "address": ask,
     "upload": upload,
+    "imagen": imagen,
+    "interactions": interactions,
 }
 
 results = {}

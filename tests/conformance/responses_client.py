@@ -71,11 +71,6 @@ def ask(name: str, asked: Any = "a red bicycle", using: Any = client, **more: An
     return told(using.responses.create(model=name, input=asked, **{"tools": [TOOL], **more}))
 
 
-def headers(name: str) -> dict[str, Any]:
-    raw = client.responses.with_raw_response.create(model=name, input="a red bicycle", tools=[TOOL])
-    return {"headers": dict(raw.headers), "sha256": hashlib.sha256(raw.content).hexdigest()}
-
-
 def stream(name: str, asked: Any = "a red bicycle") -> dict[str, Any]:
     seen, final = [], None
     try:
@@ -133,7 +128,6 @@ tool = {
 called = {"type": "function_call", "call_id": "c1", "name": "ask", "arguments": json.dumps({"a": FORBIDDEN})}
 SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "generate": ask,
-    "generate-headers": headers,
     "edit": lambda name: ask(name, [user("by night", image(GOOD))]),
     "words-only": ask,
     "switches": lambda name: ask(name, tools=[{**TOOL, "moderation": "low"}]),
@@ -151,8 +145,14 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "slot-tool-answer": lambda name: ask(
         name, [{"type": "function_call_output", "call_id": "c1", "output": FORBIDDEN}, user("again")]
     ),
+    "slot-unknown": lambda name: ask(name, extra_body={"style": "forbidden"}),
+    "slot-of-the-image-tool": lambda name: ask(name, tools=[{**TOOL, "negative_prompt": FORBIDDEN}]),
     "slot-stream": lambda name: stream(name, FORBIDDEN),
     "input-picture": lambda name: ask(name, [user("by night", image(BAD))]),
+    "input-second": lambda name: ask(name, [user("by night", image(GOOD), image(BAD))]),
+    "input-file": lambda name: ask(name, [user("by night", {"type": "input_image", "file_id": "file-abc123bad"})]),
+    "input-file-of-mask": lambda name: ask(name, tools=[{**TOOL, "input_image_mask": {"file_id": "file-abc123bad"}}]),
+    "input-words": lambda name: ask(name, [user(f"as in ![it]({url(BAD)})")]),
     "input-history": lambda name: ask(name, [user(image(BAD)), {"role": "assistant", "content": "ok"}, user("again")]),
     "input-drawn": lambda name: ask(name, [drawn(BAD), user("by night")]),
     "input-mask": lambda name: ask(name, tools=[{**TOOL, "input_image_mask": {"image_url": url(BAD)}}]),
@@ -173,14 +173,14 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "reference-item": lambda name: ask(name, [{"type": "item_reference", "id": "ig_unknown"}, user("by night")]),
     "reference-prompt": lambda name: ask(name, prompt={"id": "pmpt_1"}),
     "reference-conversation": lambda name: ask(name, conversation="conv_1"),
-    "reference-job": lambda name: told(client.responses.retrieve("resp_unknown")),
+    "reference-job": lambda name: told(client.responses.retrieve("resp_reference-job")),
     "tool-mcp": lambda name: ask(
         name,
         tools=[{"type": "mcp", "server_label": "x", "server_url": "https://mcp.example/", "require_approval": "never"}],
     ),
     "busy": lambda name: ask(name, using=once),
     "html": lambda name: ask(name, using=once),
-    "closed": lambda name: {"items": client.responses.input_items.list("resp_1").data},
+    "closed": lambda name: {"items": client.responses.input_items.list("resp_closed").data},
 }
 
 results = {}

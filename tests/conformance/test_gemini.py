@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from guardrail.upstream.gemini import Gemini
-from tests.conformance.running import BAD, GOOD, OTHER, Saw, run_client, sha
+from tests.conformance.cases import DOORS, case
+from tests.conformance.guarded import BAD, GOOD, OTHER, Saw, run_client, sha
 from tests.server import upstream as script
 from tests.server.upstream import Heard, Script
 
+DOOR = "gemini"
+NPM = "2.32.0"  # its errors have one class, and say by their status what they are
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180)]
 
 
@@ -40,15 +43,15 @@ def event(*candidates: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps({"candidates": list(candidates)}).encode() + b"\r\n\r\n"
 
 
-def markdown(data: bytes) -> str:
-    return f"there: ![it](data:image/png;base64,{base64.b64encode(data).decode()}) you are"
+def data_url(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def play(heard: Heard) -> Script:
     """What the generator answers in each scenario."""
     name = scenario_of(heard)
     two = (candidate(inline(GOOD)), candidate(inline(OTHER), index=1))
-    said = markdown(BAD)
+    said = f"there: ![it]({data_url(BAD)}) you are"
     scripts = {
         "two-candidates": script.whole(answer(*two)),
         "vendor-block": script.whole(b'{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}'),
@@ -56,6 +59,8 @@ def play(heard: Heard) -> Script:
         "output-refused": script.whole(answer(candidate({"text": "here"}, inline(BAD)))),
         "output-thought": script.whole(answer(candidate(inline(BAD, thought=True), inline(GOOD)))),
         "output-markdown": script.whole(answer(candidate({"text": said}))),
+        "output-unknown-field": script.whole(answer({**candidate(inline(GOOD)), "preview": [data_url(BAD)]})),
+        "address": script.whole(answer(candidate({"text": "there: ![it](https://127.0.0.1:1/made) you are"}))),
         "output-one-of-two": script.whole(answer(candidate(inline(GOOD)), candidate(inline(BAD), index=1))),
         "stream": script.events(
             [
@@ -85,9 +90,10 @@ def play(heard: Heard) -> Script:
     return scripts.get(name, script.whole(answer(candidate({"text": "here"}, inline(GOOD)))))
 
 
-@pytest.fixture(scope="module", params=["genai3", "genai1"])
+@pytest.fixture(scope="module", params=DOORS[DOOR])
 def saw(request, tmp_path_factory) -> Saw:
-    return run_client(tmp_path_factory.mktemp(request.param), request.param, "gemini_client.py", Gemini(), play)
+    folder = tmp_path_factory.mktemp(request.param)
+    return run_client(folder, request.param, "gemini_client.py", Gemini(), play, scenario_of)
 
 
 def pictures(result: dict[str, Any]) -> list[str]:
@@ -95,103 +101,108 @@ def pictures(result: dict[str, Any]) -> list[str]:
 
 
 def test_the_client_is_the_one_that_is_pinned(saw):
-    assert saw.version in {"3.4.0", "1.60.0"}
+    assert saw.version in {"3.4.0", "1.60.0", NPM}
 
 
-@pytest.mark.parametrize("scenario", ["generate", "generate-async", "edit", "switches"])
-def test_a_clean_answer_brings_its_picture_with_one_call(saw, scenario):
+@case("clean")
+@pytest.mark.parametrize("scenario", ["generate", "generate-async", "edit", "switches", "two-candidates"])
+def test_a_clean_answer_is_the_generators_byte_for_byte_with_one_call(saw, scenario):
     result = saw.results[scenario]
-    assert pictures(result) == [sha(GOOD)]
-    assert result["candidates"][0]["texts"] == ["here"]
-    assert len(saw.calls(scenario, scenario_of)) == 1
+    assert pictures(result) == [sha(GOOD), sha(OTHER)][: len(result["candidates"])]
+    assert result["candidates"][0]["texts"] == (["here"] if scenario != "two-candidates" else [])
+    (asked,), (heard,) = saw.tries(scenario), saw.sent(scenario)
+    assert asked.answer == script.body_of(play(heard))
 
 
-def test_every_candidate_arrives(saw):
-    assert pictures(saw.results["two-candidates"]) == [sha(GOOD), sha(OTHER)]
-
-
+@case("clean")
 def test_the_vendors_own_refusal_and_an_answer_in_words_pass(saw):
     assert saw.results["vendor-block"]["blocked"] == "PROHIBITED_CONTENT"
     assert saw.results["words-only"]["candidates"][0]["texts"] == ["I can not paint that."]
 
 
+@case("clean")
 def test_a_chat_goes_on_with_its_pictures(saw):
     first, second = saw.results["chat"]["turns"]
     assert pictures(first) == pictures(second) == [sha(GOOD)]
-    body = json.loads(saw.calls("chat", scenario_of)[1].body)
+    body = json.loads(saw.sent("chat")[1].body)
     assert len(body["contents"]) == 3
 
 
+@case("caller")
 def test_credentials_reach_the_generator_and_switches_are_clamped(saw):
-    (heard,) = saw.calls("switches", scenario_of)
-    assert heard.headers["x-goog-api-key"] == "key-test"
+    assert {heard.headers["x-goog-api-key"] for heard in saw.heard} == {"key-test"}
+    (heard,) = saw.sent("switches")
     settings = json.loads(heard.body)["safetySettings"]
     assert settings == [{"category": "HARM_CATEGORY_SEXUALLY_EXPLICIT", "threshold": "BLOCK_MEDIUM_AND_ABOVE"}]
 
 
+@case("clean")
 def test_a_clean_answer_carries_the_receipt(saw):
-    headers = {name.lower(): value for name, value in saw.results["generate-headers"]["headers"].items()}
+    headers = saw.tries("generate")[0].answer_headers
     assert headers["x-guardrail-decision"] == "allow"
     # The prompt before, the words beside the picture, and the picture.
     assert headers["x-guardrail-checked"] == "prompt=2/2, output=1/1"
     assert headers["x-guardrail-receipt"]
 
 
-def test_a_stream_arrives_event_by_event(saw):
+@case("stream")
+def test_a_stream_arrives_event_by_event_as_it_was_sent(saw):
     chunks = saw.results["stream"]["chunks"]
     assert [one["candidates"][0]["texts"] or pictures(one) for one in chunks] == [["here: "], [sha(GOOD)], ["done"]]
+    (asked,), (heard,) = saw.tries("stream"), saw.sent("stream")
+    assert asked.answer == script.body_of(play(heard))
+
+
+SLOTS = ["text", "second-part", "history", "model-turn", "system", "tool", "tool-answer", "call", "schema", "stop"]
+INPUTS = ["text-beside", "second", "history", "model-turn", "system", "words"]
 
 
 @pytest.mark.parametrize(
-    "scenario",
-    [
-        "slot-text",
-        "slot-second-part",
-        "slot-history",
-        "slot-model-turn",
-        "slot-system",
-        "slot-tool",
-        "slot-tool-answer",
-    ],
+    ("scenario", "reason"),
+    [pytest.param(f"slot-{one}", "SAFETY", marks=case("words", "refusal")) for one in SLOTS]
+    + [pytest.param(f"input-{one}", "IMAGE_SAFETY", marks=case("input", "refusal")) for one in INPUTS],
 )
-def test_a_forbidden_word_in_any_slot_is_a_blocked_prompt(saw, scenario):
+def test_what_is_refused_before_is_a_blocked_prompt_that_is_not_tried_again(saw, scenario, reason):
     result = saw.results[scenario]
-    assert (result["blocked"], result["candidates"]) == ("SAFETY", [])
-    assert saw.calls(scenario, scenario_of) == []
+    assert (result["blocked"], result["candidates"]) == (reason, [])
+    assert (saw.calls[scenario], len(saw.tries(scenario))) == (0, 1)
 
 
+@case("clean")
 def test_a_word_in_two_turns_is_no_word(saw):
     """The stand-in knows one word; that turns are read as one text is for the prompt check to use."""
     assert pictures(saw.results["slot-across-turns"]) == [sha(GOOD)]
 
 
-@pytest.mark.parametrize("scenario", ["input-text-beside", "input-history", "input-model-turn"])
-def test_a_bad_picture_in_any_turn_is_a_blocked_prompt(saw, scenario):
-    result = saw.results[scenario]
-    assert (result["blocked"], result["candidates"]) == ("IMAGE_SAFETY", [])
-    assert saw.calls(scenario, scenario_of) == []
-
-
-@pytest.mark.parametrize(("scenario", "reason"), [("slot-stream", "SAFETY"), ("input-stream", "IMAGE_SAFETY")])
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        pytest.param("slot-stream", "SAFETY", marks=case("words", "refusal", "stream")),
+        pytest.param("input-stream", "IMAGE_SAFETY", marks=case("input", "refusal", "stream")),
+    ],
+)
 def test_a_stream_is_refused_as_an_event(saw, scenario, reason):
     (chunk,) = saw.results[scenario]["chunks"]
     assert (chunk["blocked"], chunk["candidates"]) == (reason, [])
-    assert saw.calls(scenario, scenario_of) == []
+    assert (saw.calls[scenario], len(saw.tries(scenario))) == (0, 1)
 
 
-@pytest.mark.parametrize("scenario", ["output-refused", "output-thought", "output-markdown"])
+@case("output", "refusal")
+@pytest.mark.parametrize("scenario", ["output-refused", "output-thought", "output-markdown", "output-unknown-field"])
 def test_a_bad_picture_out_is_a_candidate_without_content(saw, scenario):
     (one,) = saw.results[scenario]["candidates"]
     assert one == {"reason": "IMAGE_SAFETY", "texts": [], "pictures": []}
-    assert len(saw.calls(scenario, scenario_of)) == 1
+    assert saw.calls[scenario] == len(saw.tries(scenario)) == 1
 
 
+@case("output")
 def test_one_bad_candidate_of_two_leaves_its_neighbour(saw):
     good, bad = saw.results["output-one-of-two"]["candidates"]
     assert good["pictures"] == [sha(GOOD)]
     assert (bad["reason"], bad["pictures"]) == ("IMAGE_SAFETY", [])
 
 
+@case("output", "stream", "refusal")
 def test_a_bad_picture_in_a_stream_ends_it(saw):
     chunks = saw.results["output-stream"]["chunks"]
     assert [picture for chunk in chunks for picture in pictures(chunk)] == [sha(GOOD)]
@@ -199,6 +210,7 @@ def test_a_bad_picture_in_a_stream_ends_it(saw):
     assert "error" not in saw.results["output-stream"]
 
 
+@case("output", "stream")
 def test_a_picture_in_the_words_of_a_stream_is_held_back(saw):
     chunks = saw.results["output-stream-markdown"]["chunks"]
     said = "".join(text for chunk in chunks for one in chunk["candidates"] for text in one["texts"])
@@ -206,16 +218,29 @@ def test_a_picture_in_the_words_of_a_stream_is_held_back(saw):
     assert chunks[-1]["candidates"][0]["reason"] == "IMAGE_SAFETY"
 
 
-def test_nothing_of_a_bad_picture_arrives_anywhere(saw):
-    assert sha(BAD) not in json.dumps(saw.results)
-    assert base64.b64encode(BAD).decode()[40:80] not in json.dumps(saw.results)
+@case("output")
+def test_not_one_byte_of_a_bad_picture_leaves(saw):
+    assert saw.leaked() == []
 
 
+@case("output")
+def test_an_address_that_a_chat_window_shows_does_not_leave_unseen(saw):
+    assert saw.results["address"]["error"]["code"] == 502
+    assert b"127.0.0.1:1" not in saw.tries("address")[0].answer
+
+
+@case("input")
+def test_no_bad_picture_and_no_forbidden_word_reaches_the_generator(saw):
+    spelled = base64.b64encode(BAD)[-40:]
+    assert not any(spelled in heard.body or b"forbidden" in heard.body for heard in saw.heard)
+
+
+@case("fault")
 def test_a_stream_that_is_cut_is_raised(saw):
-    result = saw.results["stream-cut"]
-    assert result["error"]["code"] == 502
+    assert saw.results["stream-cut"]["error"]["code"] == 502
 
 
+@case("fault")
 @pytest.mark.parametrize(
     ("scenario", "name", "code"),
     [
@@ -224,21 +249,25 @@ def test_a_stream_that_is_cut_is_raised(saw):
         ("reference-file", "ClientError", 400),
         ("reference-cache", "ClientError", 400),
         ("upload", "ClientError", 404),
+        ("imagen", "ClientError", 404),
+        ("interactions", "ClientError", 404),
     ],
 )
 def test_faults_and_what_is_closed_arrive_as_the_class_that_callers_handle(saw, scenario, name, code):
     error = saw.results[scenario]["error"]
-    assert (error["class"], error["code"]) == (name, code)
-    assert len(saw.calls(scenario, scenario_of)) == (scenario in ("busy", "html"))
+    assert (error["class"], error["code"]) == (name if saw.version != NPM else "ApiError", code)
+    assert saw.calls[scenario] == (scenario in ("busy", "html"))
 
 
-def test_each_refusal_was_asked_for_once(saw):
-    """A client that retries would be seen here: 14 blocked before, 6 after the generator answered."""
-    before = [name for name in saw.results if name.startswith(("slot-", "input-")) and name != "slot-across-turns"]
-    after = [name for name in saw.results if name.startswith("output-")]
-    assert (len(before), len(after)) == (12, 6)
-    assert saw.refusals == len(before) + len(after)
+@case("fault")
+@pytest.mark.parametrize("scenario", ["upload", "imagen", "interactions"])
+def test_what_is_closed_says_so(saw, scenario):
+    assert "this route is closed" in saw.results[scenario]["error"]["message"]
 
 
+@case("record")
 def test_the_record_of_it_all_holds_together(saw):
     assert saw.faults == []
+    outputs = [name for name in saw.results if name.startswith("output-")]
+    assert saw.refusals == len(SLOTS) + len(INPUTS) + 2 + len(outputs)
+    assert len(outputs) == 7

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
 
 from guardrail.upstream.openai import OpenAIImages
-from tests.conformance.guarded import MARK, Saw, drive, python_of
+from tests.conformance.cases import DOORS, case
+from tests.conformance.guarded import BAD, GOOD, OTHER, Saw, by_model, run_client, sha
 from tests.server import upstream as script
-from tests.server.upstream import Heard, Script, ScriptedUpstream
-from tests.stand_ins import png
+from tests.server.upstream import Heard, Script
 
+DOOR = "vendors"
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180)]
 
-GOOD, OUT, BAD = png("good"), png("out"), png(MARK.decode())
-OUT_SHA = hashlib.sha256(OUT).hexdigest()
 AZURE = "/openai/deployments/"
 
 
 def scenario_of(heard: Heard) -> str:
-    if heard.headers.get("content-type", "").startswith("application/json"):
-        return str(json.loads(heard.body)["model"])
-    return heard.body.partition(b'name="model"\r\n\r\n')[2].partition(b"\r\n")[0].decode()
+    return "moderation" if heard.target.endswith("/moderations") else by_model(heard)
 
 
 def play(heard: Heard) -> Script:
     name = scenario_of(heard)
-    if name == "azure-output-refused":
+    if name.startswith("azure-stream"):
+        last = BAD if "output" in name else GOOD
+        kind = "image_generation"
+        return script.events(
+            [
+                script.event(f"{kind}.partial_image", OTHER, partial_image_index=0),
+                script.event(f"{kind}.completed", last),
+            ]
+        )
+    if "output" in name:
         return script.images(BAD)
+    if name == "azure-busy":
+        return script.too_many()
     if name == "xai-moderated":
         return script.whole(b'{"data": [{"b64_json": null, "url": "", "respect_moderation": false}]}')
-    return script.images(OUT)
+    return script.images(OTHER)
 
 
-@pytest.fixture(scope="module", params=["openai3", "openai2"])
+@pytest.fixture(scope="module", params=DOORS[DOOR])
 def saw(request, tmp_path_factory) -> Saw:
-    python = python_of(request.param)
     folder = tmp_path_factory.mktemp(f"vendors-{request.param}")
-    (folder / "good.png").write_bytes(GOOD)
-    (folder / "bad.png").write_bytes(BAD)
-    with ScriptedUpstream() as generator:
-        generator.script = play
-        return drive(OpenAIImages(), generator, python, "client_vendors.py", folder, scenario_of)
+    return run_client(folder, request.param, "vendors_client.py", OpenAIImages(), play, scenario_of)
 
 
+@case("clean")
 def test_a_moderation_is_answered_by_the_guard_and_reads_like_openais(saw):
     said = saw.results["moderate"]
     assert said["model"] == "omni-moderation-latest"
@@ -56,6 +59,7 @@ def test_a_moderation_is_answered_by_the_guard_and_reads_like_openais(saw):
     assert result["guardrail"]["receipt"] in said["id"]
 
 
+@case("words")
 def test_what_the_policy_refuses_is_flagged_string_by_string(saw):
     said = saw.results["moderate-refused"]
     assert said["model"] == "omni-moderation-2024-09-26"
@@ -66,20 +70,23 @@ def test_what_the_policy_refuses_is_flagged_string_by_string(saw):
     assert len({one["guardrail"]["receipt"] for one in several}) == 3
 
 
+@case("input")
 def test_a_picture_is_moderated(saw):
     (result,) = saw.results["moderate-picture"]["results"]
     assert result["guardrail"]["rules"] == ["bad-input"]
     assert saw.results["moderate-unread"]["error"]["class"] == "BadRequestError"
 
 
+@case("caller")
 def test_no_moderation_reached_the_generator(saw):
     assert not any(name.startswith("moderate") for name in saw.calls)
     assert not any("moderations" in heard.target for heard in saw.heard)
 
 
+@case("clean", "caller")
 @pytest.mark.parametrize("scenario", ["azure", "azure-edit"])
 def test_azures_calls_go_to_the_deployment_with_the_callers_own_key(saw, scenario):
-    assert saw.results[scenario]["sha256"] == [OUT_SHA]
+    assert saw.results[scenario]["sha256"] == [sha(OTHER)]
     (heard,) = [one for one in saw.heard if scenario_of(one) == scenario]
     kind = "edits" if "edit" in scenario else "generations"
     assert heard.target == f"{AZURE}{scenario}/images/{kind}?api-version=2025-04-01-preview"
@@ -89,9 +96,11 @@ def test_azures_calls_go_to_the_deployment_with_the_callers_own_key(saw, scenari
 @pytest.mark.parametrize(
     ("scenario", "rule", "calls"),
     [
-        ("azure-prompt-refused", "bad-words", 0),
-        ("azure-edit-refused", "bad-input", 0),
-        ("azure-output-refused", "bad-output", 1),
+        pytest.param("azure-prompt-refused", "bad-words", 0, marks=case("words", "refusal")),
+        pytest.param("azure-edit-prompt-refused", "bad-words", 0, marks=case("words", "refusal")),
+        pytest.param("azure-edit-refused", "bad-input", 0, marks=case("input", "refusal")),
+        pytest.param("azure-output-refused", "bad-output", 1, marks=case("output", "refusal")),
+        pytest.param("azure-output-edit-refused", "bad-output", 1, marks=case("output", "refusal")),
     ],
 )
 def test_azures_refusal_is_a_content_filter_that_is_not_tried_again(saw, scenario, rule, calls):
@@ -99,35 +108,75 @@ def test_azures_refusal_is_a_content_filter_that_is_not_tried_again(saw, scenari
     assert (error["class"], error["status"], error["code"]) == ("BadRequestError", 400, "contentFilter")
     details = error["body"]["inner_error"]["content_filter_results"]["custom_blocklists"]["details"]
     assert details == [{"id": rule, "filtered": True}]
+    assert len(saw.tries(scenario)) == 1
     assert saw.calls[scenario] == calls
 
 
-def test_an_edit_in_json_passes_and_is_judged(saw):
-    assert saw.results["xai-edit"]["sha256"] == [OUT_SHA]
-    for scenario in ("xai-prompt-refused", "xai-input-refused"):
-        assert saw.results[scenario]["error"]["code"] == "moderation_blocked"
-        assert saw.calls[scenario] == 0
+@case("clean")
+@pytest.mark.parametrize("scenario", ["azure", "azure-edit", "xai-edit", "xai-moderated", "together"])
+def test_a_clean_answer_is_the_generators_byte_for_byte_with_one_call(saw, scenario):
+    (asked,), (heard,) = saw.tries(scenario), saw.sent(scenario)
+    assert asked.answer == script.body_of(play(heard))
 
 
+@case("stream")
+def test_a_stream_arrives_as_it_was_sent(saw):
+    assert saw.results["azure-stream"] == {"events": [sha(OTHER), sha(GOOD)]}
+    (asked,), (heard,) = saw.tries("azure-stream"), saw.sent("azure-stream")
+    assert asked.answer == script.body_of(play(heard))
+
+
+@case("stream", "output")
+def test_a_bad_picture_in_a_stream_is_raised(saw):
+    result = saw.results["azure-stream-output"]
+    assert result["events"] == [sha(OTHER)]
+    assert result["error"]["class"] == "APIError"
+    assert saw.calls["azure-stream-output"] == len(saw.tries("azure-stream-output")) == 1
+
+
+@case("output")
+def test_not_one_byte_of_a_bad_picture_leaves(saw):
+    assert saw.leaked() == []
+
+
+@case("fault")
+def test_a_fault_of_azure_arrives_as_the_class_that_callers_handle(saw):
+    assert saw.results["azure-busy"]["error"]["class"] == "RateLimitError"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "calls"),
+    [
+        pytest.param("xai-prompt-refused", 0, marks=case("words", "refusal")),
+        pytest.param("xai-input-refused", 0, marks=case("input", "refusal")),
+        pytest.param("xai-output-refused", 1, marks=case("output", "refusal")),
+        pytest.param("together-negative-refused", 0, marks=case("words", "refusal")),
+        pytest.param("together-reference-refused", 0, marks=case("input", "refusal")),
+        pytest.param("together-image-refused", 0, marks=case("input", "refusal")),
+        pytest.param("together-output-refused", 1, marks=case("output", "refusal")),
+    ],
+)
+def test_xais_edits_and_every_slot_of_together_are_judged(saw, scenario, calls):
+    error = saw.results[scenario]["error"]
+    assert (error["class"], error["code"]) == ("BadRequestError", "moderation_blocked")
+    assert len(saw.tries(scenario)) == 1
+    assert saw.calls[scenario] == calls
+
+
+@case("clean")
 def test_xais_own_refusal_reaches_the_client_once(saw):
     assert saw.results["xai-moderated"]["sha256"] == [None]
     assert saw.results["xai-moderated"]["extra"][0]["respect_moderation"] is False
     assert saw.calls["xai-moderated"] == 1
 
 
+@case("caller")
 def test_togethers_switch_is_turned_back_on(saw):
-    assert saw.results["together"]["sha256"] == [OUT_SHA]
+    assert saw.results["together"]["sha256"] == [sha(OTHER)]
     (heard,) = [one for one in saw.heard if scenario_of(one) == "together"]
     assert json.loads(heard.body)["disable_safety_checker"] is False
 
 
-@pytest.mark.parametrize(
-    "scenario", ["together-negative-refused", "together-reference-refused", "together-image-refused"]
-)
-def test_every_slot_of_together_is_judged(saw, scenario):
-    assert saw.results[scenario]["error"]["code"] == "moderation_blocked"
-    assert saw.calls[scenario] == 0
-
-
+@case("record")
 def test_the_record_of_it_all_holds_together(saw):
     assert saw.faults == []

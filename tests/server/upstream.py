@@ -6,8 +6,10 @@ import asyncio
 import base64
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 Step = bytes | float
 """Bytes to write, or seconds to wait."""
@@ -79,19 +81,35 @@ def event(kind: str, picture: bytes | None = None, **more: object) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(said)}\n\n".encode()
 
 
-class ScriptedUpstream:
-    """Runs on a thread of its own. `script` is asked for each call; `calls` and `hung_up` say what was seen."""
+def body_of(script: Script) -> bytes:
+    """What a caller reads of an answer: its body, without what HTTP puts around it."""
+    head, _, rest = b"".join(step for step in script.steps if isinstance(step, bytes)).partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head:
+        return rest
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return body
+
+
+class OnAThread(ABC):
+    """A server on a loopback port, with an event loop and a thread of its own."""
 
     def __init__(self) -> None:
-        self.script: Callable[[Heard], Script] = lambda heard: images(b"clean")
-        self.calls: list[Heard] = []
-        self.hung_up = threading.Event()
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> ScriptedUpstream:
+    @abstractmethod
+    async def _open(self) -> int:
+        """Listen, and say on which port."""
+
+    @abstractmethod
+    async def _close(self) -> None: ...
+
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._up.wait(10)
         return self
@@ -106,16 +124,33 @@ class ScriptedUpstream:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 26))
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = self._loop.run_until_complete(self._open())
         self._up.set()
         self._loop.run_forever()
-        server.close()
-        tasks = asyncio.all_tasks(self._loop)
+        self._loop.run_until_complete(self._close())
+        self._loop.close()
+
+
+class ScriptedUpstream(OnAThread):
+    """Runs on a thread of its own. `script` is asked for each call; `calls` and `hung_up` say what was seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script: Callable[[Heard], Script] = lambda heard: images(b"clean")
+        self.calls: list[Heard] = []
+        self.hung_up = threading.Event()
+
+    async def _open(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 26)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def _close(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -59,6 +59,37 @@ def test_addresses_that_are_shown_as_pictures_are_found(text, address):
     assert embedded(text).addresses[:1] == (address,)
 
 
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("there: [view the image](https://a.example/x) so", "https://a.example/x"),
+        ("[Afbeelding](https://a.example/x)", "https://a.example/x"),
+        ("[点击查看图片](https://a.example/x)", "https://a.example/x"),
+        ("it is at https://image.a.example/prompt/a%20cat today", "https://image.a.example/prompt/a%20cat"),
+        ("it is at https://a.example/get?file=a.png&sig=1 today", "https://a.example/get?file=a.png&sig=1"),
+        ("it is at https://a.example/get?id=1&format=webp today", "https://a.example/get?id=1&format=webp"),
+    ],
+)
+def test_links_that_may_lead_to_pictures_are_found(text, link):
+    found = embedded(text)
+    assert (found.addresses, found.links) == ((), (link,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[the report](https://a.example/x)",
+        "[imaginary](https://a.example/x)",
+        "it is at https://a.example/images/x today",
+        "it is at https://a.example/get?format=json today",
+        "[a] picture (https://a.example/x)",
+    ],
+)
+def test_other_links_are_links(text):
+    found = embedded(text)
+    assert (found.addresses, found.links) == ((), ())
+
+
 def test_an_address_alone_is_one_only_where_nothing_stands_around_it():
     assert embedded("https://a.example/x", whole=False).addresses == ()
     assert embedded("[b]: https://a.example/x").addresses == ()

@@ -367,3 +367,41 @@ ANY = SafeFetch(resolve=no_such_name)  # one for all examples: loading the trust
 def test_no_address_raises_anything_but_a_bad_request(text, start):
     with pytest.raises(BadRequest):
         asyncio.run(ANY(start + text, param="x"))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------------------- webhooks
+
+
+async def test_a_webhook_is_posted_to_the_vetted_address_with_its_body_and_headers():
+    async with Site({"/hook?x=1": b"HTTP/1.1 204 No Content\r\n\r\n"}) as site:
+        fetch = SafeFetch(rules=rules(site), resolve=Names(["127.0.0.1"]))
+        url = f"http://client.example:{site.port}/hook?x=1"
+        assert await fetch.post(url, [("webhook-id", "m1")], b'{"id":"p1"}', param="webhook") == 204
+        (request,) = site.requests
+        assert request.startswith(b"POST /hook?x=1 HTTP/1.1\r\n")
+        assert b"webhook-id: m1\r\n" in request
+        assert b"authorization" not in request.lower()
+
+
+@pytest.mark.parametrize(("status", "told"), [("500 Oops", 500), ("302 Found\r\nLocation: http://127.0.0.1/", 302)])
+async def test_a_webhook_that_fails_or_redirects_is_told_of_and_not_followed(status, told):
+    async with Site({"/hook": f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()}) as site:
+        fetch = SafeFetch(rules=rules(site), resolve=Names(["127.0.0.1"]))
+        assert await fetch.post(f"http://a.example:{site.port}/hook", [], b"{}", param="webhook") == told
+        assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1"])
+async def test_a_webhook_goes_to_no_private_address(address):
+    fetch = SafeFetch(resolve=Names([address]))
+    with pytest.raises(BadRequest) as caught:
+        await fetch.post("https://client.example/hook", [], b"{}", param="webhook")
+    assert caught.value.code == "url_not_allowed"
+
+
+async def test_a_webhook_that_hangs_is_given_up():
+    async with Site({"/hook": b"hang"}) as site:
+        fetch = SafeFetch(limits=FetchLimits(timeout_s=0.2), rules=rules(site), resolve=Names(["127.0.0.1"]))
+        with pytest.raises(BadRequest) as caught:
+            await fetch.post(f"http://a.example:{site.port}/hook", [], b"{}", param="webhook")
+        assert caught.value.code == "url_unreachable"

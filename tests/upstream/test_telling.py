@@ -1,3 +1,4 @@
+import asyncio
 import time
 
 import pytest
@@ -6,7 +7,7 @@ from guardrail.errors import UpstreamError
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.telling import Telling
-from tests.upstream.asking import b64, png
+from tests.upstream.asking import Store, b64, png
 
 PICTURE = png(9, 30)
 URL = f"data:image/png;base64,{b64(PICTURE)}"
@@ -52,19 +53,63 @@ def test_what_was_said_is_judged_beside_a_picture():
 @pytest.mark.parametrize(
     "text",
     [
-        "![a](https://a.example/x)",
-        "see https://a.example/x.png now",
-        "https://a.example/x",
-        "![a][b] so \n[b]: https://a.example/x\n",
         "x" * 5000,
         b64(png(3, 60)) + " ",
-        "<img src=https://a.example/x>",
+        "ok " + "".join(f"![a](https://a.example/{number}) " for number in range(17)),
     ],
 )
 @pytest.mark.parametrize("size", [1, 6, 1000])
 def test_what_cannot_be_judged_in_a_stream_is_the_generators_fault(text, size):
     with pytest.raises(UpstreamError):
-        tell("ok " * (not text.startswith("https")) + text, size)
+        tell(text, size)
+
+
+def settled(events, store: Store):
+    """The events of a stream as they leave: what they point at is got by then."""
+
+    async def all_of_them():
+        return [await one.later(store.fetch) if one.later is not None else one for one in events]
+
+    return asyncio.run(all_of_them())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ok ![a](https://a.example/x)",
+        "ok see https://a.example/x now".replace("/x ", "/x.png "),
+        "https://a.example/x",
+        "ok ![a][b] so \n[b]: https://a.example/x\n",
+        "ok <img src=https://a.example/x>",
+        "so [the picture](https://a.example/x) it is",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 6, 1000])
+def test_a_picture_by_address_is_got_and_leaves_with_the_words_that_show_it(text, size):
+    address = "https://a.example/x.png" if ".png" in text else "https://a.example/x"
+    held = tell(text, size)
+    assert address not in b"".join(event.raw for event in held).decode()
+    events = settled(held, store := Store({address: PICTURE}))
+    assert b"".join(event.raw for event in events).decode() == text + "END"
+    (pictured,) = [event for event in events if event.images]
+    assert [image.data for image in pictured.images] == [PICTURE]
+    said = "".join(one.text or "" for one in pictured.texts)
+    assert text.startswith(said)
+    assert address in said
+    assert store.asked == [address]
+
+
+@pytest.mark.parametrize("text", ["![a](https://a.example/x) ", "[a picture](https://a.example/x) "])
+def test_a_picture_by_address_that_cannot_be_got_does_not_leave(text):
+    with pytest.raises(UpstreamError, match="could not be got"):
+        settled(tell(text, 5), Store())
+
+
+def test_a_page_about_a_picture_is_a_page():
+    text = "so [the picture of the day](https://a.example/x) is a page"
+    events = settled(tell(text, 5), Store({"https://a.example/x": b"<!doctype html><title>a page</title>"}))
+    assert b"".join(event.raw for event in events).decode() == text + "END"
+    assert not any(event.images for event in events)
 
 
 def test_a_link_in_a_sentence_is_no_picture():

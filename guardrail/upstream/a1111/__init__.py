@@ -6,29 +6,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from guardrail.errors import BadRequest, ConfigError, GuardrailError, UpstreamError
+from guardrail.errors import ConfigError, GuardrailError, UpstreamError
 from guardrail.types import Decision, Request, Stage
 from guardrail.upstream.a1111 import answer as answers
 from guardrail.upstream.a1111 import refuse, routes
 from guardrail.upstream.a1111.body import gather
 from guardrail.upstream.a1111.routes import POLLS, Route
 from guardrail.upstream.a1111.slots import KNOWN, Rules
+from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.dialect import (
     Answer,
     Call,
     Door,
     Fetch,
     FetchFile,
-    Forward,
     Headers,
     OneBad,
     Reply,
     Setup,
     StreamReader,
 )
-from guardrail.upstream.headers import check_query, content_type, forward_headers
+from guardrail.upstream.headers import check_query
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.spans import splice
 
 __all__ = ["A1111", "Rules"]
 
@@ -78,28 +77,17 @@ class A1111:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
         route = routes.judged(method, path)
         if route is None:
-            raise BadRequest("no such route", status=404, code="unknown_url")
+            raise no_such_route()
         if route is Route.PROGRESS:
             # The picture in the making is asked for with a query; without it the server draws none.
-            forward = Forward(method, f"{path}?skip_current_image=true", forward_headers(headers), b"")
+            forward = onward(method, path, "skip_current_image=true", headers, b"")
             return Call(Request((), ()), forward, route.value, poll=True)
-        if len(body) > self.limits.body_bytes:
-            raise BadRequest(f"the body is over {self.limits.body_bytes} bytes", status=413, code="body_too_large")
         check_query(query, KNOWN)
-        kind, _ = content_type(headers)
-        if kind.startswith("multipart/"):
-            raise BadRequest("this API takes JSON", status=415, code="unsupported_media_type")
+        check_json(headers, body, self.limits)
         got = gather(body, route, self.limits, self.rules)
         await got.resolve(fetch, fetch_file)
-        target = f"{path}?{query}" if query else path
-        forward = Forward(method, target, forward_headers(headers), splice(body, got.edits))
-        request = Request(
-            tuple(got.texts),
-            tuple(found for found in got.inputs if found is not None),
-            count=got.count,
-            clamped=tuple(got.clamped),
-        )
-        return Call(request, forward, route.value, poll=route in POLLS)
+        forward = onward(method, path, query, headers, body, got.edits)
+        return Call(got.request(), forward, route.value, poll=route in POLLS)
 
     def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
         """The refusal of a whole request: 400 `ContentPolicyViolation`, with rule ids and receipt id."""

@@ -24,10 +24,11 @@ from guardrail.upstream.a1111.slots import (
     SWITCHES,
     Rules,
 )
+from guardrail.upstream.bodies import json_object
 from guardrail.upstream.gather import Gathered, Place, too_large
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import What, classify, leaf_of, left_out, loose, name_of, names_content, wordy
-from guardrail.upstream.spans import Json, JsonFault, Node, Path, keys, listed_numbers, scan, strings
+from guardrail.upstream.spans import Json, Node, Path, keys, strings
 
 _BOOLS = {Json.TRUE: True, Json.FALSE: False}
 _FEW_WORDS = 3
@@ -46,14 +47,7 @@ _NEEDS = {
 
 def gather(body: bytes, route: Route, limits: Limits, rules: Rules) -> Gathered:
     """Read a body. Raises BadRequest for what is not strict JSON, of a wrong type, unjudgeable or over a limit."""
-    try:
-        root = scan(body, limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the body is not the JSON expected: {fault}", code="invalid_json") from None
-    if root.kind is not Json.OBJECT:
-        raise BadRequest("the body must be a JSON object", code="invalid_json")
-    if listed_numbers(root) > limits.numbers:
-        raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
+    root = json_object(body, limits)
     reader = _Reader(body, route, Gathered(limits), rules)
     reader.read(root)
     return reader.got

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from guardrail.errors import GuardrailError
 from guardrail.types import Decision, Stage
 from guardrail.upstream import envelope
+from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.chat import answer as answers
-from guardrail.upstream.chat import read, routes, stream
+from guardrail.upstream.chat import routes, stream
+from guardrail.upstream.chat.body import KNOWN, gather
 from guardrail.upstream.chat.routes import Route
 from guardrail.upstream.conversation import talking
 from guardrail.upstream.dialect import (
@@ -23,12 +25,13 @@ from guardrail.upstream.dialect import (
     Setup,
     StreamReader,
 )
+from guardrail.upstream.headers import check_query
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai import answer as images
 
 __all__ = ["Chat"]
 
-_CHOICES = "spans"
+_CHOICES, _ROUTE = "spans", "route"
 
 
 class Chat:
@@ -60,12 +63,20 @@ class Chat:
         fetch_file: FetchFile,
     ) -> Call:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
-        return await read.read(method, path, query, headers, body, fetch, fetch_file, self.limits)
+        route = routes.judged(method, path)
+        if route is None:
+            raise no_such_route()
+        check_query(query, KNOWN)
+        check_json(headers, body, self.limits)
+        got = gather(body, route, self.limits)
+        await got.resolve(fetch, fetch_file)
+        forward = onward(method, path, query, headers, body, got.edits)
+        return Call(got.request(), forward, route.value, {_ROUTE: route})
 
     def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
         """The refusal of a whole request: 400 `moderation_blocked`; of an answer, a message that refuses."""
         streams = call is not None and call.request.stream  # whoever reads events would take a message for nothing
-        if stage is Stage.OUTPUT and read.route_of(call) is Route.CHAT and not streams:
+        if stage is Stage.OUTPUT and _route_of(call) is Route.CHAT and not streams:
             return answers.refuse(decision)
         return envelope.refuse(decision, stage)
 
@@ -75,7 +86,7 @@ class Chat:
 
     async def read_answer(self, call: Call, status: int, headers: Headers, body: bytes, fetch: Fetch) -> Answer:
         """Find every picture of a whole answer. Raises UpstreamError for what is no answer."""
-        reader = images.read_answer if read.route_of(call) is Route.IMAGES else answers.read_answer
+        reader = images.read_answer if _route_of(call) is Route.IMAGES else answers.read_answer
         return await reader(status, headers, body, fetch, self.limits)
 
     def without(self, answer: Answer, refused: Mapping[int, Decision], one_bad: OneBad) -> Reply:
@@ -86,6 +97,12 @@ class Chat:
 
     def read_stream(self, call: Call) -> StreamReader:
         """A reader for one streamed answer."""
-        if read.route_of(call) is Route.IMAGES:
+        if _route_of(call) is Route.IMAGES:
             return stream.ImagesReader(self.limits)
         return stream.ChunkReader(self.limits, call.request.count)
+
+
+def _route_of(call: Call | None) -> Route:
+    """The route of a call; chat where there is none."""
+    found = call.state.get(_ROUTE) if call is not None else None
+    return found if isinstance(found, Route) else Route.CHAT

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from guardrail.errors import BadRequest
+from guardrail.upstream.bodies import json_object
 from guardrail.upstream.chat.routes import Route
 from guardrail.upstream.conversation import Conversation
 from guardrail.upstream.gather import Gathered
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.messages import Messages
 from guardrail.upstream.slots import Vocabulary, What, classify, leaf_of, left_out, loose, name_of, wordy
-from guardrail.upstream.spans import Json, JsonFault, Node, Path, keys, listed_numbers, scan
+from guardrail.upstream.spans import Json, Node, Path, keys
 
 KNOWN = frozenset(
     {"messages", "model", "models", "n", "stream", "tools", "functions", "user", "safety_identifier", "prompt",
@@ -38,14 +39,7 @@ _BY_REFERENCE = frozenset({"preset", "previous_response_id", "conversation", "pr
 
 def gather(body: bytes, route: Route, limits: Limits) -> Gathered:
     """Read a body. Raises BadRequest for what is not strict JSON, cannot be judged or is over a limit."""
-    try:
-        root = scan(body, limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the body is not the JSON expected: {fault}", code="invalid_json") from None
-    if root.kind is not Json.OBJECT:
-        raise BadRequest("the body must be a JSON object", code="invalid_json")
-    if listed_numbers(root) > limits.numbers:
-        raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
+    root = json_object(body, limits)
     reading = _Reading(body, Conversation(Gathered(limits)))
     for number, key in enumerate(keys(root)):
         if wordy(key):

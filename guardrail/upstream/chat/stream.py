@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from guardrail.errors import GuardrailError, UpstreamError
 from guardrail.types import Decision
 from guardrail.upstream import envelope
-from guardrail.upstream.answers import WHOLE, check_keys
+from guardrail.upstream.answers import WHOLE, parse
 from guardrail.upstream.chat.found import SOURCES, Finder, number
 from guardrail.upstream.dialect import Event
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.stream import EventReader
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.slots import name_of
-from guardrail.upstream.spans import Json, JsonFault, Node, Path, listed_numbers, scan
+from guardrail.upstream.spans import Json, Node, Path
 from guardrail.upstream.sse import Cutter, Sent
 from guardrail.upstream.telling import Telling
 
@@ -60,15 +60,7 @@ class ChunkReader:
             # Some servers never say that a choice is done.
             final, self._ended = not self._ended, True
             return self._telling.event(sent.raw, shown, final=final, end=True)
-        try:
-            root = scan(sent.data, self._limits.json)
-        except JsonFault as fault:
-            raise UpstreamError(f"an event of its stream is not the JSON expected: {fault}") from None
-        if root.kind is not Json.OBJECT:
-            raise UpstreamError("an event of its stream is not a JSON object")
-        check_keys(root)
-        if listed_numbers(root) > self._limits.numbers:
-            raise UpstreamError(f"a list in its stream holds more than {self._limits.numbers} numbers")
+        root = parse(sent.data, self._limits)
         finder = Finder(sent.data, shown, self._tell)
         before = len(self._finished)
         for key, member in root.members.items():

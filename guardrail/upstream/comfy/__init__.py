@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError, UpstreamError
-from guardrail.types import Decision, Request, Stage
+from guardrail.types import Decision, Stage
+from guardrail.upstream.bodies import check_size, no_such_route
 from guardrail.upstream.comfy import answer as answers
 from guardrail.upstream.comfy import body as bodies
 from guardrail.upstream.comfy import recall, refuse, routes, upload
@@ -29,7 +30,6 @@ from guardrail.upstream.dialect import (
     Socket,
     StreamReader,
 )
-from guardrail.upstream.gather import Gathered
 from guardrail.upstream.headers import forward_headers
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.spans import splice
@@ -102,9 +102,8 @@ class Comfy:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
         route = routes.judged(method, path)
         if route is None:
-            raise BadRequest("no such route", status=404, code="unknown_url")
-        if len(body) > self.limits.body_bytes:
-            raise BadRequest(f"the body is over {self.limits.body_bytes} bytes", status=413, code="body_too_large")
+            raise no_such_route()
+        check_size(body, self.limits)
         sent = [(name, value) for name, value in forward_headers(headers) if name.lower() not in _NOT_SENT]
         if route in (Route.VIEW, Route.HISTORY):
             return await self._poll(route, method, path, query, sent, fetch_file)
@@ -113,13 +112,13 @@ class Comfy:
         if route is Route.PROMPT:
             asked = bodies.gather(body, self.limits, self.known, self.classes)
             await bodies.resolve(asked, fetch_file)
-            request = _request(asked.got)
+            request = asked.got.request()
             classes = {name: step.kind for name, step in asked.graph.steps.items()}
             state = {answers.JOB_STATE: Job(request, asked.client, classes)}
             return Call(request, Forward(method, path, sent, splice(body, asked.got.edits)), route.value, state)
         read = upload.gather(headers, body, self.limits, mask=route is Route.UPLOAD_MASK)
         await upload.resolve(read, fetch_file)
-        return Call(_request(read.got), Forward(method, path, sent, splice(body, read.got.edits)), route.value)
+        return Call(read.got.request(), Forward(method, path, sent, splice(body, read.got.edits)), route.value)
 
     async def _poll(
         self, route: Route, method: str, path: str, query: str, headers: Headers, fetch_file: FetchFile
@@ -169,8 +168,3 @@ class Comfy:
             limits=self.limits,
             previews=self.previews,
         )
-
-
-def _request(got: Gathered) -> Request:
-    inputs = tuple(found for found in got.inputs if found is not None)
-    return Request(tuple(got.texts), inputs, clamped=tuple(got.clamped))

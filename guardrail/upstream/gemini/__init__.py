@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from guardrail.errors import GuardrailError
 from guardrail.types import Decision, Stage
+from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.conversation import talking
 from guardrail.upstream.dialect import (
     Answer,
@@ -20,7 +21,8 @@ from guardrail.upstream.dialect import (
     StreamReader,
 )
 from guardrail.upstream.gemini import answer as answers
-from guardrail.upstream.gemini import read, refuse, routes, stream
+from guardrail.upstream.gemini import refuse, routes, stream
+from guardrail.upstream.gemini.body import gather
 from guardrail.upstream.limits import Limits
 
 __all__ = ["Gemini"]
@@ -55,7 +57,17 @@ class Gemini:
         fetch_file: FetchFile,
     ) -> Call:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
-        return await read.read(method, path, query, headers, body, fetch, fetch_file, self.limits)
+        streams = routes.streams(path) if method == "POST" else None
+        if streams is None:
+            raise no_such_route()
+        form = routes.form_of(query, streamed=streams)
+        check_json(headers, body, self.limits)
+        got = gather(body, self.limits)
+        await got.resolve(fetch, fetch_file)
+        got.stream = streams and form == "event"
+        route = "streamGenerateContent" if streams else "generateContent"
+        forward = onward(method, path, query, headers, body, got.edits)
+        return Call(got.request(), forward, route, {routes.FORM: form})
 
     def refuse(self, decision: Decision, stage: Stage, call: Call | None = None) -> Reply:
         """The refusal of a whole request: status 200, with `promptFeedback` or a candidate without content."""

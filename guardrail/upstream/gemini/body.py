@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from guardrail.errors import BadRequest
 from guardrail.upstream import pictures
+from guardrail.upstream.bodies import json_object
 from guardrail.upstream.conversation import Conversation
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.gemini import names
 from guardrail.upstream.gemini.names import plain
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import What, classify, left_out, loose, name_of, wordy
-from guardrail.upstream.spans import Edit, Json, JsonFault, Node, Path, keys, listed_numbers, scan, strings
+from guardrail.upstream.spans import Edit, Json, Node, Path, keys, strings
 
 _NAME = re.compile(r"[A-Za-z0-9_./+:-]{0,128}")
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/_=-]*+")
@@ -32,14 +33,7 @@ class _InlinePlace(Place):
 
 def gather(body: bytes, limits: Limits) -> Gathered:
     """Read a body. Raises BadRequest for what is not strict JSON, cannot be judged or is over a limit."""
-    try:
-        root = scan(body, limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the body is not the JSON expected: {fault}", code="invalid_json") from None
-    if root.kind is not Json.OBJECT:
-        raise BadRequest("the body must be a JSON object", code="invalid_json")
-    if listed_numbers(root) > limits.numbers:
-        raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
+    root = json_object(body, limits)
     _one_casing(root, ())
     reading = _Reading(body, Gathered(limits))
     for number, key in enumerate(keys(root)):

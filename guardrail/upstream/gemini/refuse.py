@@ -11,7 +11,7 @@ from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded,
 from guardrail.types import Decision, Stage
 from guardrail.upstream.dialect import Call, Reply
 from guardrail.upstream.envelope import message
-from guardrail.upstream.gemini.read import SSE
+from guardrail.upstream.gemini.routes import FORM
 
 PROMPT, IMAGE = "SAFETY", "IMAGE_SAFETY"
 _AUDIT_RETRY_S = 5
@@ -32,7 +32,7 @@ _STATUS = {
 def refuse(decision: Decision, stage: Stage, call: Call | None) -> Reply:
     """The refusal of a whole request: a blocked prompt, or one candidate without content, in the form asked for."""
     said = output(decision) if stage is Stage.OUTPUT else blocked(decision, stage)
-    form = call.state.get(SSE) if call is not None else None
+    form = call.state.get(FORM) if call is not None else None
     if form == "event":
         return Reply(200, [("content-type", "text/event-stream")], event(said))
     whole: object = [said] if form == "array" else said

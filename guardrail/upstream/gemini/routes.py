@@ -7,14 +7,23 @@ go in under a name that nobody can look behind), caches, batches, operations, li
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qsl
 
+from guardrail.errors import BadRequest
 from guardrail.upstream.dialect import Door
+
+FORM = "form"
+"""Key of a call's state: "event", "array" or "whole", the form that its answer has."""
 
 _VERSION = r"(?:/v1(?:alpha|beta1?)?)?"
 _ID = r"(?!\.\.?[/:])[A-Za-z0-9._-]{1,128}"
 _MODEL = rf"(?:/projects/{_ID}/locations/{_ID})?(?:/publishers/google)?/(?:models|tunedModels)/{_ID}"
 _JUDGED = re.compile(rf"{_VERSION}{_MODEL}:(generateContent|streamGenerateContent)")
 _COUNTED = re.compile(rf"{_VERSION}{_MODEL}:(?:countTokens|computeTokens)")
+_MOST_QUERY = 4096
+# Others mask fields of the answer, wrap it in a script or change its form.
+_QUERY = frozenset({"alt", "$alt", "key", "access_token", "prettyPrint", "quotaUser", "$prettyPrint"})
+_FORMS = {"": "whole", "json": "whole", "sse": "event"}
 _LISTED = re.compile(rf"{_VERSION}(?:/publishers/google)?/models(?:/(?!\.\.?\Z)[A-Za-z0-9._-]{{1,128}})?")
 
 
@@ -31,3 +40,18 @@ def door(method: str, path: str) -> Door:
     if (method == "POST" and _COUNTED.fullmatch(path)) or (method == "GET" and _LISTED.fullmatch(path)):
         return Door.PASSED
     return Door.CLOSED
+
+
+def form_of(query: str, *, streamed: bool) -> str:
+    """The form that an answer is asked for in. Raises BadRequest for a query that is not understood."""
+    if len(query) > _MOST_QUERY:
+        raise BadRequest(f"the query is over {_MOST_QUERY} characters", status=414, code="invalid_query")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=16, errors="strict")
+    except ValueError:
+        raise BadRequest("the query cannot be read", code="invalid_query") from None
+    forms = {value for name, value in pairs if name in ("alt", "$alt")}
+    if any(name not in _QUERY for name, _ in pairs) or ";" in query or len(forms) > 1 or not forms <= _FORMS.keys():
+        raise BadRequest("the query may hold alt (json or sse), key, prettyPrint, quotaUser", code="invalid_query")
+    asked = _FORMS[forms.pop()] if forms else "whole"
+    return "array" if streamed and asked == "whole" else asked

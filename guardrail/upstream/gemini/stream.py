@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from guardrail.errors import GuardrailError, UpstreamError
 from guardrail.types import Decision
-from guardrail.upstream.dialect import Event
+from guardrail.upstream.dialect import Event, Fetch
 from guardrail.upstream.gemini import found, refuse
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.shown import Shown
@@ -72,12 +72,24 @@ class EventReader:
         waiting, self._waiting = self._waiting, event if event.final else None
         if waiting is None:
             return () if event.final else (event,)
-        if not (event.final or event.images):
+        if not (event.final or event.images or event.later is not None):
             return waiting, event  # how much was used, and the like
         self._owed = not event.final
-        before = replace(waiting, final=False)
+        before = _goes_on(waiting)
         return (before,) if event.final else (before, event)
 
     def _tell(self, entry: int, slot: str, text: str) -> None:
         # The parts of a text have no number that goes on from one event to the next: it is one text per candidate.
         self._telling.add(entry, f"candidates[{entry}]", text)
+
+
+def _goes_on(event: Event) -> Event:
+    """An event that is not the final one after all."""
+    awaited = event.later
+    if awaited is None:
+        return replace(event, final=False)
+
+    async def later(fetch: Fetch) -> Event:
+        return replace(await awaited(fetch), final=False)
+
+    return replace(event, final=False, later=later)

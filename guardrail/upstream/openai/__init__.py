@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from guardrail.errors import ConfigError, GuardrailError
 from guardrail.types import Decision, Stage
+from guardrail.upstream.bodies import check_size, no_such_route, onward
 from guardrail.upstream.dialect import (
     Answer,
     Call,
@@ -19,11 +20,15 @@ from guardrail.upstream.dialect import (
     Setup,
     StreamReader,
 )
+from guardrail.upstream.headers import check_query, content_type
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.moderation.moderations import moderate
 from guardrail.upstream.openai import answer as answers
-from guardrail.upstream.openai import forms, read, routes, stream
+from guardrail.upstream.openai import forms, routes, stream
+from guardrail.upstream.openai.body_form import gather_form
+from guardrail.upstream.openai.body_json import gather_json
 from guardrail.upstream.openai.forms import Form
+from guardrail.upstream.openai.slots import KNOWN
 
 __all__ = ["Form", "Limits", "OpenAIImages"]
 
@@ -64,7 +69,18 @@ class OpenAIImages:
         fetch_file: FetchFile,
     ) -> Call:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
-        return await read.read(method, path, query, headers, body, fetch, fetch_file, self.limits)
+        route = routes.judged(method, path)
+        if route is None:
+            raise no_such_route()
+        check_size(body, self.limits)
+        check_query(query, KNOWN)
+        kind, parameters = content_type(headers)
+        if kind.startswith("multipart/"):
+            got = gather_form(body, parameters, route, self.limits)
+        else:
+            got = gather_json(body, route, self.limits)
+        await got.resolve(fetch, fetch_file)
+        return Call(got.request(), onward(method, path, query, headers, body, got.edits), route.value)
 
     async def answer(
         self, method: str, path: str, query: str, headers: Headers, body: bytes, judge: Judge, fetch: Fetch

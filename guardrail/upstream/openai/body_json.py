@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from guardrail.errors import BadRequest
+from guardrail.upstream.bodies import json_object
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.routes import Route
 from guardrail.upstream.openai.slots import NAMES, PICTURES, misspelled
 from guardrail.upstream.slots import What, classify, leaf_of, left_out, loose, name_of, wordy
-from guardrail.upstream.spans import Json, JsonFault, Node, Path, keys, listed_numbers, scan, strings
+from guardrail.upstream.spans import Json, Node, Path, keys, strings
 
 # Switches that other servers of this protocol have, and the value that leaves their safety on.
 _SWITCHES = {"disable_safety_checker": Json.FALSE, "enable_safety_checker": Json.TRUE}
@@ -19,12 +20,7 @@ _BOOLS = frozenset({Json.TRUE, Json.FALSE})
 
 def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
     """Read a JSON body. Raises BadRequest for what is not strict JSON, has wrong types or is over a limit."""
-    try:
-        root = scan(body, limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the body is not the JSON expected: {fault}", code="invalid_json") from None
-    if root.kind is not Json.OBJECT:
-        raise BadRequest("the body must be a JSON object", code="invalid_json")
+    root = json_object(body, limits)
     if route is Route.VARIATIONS:
         raise BadRequest(
             "variations take multipart/form-data", status=415, code="unsupported_media_type", param="image"
@@ -34,8 +30,6 @@ def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
             raise BadRequest(
                 "a known field is spelled in another way than this API's", param=name_of((name,)), code="unknown_field"
             )
-    if listed_numbers(root) > limits.numbers:
-        raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
     got = Gathered(limits)
     _settings(root, body, got)
     form = root.get("output_format")

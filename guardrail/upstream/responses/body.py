@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from guardrail.errors import BadRequest
 from guardrail.types import Artifact, Kind
+from guardrail.upstream.bodies import json_object
 from guardrail.upstream.conversation import Conversation
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.messages import Messages
 from guardrail.upstream.responses.past import Past, Remembered
 from guardrail.upstream.slots import Vocabulary, What, classify, leaf_of, loose, name_of, wordy
-from guardrail.upstream.spans import Json, JsonFault, Node, Path, keys, listed_numbers, scan
+from guardrail.upstream.spans import Json, Node, Path, keys
 
 KNOWN = frozenset(
     {"input", "instructions", "prompt", "previous_response_id", "conversation", "background", "store", "stream",
@@ -44,14 +45,7 @@ _WITH_FILES = frozenset({"input_image", ""})
 def gather(body: bytes, limits: Limits, known: Remembered) -> tuple[Gathered, Past]:
     """Read a body: what is judged, and what is remembered of it. Raises BadRequest for what is not strict JSON,
     cannot be judged or is over a limit."""
-    try:
-        root = scan(body, limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the body is not the JSON expected: {fault}", code="invalid_json") from None
-    if root.kind is not Json.OBJECT:
-        raise BadRequest("the body must be a JSON object", code="invalid_json")
-    if listed_numbers(root) > limits.numbers:
-        raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
+    root = json_object(body, limits)
     reading = _Reading(body, Conversation(Gathered(limits)), known)
     for number, key in enumerate(keys(root)):
         if wordy(key):

@@ -6,14 +6,14 @@ from urllib.parse import parse_qsl
 
 from guardrail.errors import BadRequest
 from guardrail.types import Request
+from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.dialect import Call, Fetch, FetchFile, Forward, Headers
-from guardrail.upstream.headers import check_query, content_type, forward_headers
+from guardrail.upstream.headers import check_query
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.responses import routes
 from guardrail.upstream.responses.body import KNOWN, asked, gather
 from guardrail.upstream.responses.past import Past, Remembered
 from guardrail.upstream.responses.routes import Route
-from guardrail.upstream.spans import splice
 
 ASKED = "asked"
 """Key of a call's state: the `Past` that a response goes on from."""
@@ -34,44 +34,31 @@ async def read(
     """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
     found = routes.judged(method, path)
     if found is None:
-        raise BadRequest("no such route", status=404, code="unknown_url")
+        raise no_such_route()
     route, response = found
-    target = f"{path}?{query}" if query else path
     if route is Route.POLL:
-        return _poll(method, target, query, headers, body, known.responses.get(response))
-    if len(body) > limits.body_bytes:
-        raise BadRequest(f"the body is over {limits.body_bytes} bytes", status=413, code="body_too_large")
+        return _poll(onward(method, path, query, headers, body), query, known.responses.get(response))
     check_query(query, KNOWN)
-    kind, _ = content_type(headers)
-    if kind.startswith("multipart/"):
-        raise BadRequest("send JSON", status=415, code="unsupported_media_type")
+    check_json(headers, body, limits)
     got, past = gather(body, limits, known)
     await got.resolve(fetch, fetch_file)
-    request = Request(
-        texts=tuple(got.texts),
-        inputs=tuple(one for one in got.inputs if one is not None),
-        subject=got.subject,
-        stream=got.stream,
-        clamped=tuple(got.clamped),
-    )
-    forward = Forward(method, target, forward_headers(headers), splice(body, got.edits))
-    return Call(request, forward, route.value, {ASKED: asked(past, got)})
+    forward = onward(method, path, query, headers, body, got.edits)
+    return Call(got.request(), forward, route.value, {ASKED: asked(past, got)})
 
 
-def _poll(method: str, target: str, query: str, headers: Headers, body: bytes, past: Past | None) -> Call:
+def _poll(forward: Forward, query: str, past: Past | None) -> Call:
     """A response that is fetched is judged beside what was asked for when it was begun."""
     if past is None:
         raise BadRequest(
             "no response of this id was begun here, or it is forgotten", status=404, code="response_not_found"
         )
-    if body.strip() not in (b"", b"{}"):
+    if forward.body.strip() not in (b"", b"{}"):
         raise BadRequest("this route takes no body", code="unjudged_field")
     pairs = parse_qsl(query, keep_blank_values=True)
     if any(name not in _POLL_QUERY for name, _ in pairs) or ";" in query or len(query) > 2048:
         raise BadRequest("the query may hold stream, starting_after and include", code="invalid_query")
     stream = any(name == "stream" and value.lower() not in ("false", "0", "") for name, value in pairs)
     request = Request(past.texts, past.pictures, stream=stream)
-    forward = Forward(method, target, forward_headers(headers), body)
     return Call(request, forward, Route.POLL.value, {ASKED: past}, poll=True)
 
 

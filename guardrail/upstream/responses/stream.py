@@ -8,7 +8,7 @@ from typing import Any
 
 from guardrail.errors import GuardrailError, UpstreamError
 from guardrail.types import Decision
-from guardrail.upstream.answers import WHOLE, check_keys
+from guardrail.upstream.answers import WHOLE, parse
 from guardrail.upstream.chat.found import Finder
 from guardrail.upstream.dialect import Event
 from guardrail.upstream.limits import Limits
@@ -17,7 +17,7 @@ from guardrail.upstream.responses.answer import look, look_at_item, remember, wo
 from guardrail.upstream.responses.past import Past, Remembered
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.slots import name_of
-from guardrail.upstream.spans import Json, JsonFault, Node, Path, listed_numbers, scan
+from guardrail.upstream.spans import Json, Node, Path
 from guardrail.upstream.sse import Cutter, Sent
 from guardrail.upstream.telling import Telling
 
@@ -82,15 +82,7 @@ class EventReader:
         shown = Shown(self._limits)
         if sent.data is None or sent.data.strip() == b"[DONE]":
             return self._telling.event(sent.raw, shown)
-        try:
-            root = scan(sent.data, self._limits.json)
-        except JsonFault as fault:
-            raise UpstreamError(f"an event of its stream is not the JSON expected: {fault}") from None
-        if root.kind is not Json.OBJECT:
-            raise UpstreamError("an event of its stream is not a JSON object")
-        check_keys(root)
-        if listed_numbers(root) > self._limits.numbers:
-            raise UpstreamError(f"a list in its stream holds more than {self._limits.numbers} numbers")
+        root = parse(sent.data, self._limits)
         kind = word(root, "type", sent.data) or sent.name.decode("utf-8", "replace")
         self._look(root, sent.data, shown, kind)
         self._note(root, sent.data, kind, pictured=bool(shown.images))

@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import json
 from typing import Any
@@ -8,7 +9,7 @@ from guardrail.errors import UpstreamError
 from guardrail.upstream.dialect import Event
 from guardrail.upstream.gemini.stream import EventReader
 from guardrail.upstream.limits import Limits
-from tests.upstream.asking import b64, png
+from tests.upstream.asking import Store, b64, png
 
 A, B = png(1), png(2)
 
@@ -63,6 +64,24 @@ def test_a_stream_that_the_vendor_blocks_ends_with_that():
 
 
 @pytest.mark.parametrize(
+    "part", [{"text": "![x](https://a.example/x)"}, {"fileData": {"fileUri": "https://a.example/x"}}]
+)
+def test_a_picture_by_address_is_got_before_its_event_leaves(part):
+    said = event(part, finish="STOP") + event({"text": "done"}, finish="STOP")
+    reader = EventReader(Limits())
+    events = [*reader.feed(said), *reader.close()]
+    store = Store({"https://a.example/x": A})
+
+    async def settled():
+        return [await one.later(store.fetch) if one.later is not None else one for one in events]
+
+    left = asyncio.run(settled())
+    assert b"".join(one.raw for one in left) == said
+    assert [image.data for one in left for image in one.images] == [A]
+    assert [one.final for one in left] == [False, True]
+
+
+@pytest.mark.parametrize(
     "stream",
     [
         b"",
@@ -71,8 +90,6 @@ def test_a_stream_that_the_vendor_blocks_ends_with_that():
         event(picture(A))[:-1],
         b"data: [DONE]\n\n",
         b"data: {broken\n\n",
-        event({"text": "![x](https://a.example/x)"}, finish="STOP"),
-        event({"fileData": {"fileUri": "https://a.example/x"}}, finish="STOP"),
         event(picture(b"")),
     ],
 )

@@ -88,6 +88,16 @@ def azure_edit(name: str, prompt: str = "make it autumn", picture: bytes = GOOD)
     return pictures(azure.images.edit(model=name, prompt=prompt, image=("a.png", picture, "image/png")))
 
 
+def azure_stream(name: str) -> dict[str, Any]:
+    seen = []
+    try:
+        for event in azure.images.generate(model=name, prompt="a red bicycle", stream=True, partial_images=1):
+            seen.append(hashlib.sha256(base64.b64decode(event.b64_json)).hexdigest())
+    except openai.APIError as error:
+        return {"events": seen, "error": failed(error)}
+    return {"events": seen}
+
+
 SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "moderate": lambda name: moderated(input="a red bicycle"),
     "moderate-refused": lambda name: moderated(input="something forbidden", model="omni-moderation-2024-09-26"),
@@ -96,23 +106,32 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "moderate-unread": lambda name: moderated(input=[{"type": "image_url", "image_url": {"url": "file:///x"}}]),
     "azure": lambda name: pictures(azure.images.generate(model=name, prompt="a red bicycle")),
     "azure-edit": azure_edit,
+    "azure-stream": azure_stream,
+    "azure-stream-output": azure_stream,
     "azure-prompt-refused": lambda name: pictures(azure.images.generate(model=name, prompt="something forbidden")),
     "azure-edit-refused": lambda name: azure_edit(name, picture=BAD),
     "azure-output-refused": lambda name: pictures(azure.images.generate(model=name, prompt="a red bicycle")),
+    "azure-edit-prompt-refused": lambda name: azure_edit(name, "something forbidden"),
+    "azure-output-edit-refused": azure_edit,
+    "azure-busy": lambda name: pictures(
+        azure.with_options(max_retries=0).images.generate(model=name, prompt="a red bicycle")
+    ),
     "xai-edit": xai_edit,
     "xai-prompt-refused": lambda name: xai_edit(name, "something forbidden"),
     "xai-input-refused": lambda name: xai_edit(name, picture=BAD),
+    "xai-output-refused": xai_edit,
     "xai-moderated": xai_edit,
     "together": together,
     "together-negative-refused": lambda name: together(name, negative_prompt="something forbidden"),
     "together-reference-refused": lambda name: together(name, reference_images=[data_url(BAD)]),
+    "together-output-refused": together,
     "together-image-refused": lambda name: together(name, image_url=data_url(BAD)),
 }
 
-results: dict[str, Any] = {"version": openai.__version__}
+results: dict[str, Any] = {}
 for scenario, play in SCENARIOS.items():
     try:
         results[scenario] = play(scenario)
     except openai.APIError as error:
         results[scenario] = {"error": failed(error)}
-print(json.dumps(results))
+print(json.dumps({"version": openai.__version__, "results": results}))

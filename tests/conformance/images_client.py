@@ -1,6 +1,6 @@
 """Drives an unmodified openai client through every scenario and prints, as JSON, what it saw.
 
-Runs in an environment that has openai and nothing of this repository: client.py BASE_URL FOLDER. The model's name
+Runs in an environment that has openai and nothing of this repository: images_client.py PORT FOLDER. The model's name
 tells the scripted generator which scenario this is.
 """
 
@@ -17,10 +17,13 @@ from typing import Any
 
 import openai
 
-BASE, FOLDER = sys.argv[1], Path(sys.argv[2])
+BASE, FOLDER = f"http://127.0.0.1:{sys.argv[1]}/v1", Path(sys.argv[2])
 GOOD, OTHER, BAD, MASK = (FOLDER / name for name in ("good.png", "other.png", "bad.png", "mask.png"))
 client = openai.OpenAI(base_url=BASE, api_key="sk-test")
 once = client.with_options(max_retries=0)
+
+
+FORBIDDEN = "something forbidden"
 
 
 def digest(picture: str | None) -> str | None:
@@ -87,9 +90,19 @@ async def _async(name: str) -> dict[str, Any]:
         return whole(await using.images.generate(model=name, prompt="a red bicycle", n=2))
 
 
-def edit_stream(name: str) -> dict[str, Any]:
-    with GOOD.open("rb") as picture:
-        return streamed(client.images.edit(model=name, prompt="autumn", image=picture, stream=True, partial_images=1))
+def edit_stream(name: str, prompt: str = "autumn", picture: Path = GOOD) -> dict[str, Any]:
+    with picture.open("rb") as image:
+        return streamed(client.images.edit(model=name, prompt=prompt, image=image, stream=True, partial_images=1))
+
+
+def data_url(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def json_edit(name: str, **fields: Any) -> dict[str, Any]:
+    """The client's own edit sends a form; the API takes JSON as well, which `post` sends as it is."""
+    asked = {"model": name, "prompt": "make it winter", "images": [{"image_url": data_url(GOOD)}], **fields}
+    return whole(client.post("/images/edits", cast_to=openai.types.ImagesResponse, body=asked))
 
 
 SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -103,15 +116,36 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "stream": stream,
     "edit-stream": edit_stream,
     "models": models,
-    "prompt-refused": lambda name: generate(name, "something forbidden"),
-    "prompt-refused-stream": lambda name: stream(name, "something forbidden"),
-    "prompt-refused-edit": lambda name: edit(name, [GOOD], "something forbidden"),
-    "input-refused": lambda name: edit(name, [BAD]),
-    "input-refused-second": lambda name: edit(name, [GOOD, BAD]),
-    "mask-refused": lambda name: edit(name, [GOOD], mask=BAD.open("rb")),
+    "json-edit": json_edit,
+    "switches": lambda name: generate(name, moderation="low", extra_body={"disable_safety_checker": True}),
+    "slot-prompt": lambda name: generate(name, FORBIDDEN),
+    "slot-stream": lambda name: stream(name, FORBIDDEN),
+    "slot-edit": lambda name: edit(name, [GOOD], FORBIDDEN),
+    "slot-edit-stream": lambda name: edit_stream(name, FORBIDDEN),
+    "slot-json-edit": lambda name: json_edit(name, prompt=FORBIDDEN),
+    "slot-negative": lambda name: generate(name, extra_body={"negative_prompt": FORBIDDEN}),
+    "slot-unknown": lambda name: generate(name, extra_body={"style": "forbidden"}),
+    "slot-unknown-of-form": lambda name: edit(name, [GOOD], extra_body={"style": "forbidden"}),
+    "slot-deep": lambda name: generate(name, extra_body={"provider": {"options": [{"suffix_prompt": FORBIDDEN}]}}),
+    "input-edit": lambda name: edit(name, [BAD]),
+    "input-second": lambda name: edit(name, [GOOD, BAD]),
+    "input-mask": lambda name: edit(name, [GOOD], mask=BAD.open("rb")),
+    "input-variation": lambda name: whole(client.images.create_variation(model=name, image=BAD.open("rb"), n=1)),
+    "input-edit-stream": lambda name: edit_stream(name, picture=BAD),
+    "input-json-edit": lambda name: json_edit(name, images=[{"image_url": data_url(BAD)}]),
+    "input-json-mask": lambda name: json_edit(name, mask={"image_url": data_url(BAD)}),
+    "input-file": lambda name: json_edit(name, images=[{"file_id": "file-abc123bad"}]),
+    "input-markup": lambda name: json_edit(name, markup=[{"image_url": data_url(BAD)}]),
+    "input-unknown": lambda name: generate(name, extra_body={"reference": data_url(BAD)}),
     "output-refused": generate,
+    "output-edit": lambda name: edit(name, [GOOD]),
+    "output-variation": lambda name: whole(client.images.create_variation(model=name, image=GOOD.open("rb"), n=1)),
+    "output-data-url": generate,
+    "output-unknown-field": generate,
     "output-one-of-two": lambda name: generate(name, n=2),
-    "stream-refused": stream,
+    "output-stream-partial": stream,
+    "output-stream-last": stream,
+    "output-edit-stream": edit_stream,
     "stream-cut": stream,
     "busy": lambda name: generate(name, using=once),
     "html": lambda name: generate(name, using=once),
