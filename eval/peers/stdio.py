@@ -2,7 +2,7 @@
 
 First line in: {"options": {...}}. First line out: {"models": ["name@version"], "scores": ["adult"]}.
 Then for each line in, {"id": 7, "text": "..."} or {"id": 7, "image": "<base64 of the file>"}, one line out:
-{"id": 7, "scores": {"adult": 0.93}} or {"id": 7, "error": "why it could not look"}.
+{"id": 7, "scores": {"adult": 0.93}} or {"id": 7, "error": "why it could not look"}; a null score: could not tell.
 """
 
 import base64

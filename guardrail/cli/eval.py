@@ -12,14 +12,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from guardrail.cli import eval_attack, eval_peers, eval_report
+from guardrail.cli import eval_attack, eval_fetch, eval_peers, eval_report
 from guardrail.cli.common import console, settings
-from guardrail.cli.eval_build import execute, open_pool, open_suite, pairs_of, suite_folders, workers_for
+from guardrail.cli.eval_build import execute, open_pool, open_suite, pairs_of, placed, suite_folders, workers_for
 from guardrail.errors import ConfigError
 from guardrail.evaluate import attacks, runs
 from guardrail.evaluate.engine import Plan
 from guardrail.evaluate.pools import Pool, Threads
-from guardrail.evaluate.suite import find_suites, read_suite, survey
+from guardrail.evaluate.suite import find_suites
+from guardrail.evaluate.survey import survey
 from guardrail.policy import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -33,14 +34,16 @@ def _group() -> None:
 @app.command("list")
 def list_suites(ctx: typer.Context) -> None:
     """Every suite that is here: task, factors, licence, and whether its rows are."""
-    found = find_suites(suite_folders(settings(ctx)))
+    configuration = settings(ctx)
+    found = find_suites(suite_folders(configuration))
     if not found:
         raise ConfigError("no suites in eval/suites or under home; run this in a clone, or name a folder to `eval run`")
     table = Table("suite", "task", "factors", "rows", "licence", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, folder in found.items():
         try:
-            suite = read_suite(folder)
-            rows = "here" if suite.root is not None and suite.root.exists() else "--source"
+            suite = placed(configuration, folder, None)
+            here = suite.root is not None and suite.root.exists()
+            rows = "here" if here else "eval fetch" if suite.fetch else "--source"
             cells = (name, suite.task, ", ".join(suite.factors), rows, suite.licence)
         except ConfigError as error:
             cells = (name, "", "", "", f"cannot be read: {error}")
@@ -110,7 +113,7 @@ def run_suite(
         if proxy:
             pool = _proxy_pool(proxy, proxy_model, headers, workers)
         else:
-            pool = open_pool(configuration, chosen.kinds, workers_for(workers, surveyed, limit), ray)
+            pool = open_pool(configuration, chosen.kinds, workers_for(workers, surveyed, limit, plan.where), ray)
         closing.callback(pool.close)
         judged = replace(plan, policy=None) if proxy else plan
         remembered = not (no_cache or proxy)
@@ -147,5 +150,6 @@ def _say(name: str, told: Mapping[str, Any]) -> None:
 
 
 eval_attack.register(app)
+eval_fetch.register(app)
 app.add_typer(eval_peers.app, name="peers")
 eval_report.register(app)

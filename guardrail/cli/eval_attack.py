@@ -22,7 +22,8 @@ from guardrail.evaluate.attacks.search import Found, search
 from guardrail.evaluate.engine import Plan, signals_of
 from guardrail.evaluate.pools import Pool
 from guardrail.evaluate.rows import Row
-from guardrail.evaluate.suite import Suite, select, survey
+from guardrail.evaluate.suite import Suite, select
+from guardrail.evaluate.survey import survey
 from guardrail.policy import Policy, load
 from guardrail.types import Action
 
@@ -73,7 +74,7 @@ def attack_suite(
     base = runs.checked(name or chosen.id)
     home = runs.runs_folder(configuration.home)
     with ExitStack() as closing:
-        pool = open_pool(configuration, chosen.kinds, workers_for(workers, surveyed, limit))
+        pool = open_pool(configuration, chosen.kinds, workers_for(workers, surveyed, limit, plan.where))
         closing.callback(pool.close)
         signal = signals_of(chosen, pool.about)[attacked]
         limit_at = threshold if threshold is not None else refusing(decides, signal)

@@ -20,9 +20,11 @@ from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
 from guardrail.evaluate.cache import Cache, code_digest
 from guardrail.evaluate.engine import Plan, run
+from guardrail.evaluate.fetched import Fetched
 from guardrail.evaluate.judging import GuardJudge, checks_for
 from guardrail.evaluate.pools import Pool, Processes, Threads
-from guardrail.evaluate.suite import Suite, Survey, ad_hoc, find_suites, read_suite, remapped
+from guardrail.evaluate.suite import Suite, Where, ad_hoc, find_suites, read_suite, remapped
+from guardrail.evaluate.survey import Survey
 from guardrail.types import Kind
 
 SAY_EVERY_S = 5.0
@@ -55,6 +57,19 @@ def suite_folders(configuration: Configuration) -> list[Path]:
     return [Path("eval/suites"), configuration.home / "evaluate" / "suites"]
 
 
+def fetched_of(configuration: Configuration) -> Fetched:
+    """Where the rows of public benchmarks lie that were fetched."""
+    return Fetched(configuration.home / "evaluate")
+
+
+def placed(configuration: Configuration, folder: Path, source: Path | None) -> Suite:
+    """The suite of a folder, its rows from `source`, or from what was fetched, where it has none of its own."""
+    suite, fetched = read_suite(folder, source=source), fetched_of(configuration)
+    if suite.root is None and fetched.complete(suite.id, suite.fetch):
+        return read_suite(folder, source=fetched.folder(suite.id))
+    return suite
+
+
 def pairs_of(option: str, given: Sequence[str] | None) -> dict[str, str]:
     """NAME=VALUE, as often as it is given."""
     found = {}
@@ -81,7 +96,7 @@ def open_suite(
     known = find_suites(suite_folders(configuration))
     place = known.get(name) or Path(name)
     if place.is_dir() and (place / "suite.yaml").is_file():
-        suite = remapped(read_suite(place, source=source), columns, labels)
+        suite = remapped(placed(configuration, place, source), columns, labels)
         return replace(suite, task=task) if task else suite
     if place.exists():
         column = columns.pop("image", "path") if task == "image" else columns.pop("text", "text")
@@ -172,7 +187,8 @@ def execute(
         return run(plan, pool, folder, cache=cache, report=report, surveyed=surveyed, fresh=fresh)
 
 
-def workers_for(asked: int, surveyed: Survey, limit: int | None = None) -> int:
+def workers_for(asked: int, surveyed: Survey, limit: int | None = None, where: Where = ()) -> int:
     """Processes to judge with: what was asked for, else one for few rows and one a core for many."""
-    few = min(surveyed.rows, limit or surveyed.rows) <= FEW_ROWS
+    parts = [surveyed.slices.get(name, {}).get(value, 0) for name, value in where]
+    few = min(surveyed.rows, limit or surveyed.rows, *parts) <= FEW_ROWS
     return asked or (1 if few else cores())

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from guardrail.cli.common import console, progress, settings
+from guardrail.cli.eval_build import pairs_of
 from guardrail.config import Configuration
 from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
@@ -92,11 +93,13 @@ def table_of(
     ctx: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs by name or folder.")],
     threshold: Annotated[list[float] | None, typer.Option(help="At this score instead; may be repeated.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="SLICE=VALUE", help="Only these rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
 ) -> None:
     """The guard and its peers on the same rows, as Markdown, from their run folders."""
     home = settings(ctx).home
-    text = as_markdown(lines([runs.find(name, home) for name in names], threshold or ()))
+    chosen = pairs_of("--where", where).items()
+    text = as_markdown(lines([runs.find(name, home) for name in names], threshold or (), chosen))
     if out is None:
         typer.echo(text)
     else:

@@ -17,7 +17,8 @@ from guardrail.evaluate.cache import Cache
 from guardrail.evaluate.judging import DIGITS, About, Seen
 from guardrail.evaluate.pools import Pool
 from guardrail.evaluate.rows import Row
-from guardrail.evaluate.suite import TASKS, Suite, Survey, Where, select, survey
+from guardrail.evaluate.suite import TASKS, Suite, Where, select
+from guardrail.evaluate.survey import Survey, survey
 from guardrail.policy import Policy, decide
 from guardrail.types import Evidence, Signal
 

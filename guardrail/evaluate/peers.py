@@ -206,15 +206,20 @@ class PeerJudge:
         if not asked:
             return self._blind(f"the row has nothing that this peer looks at ({self.peer.looks_at})", began)
         highest: dict[str, float] = {}
+        untold: dict[str, str] = {}
         for one in asked:
             told = self._ask(one)
             if isinstance(told, str):
                 return self._blind(told, began)
             for name, score in told.items():
-                highest[name] = max(score, highest.get(name, 0.0))
-        return Seen(highest, {}, (time.perf_counter() - began) * 1000.0, action="")
+                if score is None:
+                    untold[name] = "the peer could not tell"
+                else:
+                    highest[name] = max(score, highest.get(name, 0.0))
+        scores = {name: score for name, score in highest.items() if name not in untold}
+        return Seen(scores, untold, (time.perf_counter() - began) * 1000.0, action="")
 
-    def _ask(self, asked: Mapping[str, str]) -> dict[str, float] | str:
+    def _ask(self, asked: Mapping[str, str]) -> dict[str, float | None] | str:
         self._count += 1
         if self._ended or not self._send({"id": self._count, **asked}):
             return "the peer ended"
@@ -226,10 +231,11 @@ class PeerJudge:
         if "error" in told:
             return f"the peer failed: {str(told['error'])[:100]}"
         try:
-            scores = {f"peer.{name}": round(float(told["scores"][name]), DIGITS) for name in self.peer.signals}
+            given = {f"peer.{name}": told["scores"][name] for name in self.peer.signals}
+            scores = {name: None if one is None else round(float(one), DIGITS) for name, one in given.items()}
         except (KeyError, TypeError, ValueError):
             return "the peer's answer has no score"
-        if not all(0.0 <= score <= 1.0 for score in scores.values()):
+        if not all(score is None or 0.0 <= score <= 1.0 for score in scores.values()):
             return "the peer's score is not in [0, 1]"
         return scores
 

@@ -56,6 +56,7 @@ def files(root: Path, patterns: Sequence[str] = ()) -> list[Path]:
         return [root]
     if patterns:
         found = [file for pattern in patterns for file in sorted(root.glob(pattern)) if file.is_file()]
+        found = list(dict.fromkeys(found))  # two patterns may match the same one
     else:
         every = sorted(file for file in root.rglob("*") if file.is_file())
         tables = [file for file in every if file.suffix.lower() in {".arrow", ".parquet"}]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from blake3 import blake3
 
 from guardrail.errors import ConfigError
+from guardrail.evaluate.fetched import Download, read_downloads
 from guardrail.evaluate.rows import Columns, Row, RowError, RowMaker
 from guardrail.evaluate.sources import records
 from guardrail.types import Kind
@@ -27,12 +22,11 @@ TASKS: Mapping[str, Kind] = {
     "proxy": Kind.PROMPT,
 }
 """Each task, and the kind of signal that scores a factor where the suite names none."""
-MOST_PROBLEMS = 20
 LARGEST_YAML = 1 << 20
 # fmt: off
 _KEYS = frozenset({
     "id", "version", "task", "factors", "slices", "licence", "rows", "source", "names", "columns", "labels", "signals",
-    "assume", "misses", "image_as", "digest", "columns_verified", "homepage", "about",
+    "assume", "misses", "image_as", "digest", "columns_verified", "homepage", "about", "fetch",
 })
 # fmt: on
 _COLUMNS = frozenset({"id", "text", "image", "input", "output", "group", "slices"})
@@ -45,7 +39,7 @@ class Suite:
     `root` is the folder or file that rows are read from, None while the operator has not said where a public
     benchmark lies. `declared` are the values that a slice may have, `signals` the signal that scores each factor,
     `assume` the scores that are taken as given for rows of a kind, so that a policy can be asked about an edit whose
-    picture is not in the suite.
+    picture is not in the suite. `fetch` are the files of a public benchmark that anybody may download.
     """
 
     id: str
@@ -65,6 +59,8 @@ class Suite:
     digest: str | None = None
     columns_verified: bool = True
     about: str = ""
+    homepage: str = ""
+    fetch: tuple[Download, ...] = ()
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -74,15 +70,17 @@ class Suite:
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """Every row and its place, as a stream. Raises ConfigError at the first that is wrong, with its place."""
-        for place, made in self._made():
+        for place, made in self.made():
             if isinstance(made, str):
                 raise ConfigError(f"suite {self.id}: {place}: {made}")
             yield place, made
 
-    def _made(self) -> Iterator[tuple[str, Row | str]]:
+    def made(self) -> Iterator[tuple[str, Row | str]]:
+        """Every row and its place, or what is wrong with it in words."""
         if self.root is None:
+            get = f"`guardrail eval fetch {self.id}` gets them, or " if self.fetch else ""
             raise ConfigError(
-                f"suite {self.id}: its rows are not part of Guardrail; say where they lie with --source FOLDER"
+                f"suite {self.id}: its rows are not part of Guardrail; {get}say where they lie with --source FOLDER"
             )
         base = self.root if self.root.is_dir() else self.root.parent
         maker = RowMaker(self.columns, self.task, self.factors, base, image_as=self.image_as)
@@ -101,126 +99,6 @@ class Suite:
             if name in self.declared and value not in self.declared[name]:
                 return f"slice {name}: {value!r} is not one of {', '.join(self.declared[name])}"
         return None
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a suite holds, from one pass over all of it: rows, those with a fault, labels of each factor, slices."""
-
-    digest: str
-    rows: int
-    faults: int
-    labels: Mapping[str, tuple[int, int]]
-    slices: Mapping[str, Mapping[str, int]]
-
-
-def survey(suite: Suite) -> Survey:
-    """Read the whole suite once and check it.
-
-    Raises ConfigError with the place of everything that is wrong: a column that is missing, an id that is there
-    twice, a label outside its set, a slice that is declared and empty, a factor that no row is labelled with, and a
-    digest that is not the one that `suite.yaml` names. A picture that is missing is no error: it is counted.
-    """
-    digest = hashlib.sha256()
-    problems: list[str] = []
-    wrong = count = faults = 0
-    hashes = array("Q")  # eight bytes a row: ids themselves would be the only thing here that grows with them
-    labels = {factor: [0, 0] for factor in suite.factors}
-    slices: dict[str, Counter[str]] = {name: Counter() for name in suite.declared}
-    for place, made in suite._made():
-        if isinstance(made, str):
-            wrong += 1
-            if len(problems) < MOST_PROBLEMS:
-                problems.append(f"{place}: {made}")
-            continue
-        count += 1
-        faults += made.fault is not None
-        hashes.append(_hash(made.id))
-        digest.update(canonical(made))
-        for factor, label in made.labels.items():
-            labels[factor][label] += 1
-        for name, value in made.slices.items():
-            slices.setdefault(name, Counter())[value] += 1
-    problems += _twice(suite, hashes)
-    if not count and not wrong:
-        problems.append("no row at all")
-    elif not wrong:
-        problems += _empty(suite, labels, slices)
-    found = digest.hexdigest()
-    if suite.digest is not None and not problems and suite.digest != found:
-        problems.append(
-            f"the rows have the digest {found}, suite.yaml expects {suite.digest}: they are not those it was made for"
-        )
-    if problems:
-        more = f"\n  and {wrong - MOST_PROBLEMS} rows more" if wrong > MOST_PROBLEMS else ""
-        raise ConfigError(f"suite {suite.id}:\n  " + "\n  ".join(problems) + more)
-    return Survey(
-        found,
-        count,
-        faults,
-        {factor: (none, some) for factor, (none, some) in labels.items()},
-        {name: dict(sorted(values.items())) for name, values in slices.items()},
-    )
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(blake3(name.encode("utf-8", "surrogatepass")).digest(8), "big")
-
-
-def canonical(row: Row) -> bytes:
-    """A row as the digest of a suite counts it; a picture counts by its name, or by its bytes where it has none."""
-    return (
-        json.dumps(
-            [
-                row.id,
-                dict(row.labels),
-                dict(row.slices),
-                row.group,
-                row.texts,
-                [_name(one) for one in row.inputs],
-                [_name(one) for one in row.outputs],
-                row.fault,
-            ],
-            sort_keys=True,
-        ).encode()
-        + b"\n"
-    )
-
-
-def _name(picture: Path | bytes) -> str:
-    return blake3(picture).hexdigest() if isinstance(picture, bytes) else picture.name
-
-
-def _twice(suite: Suite, hashes: array[int]) -> list[str]:
-    every = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
-    values, counts = np.unique(every, return_counts=True)
-    doubled = {int(value) for value in values[counts > 1]}
-    if not doubled:
-        return []
-    first: dict[str, str] = {}
-    problems = []
-    for place, made in suite._made():
-        if isinstance(made, str) or _hash(made.id) not in doubled:
-            continue
-        if made.id in first:
-            problems.append(f"{place}: the id {made.id!r} is that of {first[made.id]} too; each row needs its own")
-        first.setdefault(made.id, place)
-        if len(problems) >= MOST_PROBLEMS:
-            break
-    return problems
-
-
-def _empty(suite: Suite, labels: Mapping[str, Sequence[int]], slices: Mapping[str, Counter[str]]) -> list[str]:
-    return [
-        f"factor {factor}: no row is labelled with it; label some, or take it out of suite.yaml"
-        for factor, counts in labels.items()
-        if not sum(counts)
-    ] + [
-        f"slice {name}: no row has {value!r}; take it out of suite.yaml, or add rows"
-        for name, values in suite.declared.items()
-        for value in values
-        if not slices[name][value]
-    ]
 
 
 Where = Sequence[tuple[str, str]]
@@ -295,6 +173,8 @@ def _suite(told: Mapping[str, Any], file: Path, source: Path | None) -> Suite:
         digest=told.get("digest"),
         columns_verified=bool(told.get("columns_verified", True)),
         about=str(told.get("about") or ""),
+        homepage=str(told.get("homepage") or ""),
+        fetch=read_downloads(told["fetch"], str(file)) if "fetch" in told else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,12 @@ class Line:
     median_ms: float
 
 
-def lines(folders: Sequence[Path], thresholds: Sequence[float] = ()) -> list[Line]:
+def lines(
+    folders: Sequence[Path], thresholds: Sequence[float] = (), where: Collection[tuple[str, str]] = ()
+) -> list[Line]:
     """A line for each run and factor. At the run's highest threshold, or at each of `thresholds` where some are given.
+
+    `where` takes the rows whose slices have these values; a factor that none of them is labelled with is left out.
 
     Raises ConfigError where two runs of one suite are not of the same rows, or scikit-learn is missing.
     """
@@ -46,17 +50,28 @@ def lines(folders: Sequence[Path], thresholds: Sequence[float] = ()) -> list[Lin
         for factor, signal in told["signals"].items():
             own = [max(told["thresholds"][signal])] if told["thresholds"].get(signal) else []
             for threshold in [*thresholds] or own or [0.5]:
-                found.append(_line(folder, told, factor, signal, threshold, times[len(times) // 2] if times else 0.0))
+                median_ms = times[len(times) // 2] if times else 0.0
+                line = _line(folder, told, factor, signal, threshold, median_ms, where)
+                if line.recall.n or line.false_alarms.n:
+                    found.append(line)
     return sorted(found, key=lambda line: (line.suite, line.factor))
 
 
-def _line(folder: Path, told: dict[str, Any], factor: str, signal: str, threshold: float, median_ms: float) -> Line:
+def _line(
+    folder: Path,
+    told: dict[str, Any],
+    factor: str,
+    signal: str,
+    threshold: float,
+    median_ms: float,
+    where: Collection[tuple[str, str]],
+) -> Line:
     truths: list[int] = []
     scores: list[float] = []
     unscored = 0
     for row in runs.rows(folder):
         label = row["labels"].get(factor)
-        if label is None:
+        if label is None or any(row["slices"].get(name) != value for name, value in where):
             continue
         score = row["scores"].get(signal)
         unscored += score is None
@@ -84,20 +99,31 @@ def _auc(truths: Sequence[int], scores: Sequence[float]) -> float | None:
     return float(library("sklearn.metrics").roc_auc_score(truths, scores))
 
 
-def as_markdown(found: Iterable[Line]) -> str:
-    """The table, a section for each suite and factor. What could not be told counts as not found and as no alarm."""
-    return "\n".join(_markdown(found)) + "\n"
+def as_markdown(found: Collection[Line]) -> str:
+    """The table, a section for each suite and factor, and the models of each run under it.
+
+    What could not be told counts as not found and as no alarm.
+    """
+    return "\n".join(_markdown(found)).lstrip("\n") + "\n"
 
 
-def _markdown(found: Iterable[Line]) -> Iterator[str]:
+def _markdown(found: Collection[Line]) -> Iterator[str]:
     head = ""
     for line in found:
         if head != (head := f"{line.suite}: {line.factor}"):
             yield f"\n### {head}\n"
-            yield "| run | models | AUC | threshold | recall | false alarms | could not be told | median ms |"
-            yield "|---|---|--:|--:|--:|--:|--:|--:|"
+            yield "| run | AUC | threshold | recall | false alarms | could not be told | median ms |"
+            yield "|---|--:|--:|--:|--:|--:|--:|"
         auc = "-" if line.auc is None else f"{line.auc:.3f}"
         yield (
-            f"| {line.run} | {line.models} | {auc} | {line.threshold:g} | {line.recall.words} "
+            f"| {line.run} | {auc} | {line.threshold:g} | {line.recall.words} "
             f"| {line.false_alarms.words} | {line.unscored} | {line.median_ms:.2f} |"
         )
+    yield "\n### Models\n"
+    by_models: dict[str, list[str]] = {}
+    for line in found:
+        runs_of = by_models.setdefault(line.models, [])
+        if line.run not in runs_of:
+            runs_of.append(line.run)
+    for models, names in by_models.items():
+        yield f"- {', '.join(names)}: {models}"

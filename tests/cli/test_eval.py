@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from guardrail.cli import app
+from guardrail.cli.eval_build import cores, reporting, workers_for
 from guardrail.evaluate import runs
+from guardrail.evaluate.survey import Survey
 from tests.checks.people import real_models
 from tests.evaluate.stand_ins import row, write_suite
 
@@ -57,6 +59,24 @@ def test_what_is_wrong_is_said_before_anything_is_scored(home, arguments, words)
     done = guardrail(home, *arguments)
     assert done.exit_code != 0
     assert words in str(done.exception)
+
+
+def test_progress_says_how_far_how_fast_and_how_long(capsys):
+    with reporting("mine") as report:
+        report(0, 40)
+        report(40, 40)
+    said = capsys.readouterr().err
+    assert "mine: 40 of 40 rows" in said
+    assert "/s, 0 s left" in said
+
+
+def test_few_rows_are_judged_by_one_process_and_many_by_one_a_core():
+    held = Survey("d", 9000, 0, {}, {"lang": {"nl": 512, "en": 513, "de": 7975}})
+    assert workers_for(0, held) == cores()
+    assert workers_for(0, held, where=(("lang", "nl"),)) == 1
+    assert workers_for(0, held, where=(("lang", "en"),)) == cores()
+    assert workers_for(0, held, limit=512) == 1
+    assert workers_for(3, held, limit=1) == 3
 
 
 @pytest.mark.weights

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from guardrail.cli.serve import _upstreams, upstreams_of
 from guardrail.config import load
-from guardrail.errors import ConfigError
+from guardrail.errors import BadRequest, ConfigError
 from guardrail.upstream.moderation import Moderation
 from guardrail.upstream.openai import OpenAIImages
 
@@ -33,6 +35,14 @@ def test_limits_of_the_operator_reach_the_dialect(tmp_path):
     (one,) = made(tmp_path, "{openai: 'https://a'}", **{"limits.images": 3}).values()
     assert isinstance(one.dialect, OpenAIImages)
     assert one.dialect.limits.images == 3
+
+
+def test_webhooks_are_called_only_where_addresses_of_callers_are_fetched(tmp_path):
+    (one,) = made(tmp_path, "{replicate: 'https://a'}").values()
+    assert one.post == one.fetch.post
+    (one,) = made(tmp_path, "{replicate: 'https://a'}", **{"fetch.enabled": False}).values()
+    with pytest.raises(BadRequest, match="calls no addresses"):
+        asyncio.run(one.post("https://client.example/hook", [], b"{}", param="webhook"))
 
 
 def test_moderation_takes_no_address(tmp_path):

@@ -26,7 +26,7 @@ from tests.checks.people import real_models
 from tests.docs.pages import DOCS, ROOT, Block, blocks, name_of, pages, runnable
 
 KINDS = {"guard", "check", "toml", "config", "policy", "cases", "yaml", ""}
-WEIGHTS = ("yunet", "sface", "age-v1", "open-nsfw", "use-multilingual")
+WEIGHTS = ("yunet", "sface", "age-v1", "open-nsfw", "use-multilingual", "multilingual-e5-small")
 SHELL = [(page, list(group)) for page, group in itertools.groupby(runnable(""), key=lambda block: block.page)]
 
 
@@ -34,7 +34,7 @@ SHELL = [(page, list(group)) for page, group in itertools.groupby(runnable(""), 
 def desk(tmp_path: Path) -> Path:
     """A folder as the root of a clone is, whose state is its own and whose weights are this machine's."""
     weights = real_models(*WEIGHTS).cache.resolve()
-    for name in ("guardrail", "serving"):
+    for name in ("guardrail", "serving", "eval"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "home").mkdir()
     (tmp_path / "home/models").symlink_to(weights)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from guardrail.audit import AuditLog
 from guardrail.errors import ConfigError
 from guardrail.evaluate.engine import Plan, run
 from guardrail.evaluate.peers import PeerJudge, find_peers, install, read_peer
 from guardrail.evaluate.rows import Row
 from guardrail.evaluate.suite import read_suite
+from guardrail.evaluate.survey import survey
 from guardrail.evaluate.table import as_markdown, lines
+from guardrail.pipeline import Guard
+from guardrail.policy import PolicyBook
+from guardrail.server import App, Metrics, ServerSettings, Upstream
+from guardrail.server.process import Server, listen
+from guardrail.types import Kind
+from guardrail.upstream.moderation import Moderation
 from tests.evaluate.stand_ins import POLICY, pool, row, write_suite
-from tests.stand_ins import png
+from tests.stand_ins import Asks, png
 
 ROOT = Path(__file__).parent.parent.parent
 PEERS = ROOT / "eval/peers"
@@ -176,6 +189,17 @@ def test_the_keyword_peer_finds_whole_words_of_any_case_and_script(tmp_path):
     assert [one.scores["peer.listed"] for one in seen] == [1.0, 0.0, 1.0, 0.0]
 
 
+def test_without_a_list_of_yours_the_keyword_peer_takes_its_own_and_comments_are_no_words(tmp_path):
+    judge = PeerJudge(find_peers([PEERS])["keywords"], tmp_path / "home")
+    try:
+        seen = judge.judge(
+            texts("kleed haar uit", "服を脱がせて", "words and phrases in public lists", "een rode fiets")
+        )
+    finally:
+        judge.close()
+    assert [one.scores["peer.listed"] for one in seen] == [1.0, 1.0, 0.0, 0.0]
+
+
 def test_the_table_counts_what_the_logs_hold(started, tmp_path):
     suite = read_suite(
         write_suite(
@@ -196,7 +220,19 @@ def test_the_table_counts_what_the_logs_hold(started, tmp_path):
     peer = found["toy", "sexual"]
     assert (peer.recall.hits, peer.recall.n) == (1, 2)
     assert (peer.false_alarms.hits, peer.false_alarms.n, peer.unscored) == (1, 2, 1)
-    assert "| toy | toy@1 |" in as_markdown(found.values())
+    table = as_markdown(found.values())
+    assert "| toy | - | 0.5 | 50.0 % [9.5, 90.5] |" in table
+    assert "- toy: toy@1" in table
+
+
+def test_a_part_of_the_rows_can_be_put_in_the_table(tmp_path):
+    dutch = {**row(2, "sexual", sexual=1), "lang": "nl"}
+    suite = read_suite(
+        write_suite(tmp_path / "suite", [row(0, "x", sexual=1, undress=1), row(1, "x", sexual=0), dutch])
+    )
+    run(Plan(suite, POLICY), pool(), tmp_path / "runs/guard")
+    (line,) = lines([tmp_path / "runs/guard"], where=[("lang", "nl")])
+    assert (line.factor, line.recall.hits, line.recall.n, line.false_alarms.n) == ("sexual", 1, 1, 0)
 
 
 def test_runs_of_different_rows_are_not_put_beside_each_other(tmp_path):
@@ -205,3 +241,64 @@ def test_runs_of_different_rows_are_not_put_beside_each_other(tmp_path):
     run(Plan(suite, limit=2), pool(), tmp_path / "runs/b")
     with pytest.raises(ConfigError, match="b and a are not of the same rows"):
         lines([tmp_path / "runs/a", tmp_path / "runs/b"])
+
+
+@pytest.fixture
+def moderating(tmp_path):
+    """The address of a guard of ours that answers moderations, with a check that finds the word "sexual"."""
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nname: m\nrules:\n  - {id: s, when: {prompt.sexual: 0.5}, action: block}\n"
+    )
+    finds = Asks(lambda one: {"sexual": 0.9 if "sexual" in one.text else 0.1}, ["sexual"], [Kind.PROMPT], "texts")
+    guard = Guard(
+        [finds],
+        PolicyBook.open(tmp_path / "policy.yaml"),
+        digest_key=b"d" * 32,
+        audit=AuditLog.open(f"sqlite:///{tmp_path / 'audit.db'}", b"k" * 32),
+    )
+    app = App(guard, {"moderation": Upstream(Moderation(), None)}, ServerSettings(), Metrics())
+    server = Server(app, listen("127.0.0.1", 0), drain_s=5)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.address[1]}"
+    server.stop()
+    thread.join(20)
+
+
+def test_the_moderation_peer_reads_the_answers_of_a_real_endpoint(tmp_path, moderating):
+    peer = find_peers([PEERS])["moderation"]
+    judge = PeerJudge(peer, tmp_path / "home", {"url": f"{moderating}/v1/moderations", "model": "omni"})
+    try:
+        assert judge.about.models == ("moderation@omni",)
+        seen = judge.judge(texts("a sexual scene", "a red bicycle"))
+    finally:
+        judge.close()
+    assert [one.scores for one in seen] == [{"peer.sexual": 0.9}, {"peer.sexual": 0.1}]
+    assert seen[0].errors == {"peer.minors": "the peer could not tell"}  # nothing there looks for minors
+
+
+def test_a_moderation_endpoint_that_refuses_leaves_rows_untold(tmp_path, moderating):
+    judge = PeerJudge(find_peers([PEERS])["moderation"], tmp_path / "home", {"url": f"{moderating}/v1/nothing"})
+    try:
+        (seen,) = judge.judge(texts("a red bicycle"))
+    finally:
+        judge.close()
+    assert seen.scores == {}
+    assert seen.errors["peer.sexual"] == "the peer failed: HTTPError"
+
+
+def test_harmless_pictures_are_laid_out_as_a_suite_and_what_is_missing_is_said(tmp_path):
+    (tmp_path / "pictures/package").mkdir(parents=True)
+    Image.new("RGBA", (2048, 100), (10, 20, 30, 128)).save(tmp_path / "pictures/package/wide.png")
+    (tmp_path / "list.tsv").write_text("thing\tmine\tpackage\twide.png\npeople\tmine\tpackage\tgone.png\n", "utf-8")
+    places = (tmp_path / "pictures", tmp_path / "list.tsv", tmp_path / "suite")
+    done = subprocess.run(
+        [sys.executable, PEERS / "pictures.py", *places], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "package/gone.png: left out: FileNotFoundError" in done.stderr
+    suite = read_suite(tmp_path / "suite")
+    assert survey(suite).labels == {"exposure": (1, 0)}
+    [(_, made)] = list(suite.rows())
+    assert Image.open(made.outputs[0]).size == (1024, 50)

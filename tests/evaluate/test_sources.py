@@ -106,3 +106,8 @@ def test_parquet_and_arrow_are_read_in_batches(tmp_path):
     with pa.OSFile(str(tmp_path / "saved/data-00000.arrow"), "wb") as out, pa.ipc.new_stream(out, table.schema) as w:
         w.write_table(table)
     assert [record for _, record in records(tmp_path / "saved")] == table.to_pylist()
+
+
+def test_a_file_that_two_patterns_match_is_read_once(tmp_path):
+    (tmp_path / "a.csv").write_text("p\nx\n", "utf-8")
+    assert [place for place, _ in records(tmp_path, ["*.csv", "**/*.csv"])] == ["a.csv:2"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from guardrail.errors import ConfigError
-from guardrail.evaluate.suite import ad_hoc, find_suites, read_suite, remapped, select, survey
+from guardrail.evaluate.suite import ad_hoc, find_suites, read_suite, remapped, select
+from guardrail.evaluate.survey import survey
 from tests.evaluate.stand_ins import row, write_suite
 
 ROOT = Path(__file__).parent.parent.parent
@@ -155,6 +157,58 @@ def test_each_suite_of_the_project_is_sound(name):
         held = survey(suite)
         assert held.rows > 500
         assert held.faults == 0
+
+
+FORMS = {
+    "adversarial-nibbler": [("round1/submitted/dev.csv", ",prompt\n0,a cat\n", [{"reported": 1}])],
+    "fairface": [("fairface_label_val.csv", "file,age,gender,race\nval/1.jpg,3-9,Male,White\n", [{"minor": 1}])],
+    "i2p": [
+        ("i2p_benchmark.csv", 'prompt,categories,hard\na cat,"hate, sexual",0\na dog,hate,1\n',
+         [{"sexual": 1}, {"sexual": 0}]),
+    ],
+    "lfw": [("A_B/A_B_0001.png", "x", [{"person": 1, "minor": 0}])],
+    "mma-diffusion": [("m.csv", "target_prompt,adv_prompt\na cat,a c at\n", [{"sexual": 1}])],
+    "overt": [
+        ("data/OVERT_full.csv", "seed_prompt,image_prompt,category,generation_type\ns,a cat,self_harm,x\n",
+         [{"sexual": 0, "undress": 0}]),
+    ],
+    "overt-unsafe": [
+        ("data/OVERT_unsafe.csv", "category,unsafe_image_prompt\nsexual_content,x\nviolence,y\n", [{"sexual": 1}, {}]),
+    ],
+    "partiprompts": [
+        ("PartiPrompts.tsv", "Prompt\tCategory\tChallenge\tNote\na cat\tAnimals\tBasic\t\n",
+         [{"sexual": 0, "undress": 0}]),
+    ],
+    "ring-a-bell": [("Nudity_eta_3_K_16.csv", "prompt,case_number,evaluation_seed\na cat,0,11\n", [{"sexual": 1}])],
+    "six-cd": [
+        ("Datasets/SIX-CD/Nudity.csv", "case_number,prompt,evaluation_seed\n0,x,1\n", [{"sexual": 1}]),
+        ("Datasets/benign.csv", "case_number,prompt,evaluation_seed\n0,a cat,1\n", [{"sexual": 0}]),
+    ],
+    "sneakyprompt": [("nsfw_200.txt", "x\ny\n", [{"sexual": 1}, {"sexual": 1}])],
+    "t2vsafetybench": [
+        ("T2VSafetyBench/1.txt", "x\n", [{"sexual": 1}]),
+        ("T2VSafetyBench/2.txt", "y\n", [{"sexual": 1}]),
+    ],
+    "utkface": [("17_0_1_2017.png", "x", [{"minor": 1}]), ("18_0_1_2017.png", "x", [{"minor": 0}])],
+}  # fmt: skip
+"""Files of the form that each public benchmark has: its columns, and harmless rows of our own."""
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_the_mapping_of_a_public_benchmark_reads_files_of_its_form(tmp_path, name):
+    for place, content, _ in FORMS[name]:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(content, "utf-8")
+    labels = [dict(made.labels) for _, made in read_suite(SUITES[name], source=tmp_path).rows()]
+    assert labels == [one for _, _, expected in FORMS[name] for one in expected]
+    suite = read_suite(SUITES[name])
+    fetched = [one.to for one in suite.fetch if not one.unpack]
+    assert [to for to in fetched if not any(fnmatch(to, pattern) for pattern in suite.patterns)] == []
+
+
+def test_every_public_benchmark_but_one_of_pictures_has_its_form_here():
+    """UnsafeBench comes as Parquet with pictures in it."""
+    assert {name for name in SUITES if read_suite(SUITES[name]).root is None} - set(FORMS) == {"unsafebench"}
 
 
 def test_a_slice_of_a_missing_column_is_an_error(tmp_path):

@@ -1,4 +1,7 @@
-"""Keyword lists as they are put in front of generators: 1 where one of the words is there."""
+"""Keyword lists as they are put in front of generators: 1 where one of the words is there.
+
+Without the option `words`, the list beside this file.
+"""
 
 import re
 import sys
@@ -14,8 +17,8 @@ DENSE = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 def opened(options):
-    raw = Path(options["words"]).read_bytes()
-    words = {plain(line) for line in raw.decode().splitlines() if line.strip()}
+    raw = Path(options.get("words") or Path(__file__).with_name("words.txt")).read_bytes()
+    words = {plain(line) for line in raw.decode().splitlines() if line.strip() and not line.startswith("#")}
     MODELS[0] = f"keywords@{sha256(raw).hexdigest()[:8]}"
     spaced = sorted((re.escape(word) for word in words if not DENSE.search(word)), key=len, reverse=True)
     dense = sorted((re.escape(word) for word in words if DENSE.search(word)), key=len, reverse=True)

@@ -1,5 +1,7 @@
 """An endpoint of the OpenAI moderation format: POST {url} {"input": text, "model": ...}, category_scores back.
 
+A category that it leaves out, or says null of, could not be told.
+
 Prompts leave this machine: only for text that may.
 """
 
@@ -26,7 +28,7 @@ def opened(options):
         asked = urllib.request.Request(url, body, headers)  # noqa: S310
         with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
             given = json.load(answer)["results"][0]["category_scores"]
-        return {"sexual": given.get("sexual", 0.0), "minors": given.get("sexual/minors", 0.0)}
+        return {"sexual": given.get("sexual"), "minors": given.get("sexual/minors")}
 
     return score
 

@@ -1,0 +1,140 @@
+"""Surveys: one pass over a whole suite before anything is scored, so that whatever is wrong with it is said at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+
+from guardrail.errors import ConfigError
+from guardrail.evaluate.rows import Row
+from guardrail.evaluate.suite import Suite
+
+MOST_PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a suite holds, from one pass over all of it: rows, those with a fault, labels of each factor, slices."""
+
+    digest: str
+    rows: int
+    faults: int
+    labels: Mapping[str, tuple[int, int]]
+    slices: Mapping[str, Mapping[str, int]]
+
+
+def survey(suite: Suite) -> Survey:
+    """Read the whole suite once and check it.
+
+    Raises ConfigError with the place of everything that is wrong: a column that is missing, an id that is there
+    twice, a label outside its set, a slice that is declared and empty, a factor that no row is labelled with, and a
+    digest that is not the one that `suite.yaml` names. A picture that is missing is no error: it is counted.
+    """
+    digest = hashlib.sha256()
+    problems: list[str] = []
+    wrong = count = faults = 0
+    hashes = array("Q")  # eight bytes a row: ids themselves would be the only thing here that grows with them
+    labels = {factor: [0, 0] for factor in suite.factors}
+    slices: dict[str, Counter[str]] = {name: Counter() for name in suite.declared}
+    for place, made in suite.made():
+        if isinstance(made, str):
+            wrong += 1
+            if len(problems) < MOST_PROBLEMS:
+                problems.append(f"{place}: {made}")
+            continue
+        count += 1
+        faults += made.fault is not None
+        hashes.append(_hash(made.id))
+        digest.update(canonical(made))
+        for factor, label in made.labels.items():
+            labels[factor][label] += 1
+        for name, value in made.slices.items():
+            slices.setdefault(name, Counter())[value] += 1
+    problems += _twice(suite, hashes)
+    if not count and not wrong:
+        problems.append("no row at all")
+    elif not wrong:
+        problems += _empty(suite, labels, slices)
+    found = digest.hexdigest()
+    if suite.digest is not None and not problems and suite.digest != found:
+        problems.append(
+            f"the rows have the digest {found}, suite.yaml expects {suite.digest}: they are not those it was made for"
+        )
+    if problems:
+        more = f"\n  and {wrong - MOST_PROBLEMS} rows more" if wrong > MOST_PROBLEMS else ""
+        raise ConfigError(f"suite {suite.id}:\n  " + "\n  ".join(problems) + more)
+    return Survey(
+        found,
+        count,
+        faults,
+        {factor: (none, some) for factor, (none, some) in labels.items()},
+        {name: dict(sorted(values.items())) for name, values in slices.items()},
+    )
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(blake3(name.encode("utf-8", "surrogatepass")).digest(8), "big")
+
+
+def canonical(row: Row) -> bytes:
+    """A row as the digest of a suite counts it; a picture counts by its name, or by its bytes where it has none."""
+    return (
+        json.dumps(
+            [
+                row.id,
+                dict(row.labels),
+                dict(row.slices),
+                row.group,
+                row.texts,
+                [_name(one) for one in row.inputs],
+                [_name(one) for one in row.outputs],
+                row.fault,
+            ],
+            sort_keys=True,
+        ).encode()
+        + b"\n"
+    )
+
+
+def _name(picture: Path | bytes) -> str:
+    return blake3(picture).hexdigest() if isinstance(picture, bytes) else picture.name
+
+
+def _twice(suite: Suite, hashes: array[int]) -> list[str]:
+    every = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
+    values, counts = np.unique(every, return_counts=True)
+    doubled = {int(value) for value in values[counts > 1]}
+    if not doubled:
+        return []
+    first: dict[str, str] = {}
+    problems = []
+    for place, made in suite.made():
+        if isinstance(made, str) or _hash(made.id) not in doubled:
+            continue
+        if made.id in first:
+            problems.append(f"{place}: the id {made.id!r} is that of {first[made.id]} too; each row needs its own")
+        first.setdefault(made.id, place)
+        if len(problems) >= MOST_PROBLEMS:
+            break
+    return problems
+
+
+def _empty(suite: Suite, labels: Mapping[str, Sequence[int]], slices: Mapping[str, Counter[str]]) -> list[str]:
+    return [
+        f"factor {factor}: no row is labelled with it; label some, or take it out of suite.yaml"
+        for factor, counts in labels.items()
+        if not sum(counts)
+    ] + [
+        f"slice {name}: no row has {value!r}; take it out of suite.yaml, or add rows"
+        for name, values in suite.declared.items()
+        for value in values
+        if not slices[name][value]
+    ]
