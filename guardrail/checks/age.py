@@ -13,6 +13,7 @@ from guardrail.checks import Tools
 from guardrail.checks.face import probability as face_probability
 from guardrail.errors import CheckError
 from guardrail.inference.image.ages import AGE_V1, SHARES, AgeReader, Reading
+from guardrail.inference.image.bodies import SEEN, BodyFinder
 from guardrail.inference.image.faces import AGE_FACE, Face, FaceFinder
 from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Unknown
@@ -39,7 +40,8 @@ class ApparentAge:
     """Scores how probable it is that a visible person is under 18: the riskiest face counts.
 
     0.0 where nobody is visible. Unknown where somebody is and no age can be told: a face too small or turned away,
-    more faces than are read, an uncovered body without a face. The picture's notes say how old that face looks, and
+    more faces than are read, a body without a face. Bodies are looked for where there is no sure face, and where their
+    weights are there. The picture's notes say how old that face looks, and
     give or take how many years.
     """
 
@@ -47,10 +49,17 @@ class ApparentAge:
     kinds = frozenset({Kind.INPUT, Kind.OUTPUT})
     factors = frozenset({"minor"})
 
-    def __init__(self, finder: FaceFinder, reader: AgeReader, meter: ExposureMeter | None = None) -> None:
+    def __init__(
+        self,
+        finder: FaceFinder,
+        reader: AgeReader,
+        meter: ExposureMeter | None = None,
+        bodies: BodyFinder | None = None,
+    ) -> None:
         self._finder = finder
         self._reader = reader
         self._meter = meter
+        self._bodies = bodies
 
     @classmethod
     def open(cls, tools: Tools) -> ApparentAge:
@@ -58,11 +67,12 @@ class ApparentAge:
         reader = AgeReader(tools.models)
         for name in ("yunet", *reader.names):
             tools.models.session(name)
-        return cls(FaceFinder(tools.models), reader, ExposureMeter.where_present(tools.models))
+        meter, bodies = ExposureMeter.where_present(tools.models), BodyFinder.where_present(tools.models)
+        return cls(FaceFinder(tools.models), reader, meter, bodies)
 
     @property
     def models(self) -> tuple[str, ...]:
-        beside = self._meter.models if self._meter else ()
+        beside = [label for each in (self._meter, self._bodies) if each is not None for label in each.models]
         return tuple(dict.fromkeys((*self._finder.models, *self._reader.models, *beside)))
 
     def score(self, batch: Sequence[Artifact]) -> Sequence[Mapping[str, float | Unknown]]:
@@ -101,9 +111,15 @@ class ApparentAge:
             return "a face is too small or turned away to tell an age"
         if readable > MOST_READ:
             return f"{readable} faces, of which the {MOST_READ} largest were read"
-        if not sure and self._meter is not None and self._meter.exposure(artifact) >= BODY:
+        if not sure and (self._bare(artifact) or self._seen(artifact)):
             return "a body without a face: no age can be told"
         return None
+
+    def _bare(self, artifact: Artifact) -> bool:
+        return self._meter is not None and self._meter.exposure(artifact) >= BODY
+
+    def _seen(self, artifact: Artifact) -> bool:
+        return self._bodies is not None and any(body.score >= SEEN for body in self._bodies.bodies(artifact))
 
 
 def probability(reading: Reading) -> float:

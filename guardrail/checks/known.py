@@ -123,7 +123,7 @@ class KnownImage:
         if not frames:
             return {**said, **dict.fromkeys(looked_up, Unknown("no frame of the picture could be shown"))}
         if any(len(hashes.words) for hashes in looked_up.values()):
-            turned = [one.bits for frame in frames for one in pdq.turned(pdq.pixels(frame)) if one.usable]
+            turned = [one.bits for frame in frames for one in pdq.turned(frame) if one.usable]
             said |= {factor: probability(hashes.nearest(*turned)) for factor, hashes in looked_up.items()}
         return said
 

@@ -16,7 +16,7 @@ from PIL import Image
 from guardrail.checks import Tools
 from guardrail.errors import CheckError
 from guardrail.inference.image.ages import AgeReader
-from guardrail.inference.image.bodies import Body, BodyFinder
+from guardrail.inference.image.bodies import SEEN, Body, BodyFinder
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import Face, FaceFinder
 from guardrail.inference.image.nudity import ExposureMeter
@@ -34,8 +34,6 @@ AT_LEAST_SAME = 0.5
 MOST_COMPARED = 6  # faces a side, the largest first
 BODY = 0.5  # graded exposure from which somebody is visible though no face is
 SAME_BOX = 0.5  # overlap of two face or body boxes, as a share of their union, that is one place
-# NanoDet's score from which a body is somebody: its probability is then about 0.5 (see the check `face`).
-SEEN = 0.55
 SAME_LAYOUT = 0.8  # correlation of two 16 x 16 grey pictures that makes one an edit of the other
 NO_INCREASE = 0.05  # an increase below this is none, whoever is shown
 

@@ -161,7 +161,7 @@ def entries_of(path: Path, *, source: str, note: str, exact: bool) -> list[Entry
         frames = picture(Artifact(Kind.INPUT, "picture", data=data)).frames
     except CheckError as error:
         raise ConfigError(f"{path}: {error}; --exact adds the file as it is") from None
-    found = [pdq.hash_of(pdq.pixels(frame)) for frame in frames]
+    found = [pdq.hash_of(frame) for frame in frames]
     usable = dict.fromkeys(one.hex for one in found if one.usable)
     if not usable:
         raise ConfigError(

@@ -32,9 +32,9 @@ REVIEW, BLOCK, EXPLICIT = 0.33, 0.5, 0.8
 Image.MAX_IMAGE_PIXELS = 90_000_000
 
 
-def artifact(path: Path) -> Artifact:
+def artifact(source: Path | Image.Image) -> Artifact:
     """The picture at most 1,024 pixels long, on white, as a JPEG."""
-    image = Image.open(path)
+    image = Image.open(source) if isinstance(source, Path) else source
     image.draft("RGB", (1024, 1024))
     flat = image.convert("RGBA")
     flat.thumbnail((1024, 1024))
@@ -42,7 +42,7 @@ def artifact(path: Path) -> Artifact:
     canvas.paste(flat, mask=flat.getchannel("A"))
     written = io.BytesIO()
     canvas.save(written, "JPEG", quality=92)
-    return Artifact(Kind.OUTPUT, path.name, data=written.getvalue())
+    return Artifact(Kind.OUTPUT, getattr(source, "name", "picture"), data=written.getvalue())
 
 
 def upper(hits: int, n: int) -> float:

@@ -36,7 +36,7 @@ def parity(folder: Path) -> None:
                 continue
             frame = picture(Artifact(Kind.INPUT, "measured", data=buffer.getvalue())).frames[0]
             whole = int.from_bytes(np.packbits(np.asarray(bits, np.uint8)).tobytes())
-            apart.append((int.from_bytes(pdq.hash_of(pdq.pixels(frame)).bits) ^ whole).bit_count())
+            apart.append((int.from_bytes(pdq.hash_of(frame).bits) ^ whole).bit_count())
         name = f"{width} px wide" if width else "own size"
         print(f"{name}: {len(apart)} pictures, bits apart: median {statistics.median(apart)}, most {max(apart)}")
 

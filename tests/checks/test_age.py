@@ -8,14 +8,15 @@ from guardrail.checks.age import CHALLENGE_YEARS_ALONE, ENOUGH, MOST_READ, Appar
 from guardrail.checks.age import probability as of_reading
 from guardrail.checks.face import probability as face_probability
 from guardrail.inference.image.ages import AGE_V1, FACEAPI, AgeReader, Reading
+from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.faces import READABLE_PX, FaceFinder
 from guardrail.types import Unknown
-from tests.checks.people import Finds, Measures, Reads, blank, broken, face, photograph, real_models
+from tests.checks.people import Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
 
 
-def minor(faces, ages=None, exposure=None):
+def minor(faces, ages=None, exposure=None, bodies=None):
     meter = None if exposure is None else Measures({"image[0]": exposure})
-    check = ApparentAge(Finds({"image[0]": faces}), Reads(ages or {}), meter)
+    check = ApparentAge(Finds({"image[0]": faces}), Reads(ages or {}), meter, bodies)
     return check.score([blank()])[0]["minor"]
 
 
@@ -123,6 +124,19 @@ def test_more_faces_than_are_read_are_unknown_unless_one_is_young():
 def test_an_uncovered_body_without_a_face_is_unknown():
     assert isinstance(minor([], exposure=0.5), Unknown)
     assert minor([], exposure=0.49) == 0.0
+
+
+@pytest.mark.parametrize(("score", "known"), [(SEEN, False), (SEEN - 0.01, True)])
+def test_a_body_without_a_face_is_unknown_however_much_it_wears(score, known):
+    seen = Sees({"image[0]": [Body(0, score, (0.2, 0.0, 0.8, 1.0))]})
+    found = minor([], exposure=0.0, bodies=seen)
+    assert (found == 0.0) if known else isinstance(found, Unknown)
+
+
+def test_where_a_sure_face_is_read_no_body_is_looked_for():
+    seen = Sees({"image[0]": [Body(0, 0.9, (0.2, 0.0, 0.8, 1.0))]})
+    assert minor([face(tag=1)], {1: 45.0}, bodies=seen) == probability(45.0)
+    assert seen.asked == 0
 
 
 def test_a_broken_picture_is_unknown():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guardrail.checks.pair import SEEN, SamePerson, correlation, overlap, probability
+from guardrail.checks.pair import SamePerson, correlation, overlap, probability
 from guardrail.inference.image.ages import AgeReader
-from guardrail.inference.image.bodies import Body
+from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.faces import FaceFinder
 from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Kind, Pair, Unknown

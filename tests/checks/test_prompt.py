@@ -12,7 +12,7 @@ import pytest
 
 from guardrail.checks.prompt import PromptSafety
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference.text.encoder import WIDTH, TextEncoder
+from guardrail.inference.text.encoder import WIDTH, TextEncoder, windows
 from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.prompts import PromptHeads, PromptReader, packaged_heads, packaged_lexicon
 from guardrail.types import Artifact, Kind, Unknown
@@ -39,8 +39,8 @@ class Letters:
             ids.append(self._words.index(word))
         return ids
 
-    def words(self, ids: Sequence[int]) -> str:
-        return " ".join(self._words[i] for i in ids)
+    def windows(self, text: str) -> list[tuple[Sequence[int], str]]:
+        return [(cut, " ".join(self._words[i] for i in cut)) for cut in windows(self.tokens(text))]
 
     def knows(self, word: str) -> bool:
         return word in ("remove", "clothes")

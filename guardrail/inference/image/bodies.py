@@ -21,10 +21,15 @@ from guardrail.types import Artifact
 
 NAME = "nanodet"
 SIDE = 320  # long side at which a frame is looked at
+GAP = 1.5  # of 1,024 pixels the half is taken, which the search for faces has made already
 TRACE = 0.3  # boxes below this are left out: of pictures without anybody one in five has one there
+# From this score a body is somebody: its probability is then about 0.5 (see the check `face`).
+SEEN = 0.55
 MOST_BODIES = 16  # of one frame, the surest first
 NMS_IOU = 0.6  # as published with NanoDet
 STRIDES, BINS = (8, 16, 32), 11
+# What the network was taught with, as R, G, B (config/legacy_v0.x_configs/nanodet-g.yml), and the grey of its margins.
+MEAN, SPREAD, GREY = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 114
 Map = NDArray[np.float32]
 
 
@@ -76,7 +81,7 @@ class BodyFinder:
 
 def bodies_in(session: Any, frame: Frame, at: int = 0) -> list[Body]:
     """The people of one frame, the `at`-th, the surest first. `session` is NanoDet's."""
-    view = frame.fit(SIDE)
+    view = frame.fit(SIDE, GAP)
     height, width = view.shape[:2]
     answers = session.run([f"heads_{stride}" for stride in STRIDES], {"image": padded(view)})
     rows = np.concatenate([_decode(heads[0], stride) for heads, stride in zip(answers, STRIDES, strict=True)])
@@ -90,10 +95,13 @@ def bodies_in(session: Any, frame: Frame, at: int = 0) -> list[Body]:
 
 
 def padded(view: Pixels) -> Map:
-    """float32 (1, H, W, 3): `view` with grey at the right and below, so that 32 divides both sides."""
+    """float32 (1, H, W, 3): `view` less MEAN, by SPREAD; grey at the right and below, so that 32 divides both sides."""
     height, width = view.shape[:2]
-    canvas = np.full((1, -(-height // 32) * 32, -(-width // 32) * 32, 3), 114, np.float32)
-    canvas[0, :height, :width] = view
+    canvas = np.empty((1, -(-height // 32) * 32, -(-width // 32) * 32, 3), np.float32)
+    for at, (mean, spread) in enumerate(zip(MEAN, SPREAD, strict=True)):
+        scale, shift = np.float32(1 / spread), np.float32(mean / spread)
+        canvas[..., at] = GREY * scale - shift
+        canvas[0, :height, :width, at] = view[..., at] * scale - shift
     return canvas
 
 

@@ -6,6 +6,9 @@ factor is by far the cheapest way down.
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,6 +32,7 @@ class Frame:
         self.view = view
         # Two threads may make the same size at once; both make the same, and one is kept.
         self._reductions: dict[int, Image.Image] = {}
+        self._shrunk: dict[int, Pixels] = {}
         self._sizes: dict[tuple[int, int, float], Pixels] = {}
 
     @property
@@ -49,18 +53,21 @@ class Frame:
 
         The cheapest way to a smaller picture, by far. Returns uint8 (h, w, 3); `shrink_factor(side)` is the factor.
         """
-        return _rgb(self._reduced(self.shrink_factor(side)))
+        return self._averaged(self.shrink_factor(side))
 
     def shrink_factor(self, side: int) -> int:
         return -(-max(self.width, self.height) // side)
 
-    def fit(self, side: int) -> Pixels:
-        """The frame with its long side at most `side` pixels, proportions kept, never enlarged: uint8 (h, w, 3)."""
+    def fit(self, side: int, gap: float = 2.0) -> Pixels:
+        """The frame with its long side at most `side` pixels, proportions kept, never enlarged: uint8 (h, w, 3).
+
+        `gap` is that of `square`.
+        """
         longest = max(self.width, self.height)
         if longest <= side:
             return self.rgb
         size = max(1, round(self.width * side / longest)), max(1, round(self.height * side / longest))
-        return self._resized(size, 2.0)
+        return self._resized(size, gap)
 
     def letterbox(self, side: int, fill: int = 0) -> Pixels:
         """`fit(side)` in the top left corner of a square of `side` pixels, the rest `fill`: uint8 (side, side, 3)."""
@@ -77,6 +84,23 @@ class Frame:
         """
         return self._resized((side, side), gap)
 
+    @cached_property
+    def steepest(self) -> float:
+        """How strong its strongest edge is: the largest Laplacian of its grey levels at about 128 pixels.
+
+        190 or more in sharp portraits, 31 in the most blurred one whose face was found, 13 in a gradient with grain,
+        and 40 or more in 193 pictures of nobody (models/faces/pictures.tsv).
+        """
+        small = self.shrunk(256)
+        height, width = (edge // 2 * 2 for edge in small.shape[:2])
+        quarter = (
+            small[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3, 4), dtype=np.float32)
+        )
+        if min(quarter.shape) < 3:
+            return math.inf
+        around = quarter[:-2, 1:-1] + quarter[2:, 1:-1] + quarter[1:-1, :-2] + quarter[1:-1, 2:]
+        return float(np.abs(4 * quarter[1:-1, 1:-1] - around).max())
+
     def _image(self) -> Image.Image:
         # RGBX is the one layout of three colours that Pillow takes over without copying.
         return Image.frombuffer("RGBX", (self.width, self.height), self._pixels, "raw", "RGBX", 0, 1)
@@ -90,14 +114,21 @@ class Frame:
             self._reductions[factor] = half.reduce(2) if half is not None else self._image().reduce(factor)
         return self._reductions[factor]
 
+    def _averaged(self, factor: int) -> Pixels:
+        if factor <= 1:
+            return self.rgb
+        if factor not in self._shrunk:
+            self._shrunk[factor] = _rgb(self._reduced(factor))
+        return self._shrunk[factor]
+
     def _resized(self, size: tuple[int, int], gap: float) -> Pixels:
         key = (*size, gap)
         if key not in self._sizes:
             factor = max(1, int(min(self.width / size[0], self.height / size[1]) / gap))
             small = self._reduced(factor)
-            if small.size != size:
-                small = small.resize(size, Image.Resampling.BILINEAR)
-            self._sizes[key] = _rgb(small)
+            if small.size == size:
+                return self._averaged(factor)
+            self._sizes[key] = _rgb(small.resize(size, Image.Resampling.BILINEAR))
         return self._sizes[key]
 
     def __repr__(self) -> str:  # never the content

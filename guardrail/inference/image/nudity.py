@@ -1,7 +1,8 @@
 """Exposure: how much bare skin a picture shows, from two nets that err apart to one graded scale.
 
-open_nsfw is asked about every view, nsfwjs beside it where its weights are there. On harmless pictures they fire on
-different things, so together they raise fewer false alarms than either. Made once per artifact, whoever asks.
+open_nsfw is asked about every view; nsfwjs beside it, where its weights are there and its answer could matter. On
+harmless pictures they fire on different things, so together they raise fewer false alarms than either. Made once per
+artifact, whoever asks.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ CURVE_SEXY = ((0.0, 0.25, 0.5, 1.0), (0.0, 0.2, 0.33, 0.45))
 # open_nsfw 0.7 and 0 % (published, at 0.5). From CLOSE to TIGHT, as shares of the view that a face covers, nsfwjs loses
 # its power to raise a score; to lower one it keeps.
 CLOSE, TIGHT = 0.15, 0.25
+
+# nsfwjs is not asked where no answer of it could lift the grade to LITTLE, half of what any rule of the default policy
+# asks for: a tight portrait of which open_nsfw sees nothing. Nor where open_nsfw is below QUIET and the view has hardly
+# a skin tone: a drawing that open_nsfw fails on has skin tones, or no colour at all.
+LITTLE = 0.1
+QUIET, BARE = 0.01, 0.05
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class ExposureMeter:
 
     def _look(self, view: View) -> Looked:
         first = max(_finite(self._open_nsfw(look), OPEN_NSFW) for look in view.looks)
-        if not self._second:
+        if not self._second or _settled(first, view):
             return Looked(first)
         session = self._models.session(NSFWJS)
         batch = view.whole[None].astype(np.float32) / np.float32(255)
@@ -126,6 +133,11 @@ class ExposureMeter:
         batch = (_jpeg(look)[:, :, ::-1].astype(np.float32) - MEAN_BGR)[None]
         (answer,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(batch)})
         return float(np.asarray(answer)[0, 1])
+
+
+def _settled(first: float, view: View) -> bool:
+    """True when nothing that nsfwjs could say of a view changes what open_nsfw's score says of it."""
+    return Looked(first, 1.0, 1.0, view.close).grade < LITTLE or (first < QUIET and view.skin < BARE)
 
 
 def _finite(score: float, name: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guardrail.inference.image.align import Pixels
 
@@ -13,10 +14,24 @@ def skin_share(pixels: Pixels) -> float:
     Pixels without any colour answer 1.0: there a tone says nothing. The Cb and Cr range is that of Chai and Ngan
     1999; wood and sand fall in it too, so this can only say where it is worth looking, never what is there.
     """
+    cb, cr = _chroma(pixels)
+    if float(np.abs(cb - 128).max(initial=0.0)) < 3 and float(np.abs(cr - 128).max(initial=0.0)) < 3:
+        return 1.0
+    return float(np.mean(_toned(cb, cr)))
+
+
+def skin_tones(pixels: Pixels) -> NDArray[np.bool_]:
+    """Which of R, G, B pixels (n, 3) have a skin tone."""
+    return _toned(*_chroma(pixels))
+
+
+def _chroma(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     values = pixels.astype(np.float32)
     red, green, blue = values[:, 0], values[:, 1], values[:, 2]
     cb = 128 - 0.168736 * red - 0.331264 * green + 0.5 * blue
     cr = 128 + 0.5 * red - 0.418688 * green - 0.081312 * blue
-    if float(np.abs(cb - 128).max(initial=0.0)) < 3 and float(np.abs(cr - 128).max(initial=0.0)) < 3:
-        return 1.0
-    return float(np.mean((cb >= 77) & (cb <= 127) & (cr >= 133) & (cr <= 173)))
+    return cb, cr
+
+
+def _toned(cb: NDArray[np.float32], cr: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return (cb >= 77) & (cb <= 127) & (cr >= 133) & (cr <= 173)

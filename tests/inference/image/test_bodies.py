@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from guardrail.inference.image.bodies import BINS, MOST_BODIES, STRIDES, TRACE, BodyFinder, bodies_in, padded
+from guardrail.inference.image.bodies import (
+    BINS,
+    GREY,
+    MEAN,
+    MOST_BODIES,
+    SPREAD,
+    STRIDES,
+    TRACE,
+    BodyFinder,
+    bodies_in,
+    padded,
+)
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.weights import Models
 from tests.checks.people import PICTURES, blank, photograph, real_models
@@ -52,6 +63,18 @@ def test_a_box_lies_where_its_cell_and_its_edges_say():
 @pytest.mark.parametrize(("score", "seen"), [(TRACE + 0.001, 1), (TRACE - 0.001, 0)])
 def test_what_leaves_hardly_a_trace_is_left_out(score, seen):
     assert len(bodies_in(Answers({(16, 7, 10): float(np.log(score / (1 - score)))}), EMPTY)) == seen
+
+
+def test_a_view_is_normalised_and_its_margin_is_grey():
+    view = np.zeros((40, 50, 3), np.uint8)
+    view[...] = (255, 0, 128)
+    canvas = padded(view)
+    assert canvas.shape == (1, 64, 64, 3)
+    inside = (np.array([255, 0, 128]) - MEAN) / SPREAD
+    outside = (GREY - np.array(MEAN)) / SPREAD
+    np.testing.assert_allclose(canvas[0, 39, 49], inside, rtol=1e-5)
+    np.testing.assert_allclose(canvas[0, 40, 0], outside, atol=1e-5)
+    np.testing.assert_allclose(canvas[0, 0, 50], outside, atol=1e-5)
 
 
 def test_of_two_boxes_in_one_place_the_surer_stays():

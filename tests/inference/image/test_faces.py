@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from guardrail.inference.image import yunet
 from guardrail.inference.image.faces import FACE, READABLE_FRONTALITY, READABLE_PX, FaceFinder, faces_in, frontality
 from guardrail.inference.image.frame import Frame
-from guardrail.inference.image.search import MOST_SPOTS
+from guardrail.inference.image.search import AGE_FACE, CONFIRMED, EDGE, MOST_SPOTS, _seen_again, _sharpened
 from guardrail.types import Artifact, Kind
 from tests.checks.people import PICTURES, face, photograph, real_models
 
@@ -93,12 +94,30 @@ def test_two_people_beside_each_other_are_two_faces_the_larger_first():
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize(("colours", "is_turned"), [(("black", "blue"), False), (("black", "white"), True)])
-def test_a_picture_without_a_trace_of_a_face_is_turned_only_where_skin_could_be(colours, is_turned):
+@pytest.mark.parametrize(
+    ("colours", "edge", "is_turned"),
+    [(("black", "blue"), True, False), (("black", "white"), True, True), (("black", "white"), False, False)],
+)
+def test_a_picture_without_a_trace_of_a_face_is_turned_only_where_skin_could_be_and_an_edge_is(
+    colours, edge, is_turned
+):
     counts = Counts(real_models("yunet").session("yunet"))
     slope = ImageOps.colorize(Image.linear_gradient("L").resize((800, 800)), *colours)
+    if edge:
+        slope.paste(colours[0], (0, 400, 800, 800))
     assert faces_in(counts, frame(slope)) == []
     assert (counts.runs > 1 + MOST_SPOTS) is is_turned
+
+
+@pytest.mark.parametrize(("step", "looks"), [(EDGE + 1, True), (EDGE - 1, False)])
+def test_the_steepest_edge_is_in_grey_levels_at_an_eighth_of_a_large_picture(step, looks):
+    levels = np.full((1024, 1024, 4), 100, np.uint8)
+    levels[:, 512:] += np.uint8(step)
+    assert (Frame(levels, scale=1.0).steepest >= EDGE) is looks
+
+
+def test_a_picture_of_a_few_pixels_may_have_any_edge():
+    assert Frame(np.zeros((4, 40, 4), np.uint8), scale=1.0).steepest == np.inf
 
 
 @pytest.mark.weights
@@ -185,3 +204,64 @@ def test_a_contact_sheet_has_as_many_faces_as_portraits():
             portrait(("collins", "hopper")[at % 2]).resize((190, 190)), (at % 5 * 400 + 100, at // 5 * 400 + 100)
         )
     assert len(faces_in(real_models("yunet").session("yunet"), frame(sheet))) == 20
+
+
+@pytest.mark.weights
+def test_a_group_of_small_faces_is_looked_at_in_every_pixel():
+    group = Image.new("RGB", (1024, 768), (120, 160, 120))
+    head = portrait().crop((100, 0, 360, 260))
+    for at in range(10):
+        group.paste(head.resize((70, 70) if at else (110, 110)), (at % 5 * 190 + 40, at // 5 * 300 + 60))
+    found = faces_in(real_models("yunet").session("yunet"), frame(group))
+    assert len(found) == 10
+    assert found[-1].size_px < 30
+
+
+class Again:
+    """A detector that from close by sees the faces of one turn only with `score`, in the middle of what it is shown."""
+
+    def __init__(self, score: float, mirrored: float) -> None:
+        self.scores = [score, mirrored]
+
+    def get_inputs(self):
+        return [type("Named", (), {"name": "x"})()]
+
+    def get_outputs(self):
+        names = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in yunet.STRIDES]
+        return [type("Named", (), {"name": name})() for name in names]
+
+    def run(self, wanted, feed):
+        score, (height, width) = self.scores.pop(0), feed["x"].shape[2:]
+        answers = []
+        for part in ("cls", "obj", "bbox", "kps"):
+            for stride in yunet.STRIDES:
+                cells = (height // stride) * (width // stride)
+                answer = np.zeros((1, cells, {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}[part]), np.float32)
+                if part in ("cls", "obj") and stride == 16:
+                    answer[0, 4 * (width // stride) + 4] = score
+                if part == "bbox":
+                    answer[..., 2:] = np.log(4.0)
+                answers.append(answer)
+        return answers
+
+
+@pytest.mark.parametrize(
+    ("near", "mirrored", "left"),
+    [(0.9, 0.9, 0.75), (CONFIRMED, CONFIRMED + 0.001, 0.75), (0.5, 0.3, FACE), (0.0, 0.0, FACE), (0.99, 0.0, FACE)],
+)
+def test_a_doubtful_face_that_is_none_from_close_by_keeps_less_than_an_age_is_read_at(near, mirrored, left):
+    row = np.zeros(15, np.float32)
+    row[:4], row[14] = (100, 100, 180, 180), 0.75
+    assert _seen_again(Again(near, mirrored), np.zeros((300, 300, 3), np.uint8), row, 0) == pytest.approx(left)
+    assert FACE < AGE_FACE
+
+
+@pytest.mark.parametrize(("near", "taken"), [(FACE + 0.01, True), (FACE - 0.01, False)])
+def test_a_small_face_keeps_its_box_and_score_and_takes_the_landmarks_seen_from_close_by(near, taken):
+    row = np.zeros(15, np.float32)
+    row[:4], row[14] = (100, 100, 130, 130), 0.9
+    sharp = _sharpened(Again(near, 0.0), np.zeros((300, 300, 3), np.uint8), row)
+    assert sharp[:4].tolist() == row[:4].tolist()
+    assert sharp[14] == row[14]
+    assert bool(((sharp[4:14] > 100) & (sharp[4:14] < 130)).all()) is taken
+    assert bool((sharp[4:14] == row[4:14]).all()) is not taken

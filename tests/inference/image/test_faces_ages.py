@@ -10,7 +10,17 @@ from PIL import Image, ImageFilter
 
 from guardrail.errors import CheckError
 from guardrail.inference.image import align
-from guardrail.inference.image.ages import AGE_V1, FACEAPI, MEAN_RGB, SHARES, YEARS, AgeReader, boxed, median
+from guardrail.inference.image.ages import (
+    AGE_V1,
+    FACEAPI,
+    MEAN_RGB,
+    PLAIN_YEARS,
+    SHARES,
+    YEARS,
+    AgeReader,
+    boxed,
+    median,
+)
 from guardrail.inference.image.faces import Face
 from tests.checks.people import photograph
 
@@ -23,7 +33,7 @@ class Named:
 
 
 class AgeV1:
-    """A net that takes the mean red of a chip, in grey levels over 4, for its age; or its roughness."""
+    """A net that takes the mean red of a chip, in grey levels over 8, for its age; or its roughness."""
 
     def __init__(self, by_roughness: bool = False) -> None:
         self.by_roughness = by_roughness
@@ -37,7 +47,7 @@ class AgeV1:
         self.saw.append(planes)
         pixels = planes * 256 + MEAN_RGB[None, :, None, None]
         values = (
-            np.abs(np.diff(pixels, axis=3)).mean(axis=(1, 2, 3)) if self.by_roughness else pixels[:, 0].mean((1, 2)) / 4
+            np.abs(np.diff(pixels, axis=3)).mean(axis=(1, 2, 3)) if self.by_roughness else pixels[:, 0].mean((1, 2)) / 8
         )
         shares = np.zeros((len(planes), 81), np.float32)
         shares[np.arange(len(planes)), np.clip(np.round(values), 0, 80).astype(int)] = 1
@@ -81,24 +91,32 @@ def collins() -> Face:
 def test_age_v1_sees_red_green_blue_less_its_mean_in_four_variants():
     net, picture = AgeV1(), photograph("collins")
     age = AgeReader(Cache({AGE_V1: net})).age(picture, collins())
-    (planes,) = net.saw
-    assert planes.shape == (4, 3, 64, 64)
+    planes, mirrored = net.saw
+    assert planes.shape == mirrored.shape == (2, 3, 64, 64)
     assert planes.dtype == np.float32
-    assert np.allclose(planes[0], planes[1][:, :, ::-1])
-    assert np.allclose(planes[2], planes[3][:, :, ::-1])
+    assert np.allclose(planes, mirrored[..., ::-1])
     red = (planes[0, 0] * 256 + MEAN_RGB[0]).mean()
     blue = (planes[0, 2] * 256 + MEAN_RGB[2]).mean()
     assert red > blue + 20  # a face is redder than it is blue
-    assert age == pytest.approx(red / 4, abs=1.5)
+    assert age == pytest.approx(red / 8, abs=1.5)
 
 
 def test_the_smoothed_reading_counts_when_it_is_younger():
     net, picture = AgeV1(by_roughness=True), photograph("collins", noise=40.0)
     age = AgeReader(Cache({AGE_V1: net})).age(picture, collins())
-    (planes,) = net.saw
-    rough, smooth = (np.abs(np.diff(planes[at] * 256, axis=2)).mean() for at in (0, 2))
+    planes = net.saw[0]
+    rough, smooth = (np.abs(np.diff(planes[at] * 256, axis=2)).mean() for at in (0, 1))
     assert smooth < rough - 2
     assert age == pytest.approx(smooth, abs=1.0)
+
+
+@pytest.mark.parametrize(("age", "readings"), [(PLAIN_YEARS - 0.1, 2), (PLAIN_YEARS, 1)])
+def test_mirror_images_are_read_only_below_the_age_at_which_they_could_matter(age, readings):
+    old = AgeV1()
+    old.run = lambda wanted, feed: [np.eye(81, dtype=np.float32)[[60] * len(feed["images"])]]
+    net = FaceApi(age)
+    AgeReader(Cache({AGE_V1: old, FACEAPI: net})).age(photograph("collins"), collins())
+    assert len(net.saw) == readings
 
 
 def test_two_nets_are_averaged_and_both_are_named():
@@ -109,7 +127,7 @@ def test_two_nets_are_averaged_and_both_are_named():
     assert reader.age(photograph("collins"), collins()) == pytest.approx(
         SHARES[AGE_V1] * alone + SHARES[FACEAPI] * 60.0, abs=0.01
     )
-    assert second.saw[0].shape == (4, 112, 112, 3)
+    assert second.saw[0].shape == (2, 112, 112, 3)
     assert second.saw[0].max() > 1.0  # 0 to 255: this net normalises for itself
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from guardrail.errors import CheckError
-from guardrail.inference.image.nudity import CLOSE, NSFWJS, OPEN_NSFW, TIGHT, ExposureMeter, Looked
+from guardrail.inference.image.nudity import (
+    CLOSE,
+    LITTLE,
+    NSFWJS,
+    OPEN_NSFW,
+    QUIET,
+    TIGHT,
+    ExposureMeter,
+    Looked,
+    _settled,
+)
+from guardrail.inference.image.views import View
+from guardrail.types import Artifact, Kind
 from tests.checks.people import blank, photograph, real_models
 
 
@@ -116,6 +130,46 @@ def test_both_nets_see_the_picture_as_each_was_taught():
     red, blue = second.saw[0][..., 0] * 255, first.saw[0][..., 0] + 104
     assert red.mean() == pytest.approx((first.saw[0][..., 2] + 123).mean(), abs=12)
     assert blue.mean() == pytest.approx(second.saw[0][..., 2].mean() * 255, abs=12)
+
+
+def plain(colour: tuple[int, int, int]) -> Artifact:
+    written = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(written, "PNG")
+    return Artifact(Kind.OUTPUT, "data[0]", data=written.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("colour", "score", "asked"),
+    [
+        ((60, 120, 60), QUIET - 0.001, 0),
+        ((60, 120, 60), QUIET + 0.001, 1),
+        ((205, 150, 125), QUIET - 0.001, 1),  # of skin
+        ((90, 90, 90), QUIET - 0.001, 1),  # without colour: it could be skin
+    ],
+)
+def test_the_second_net_is_asked_unless_the_first_sees_nothing_and_there_is_no_skin(colour, score, asked):
+    first, second = Net(1 - score, score), Net(0.0, 1.0, 0.0, 0.0, 0.0)
+    most = ExposureMeter(Cache(open_nsfw=first, nsfwjs=second)).most(plain(colour))
+    assert len(second.saw) == asked
+    assert (most.explicit is None) is (asked == 0)
+
+
+@pytest.mark.parametrize(
+    ("close", "score", "settled"), [(TIGHT, 0.12, True), (TIGHT, 0.14, False), (CLOSE, 0.0, False)]
+)
+def test_where_no_answer_of_the_second_net_could_matter_it_is_not_asked(close, score, settled):
+    skin = np.full((256, 256, 3), (205, 150, 125), np.uint8)
+    view = View((skin[:224, :224],), skin, close)
+    assert _settled(score, view) is settled
+    if settled:
+        assert all(Looked(score, share, 1.0, close).grade < LITTLE for share in (0.0, 0.5, 1.0))
+        assert Looked(score).grade < 0.2  # the lowest exposure that the default policy asks for
+
+
+def test_a_second_net_that_is_damaged_is_an_error_where_it_is_asked():
+    nets = Cache(open_nsfw=Net(0.5, 0.5), nsfwjs=Net(0.0, np.nan, 0.0, 0.0, 0.0))
+    with pytest.raises(CheckError, match="nsfwjs gave no finite score"):
+        ExposureMeter(nets).most(plain((60, 120, 60)))
 
 
 @pytest.mark.parametrize("nets", [{"open_nsfw": (0.5, np.nan)}, {"open_nsfw": (1, 0), "nsfwjs": (0, np.nan, 0, 0, 0)}])

@@ -51,6 +51,12 @@ def test_an_edge_with_less_skin_than_the_threshold_gets_none():
     assert skin_share(edge) < EDGE_SKIN
 
 
+def test_a_blurred_margin_of_skin_in_a_picture_without_any_edge_gets_none():
+    slope = np.linspace(0, 40, 512, dtype=np.float32)[None, :, None]
+    (view,) = views(as_frame((np.array(SKIN, np.float32) - slope).repeat(512, axis=0).astype(np.uint8)))
+    assert len(view.looks) == 1
+
+
 def test_a_picture_without_colour_could_be_skin_anywhere():
     assert skin_share(np.full((10, 3), 90, np.uint8)) == 1.0
 
