@@ -1,4 +1,4 @@
-"""Downloads: bytes over https or from a file, never more of them than the manifest expects."""
+"""Downloads: bytes over https or from a file, never more of them than whoever asks expects."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class NotHereError(Exception):
     """A source does not have the file, or cannot be reached; the message says which and why."""
 
 
-def get(url: str, out: Path, size: int, report: Report, *, token: str | None = None) -> None:
-    """Fetch what `url` names into `out`: `size` bytes, no more and no fewer.
+def get(url: str, out: Path, size: int, report: Report, *, token: str | None = None, exact: bool = True) -> None:
+    """Fetch what `url` names into `out`: `size` bytes, no more and no fewer; without `exact`, at most so many.
 
     Only https, also after a redirect. `token` goes to the host of `url` alone, never to one that it redirects to.
     Proxies and certificate files of the environment hold, as they do for pip.
@@ -36,15 +36,18 @@ def get(url: str, out: Path, size: int, report: Report, *, token: str | None = N
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.build_opener(_OnlyHttps()).open(request, timeout=ANSWER_TIMEOUT_S) as answer:
-            copy(answer, out, size, report)
+            told = answer.headers.get("Content-Length", "")
+            if not exact and told.isdecimal() and int(told) <= size:
+                size, exact = int(told), True  # or an answer that was cut short would look whole
+            copy(answer, out, size, report, exact=exact)
     except urllib.error.HTTPError as error:
         raise NotHereError(f"it answered {error.code}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
         raise NotHereError(type(error).__name__) from error
 
 
-def copy(source: Any, out: Path, size: int, report: Report) -> None:
-    """Copy at most `size` bytes and one: what is longer is not what the manifest means."""
+def copy(source: Any, out: Path, size: int, report: Report, *, exact: bool = True) -> None:
+    """Copy at most `size` bytes and one: what is longer is not what was asked for."""
     done = 0
     with out.open("wb") as target:
         while chunk := source.read(min(CHUNK, size + 1 - done)):
@@ -53,8 +56,11 @@ def copy(source: Any, out: Path, size: int, report: Report) -> None:
             report(min(done, size), size)
             if done > size:
                 break
-    if done != size:
-        raise NotHereError(f"it gave {'more than ' if done > size else ''}{min(done, size)} bytes, expected {size}")
+    if done > size or (exact and done != size):
+        at_most = "" if exact else "at most "
+        raise NotHereError(
+            f"it gave {'more than ' if done > size else ''}{min(done, size)} bytes, expected {at_most}{size}"
+        )
 
 
 class _OnlyHttps(urllib.request.HTTPRedirectHandler):

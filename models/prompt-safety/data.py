@@ -25,7 +25,10 @@ Labels = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Row:
-    """A text, its language, where it comes from, the group that is held out together, and a label per factor."""
+    """A text, its language, where it comes from, the group that is held out together, and a label per factor.
+
+    `template` names the line of a grammar that it was made from.
+    """
 
     text: str
     lang: str
@@ -34,6 +37,7 @@ class Row:
     labels: Labels
     weight: float = 1.0
     kind: str = field(default="generate")
+    template: str = ""
 
 
 def written(lexicon: Lexicon) -> Iterator[Row]:
@@ -44,7 +48,8 @@ def written(lexicon: Lexicon) -> Iterator[Row]:
         labels: Labels = dict(row["labels"])
         if labels["undress"] and not lexicon.features(row["text"])[pointing].any():
             labels["person"] = None
-        yield Row(row["text"], row["lang"], "grammar", row["group"], labels, row["weight"])
+        line = row["id"].rpartition("-")[0]
+        yield Row(row["text"], row["lang"], "grammar", row["group"], labels, row["weight"], template=line)
 
 
 PROBES = ("probe", "probe_second")

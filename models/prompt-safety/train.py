@@ -20,16 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import reading
 import report
-from lesson import NO_LIMIT, SEED, Learnt, Lesson
+from lesson import NO_LIMIT, Learnt, Lesson
 
 from guardrail.inference.text import second
 from guardrail.inference.text.encoder import WIDTH
 
 Array = npt.NDArray[Any]
 HERE = Path(__file__).parent
-HEADS = reading.INFERENCE / "heads"
-# Rows of a public set that teach the second heads: each is read at 5 ms a piece.
-AGAIN_AT_MOST = 800
 # Share of harmless ordinary rows that one factor may send to the second opinion, and of all harmless rows that may lie
 # above where the first is believed without it.
 ASKED = 0.012
@@ -40,25 +37,24 @@ BELOW = 1.5
 
 @dataclass(frozen=True)
 class Opinion:
-    """Calibrated logits by piece: of rounds that had not seen the row where there is one, and as shipped."""
+    """What each voice counts and the bias, by factor; calibrated logits by piece.
 
-    learnt: Learnt
-    points: list[tuple[float, float, float]]
+    `shares` is (factors, voices), `bias` (factors,). `held` is of heads that did not see what is aside, `final` as
+    shipped.
+    """
+
+    shares: Array
+    bias: Array
     held: Array
     final: Array
 
 
-def settle(lesson: Lesson, asked: tuple[Array, Array] | None = None) -> Opinion:
-    """Learn, hold out, fuse and calibrate.
+def settle(lesson: Lesson, held: Array, final: Array, asked: tuple[Array, Array] | None = None) -> Opinion:
+    """Fuse and calibrate what voices say: logits (voices, pieces, factors), held out and as shipped.
 
-    `asked` (pieces, factors) is false where this opinion is never asked: by the rounds that had not seen the row, and
-    as shipped.
+    `asked` (pieces, factors) is false where this opinion is never asked, held out and as shipped.
     """
-    held = lesson.hold_out()
-    learnt = lesson.learn(lesson.taught)
-    final = lesson.judge(learnt)
-    held = np.where(np.isnan(held), final, held)  # what is only measured no round has seen
-    points = []
+    shares, bias = [], []
     for h, factor in enumerate(data.FACTORS):
         share = lesson.fuse(held, h)
         rows = []
@@ -68,64 +64,83 @@ def settle(lesson: Lesson, asked: tuple[Array, Array] | None = None) -> Opinion:
                 score = np.where(asked[k][:, h], score, -np.inf)
             rows.append(lesson.by_row(score[:, None])[:, 0])
         a, b = lesson.calibrate(*rows, h)
-        points.append((a * share[0], a * share[1], b))
-        print(f"{factor}: network {a * share[0]:.2f}, words {a * share[1]:.2f}", flush=True)
-    net, words, shift = np.array(points).T
-    held, final = (both[0] * net + both[1] * words + shift for both in (held, final))
-    return Opinion(learnt, points, held, final)
+        shares.append(a * share)
+        bias.append(b)
+        print(f"{factor}: voices count {np.round(a * share, 2)}", flush=True)
+    told = np.array(shares), np.array(bias)
+    fused = (np.einsum("vph,hv->ph", part, told[0]) + told[1] for part in (held, final))
+    return Opinion(*told, *fused)
 
 
 def bands(lesson: Lesson, opinion: Opinion) -> tuple[Array, Array]:
     """The first logits between which the second opinion counts, by factor."""
-    rows = lesson.by_row(opinion.held)
+    rows = np.where(lesson.aside[:, None], lesson.by_row(opinion.held), lesson.by_row(opinion.final))
     lower, upper = [], []
     for h in range(len(data.FACTORS)):
         harmless = lesson.label[:, h] == 0
-        own = harmless & (lesson.origins == "grammar")
-        plain = harmless & lesson.ordinary()
+        own = lesson.judged(h) & harmless
+        plain = harmless & lesson.ordinary() & (lesson.aside | ~lesson.taught)
         lower.append(min(float(np.quantile(rows[plain, h], 1 - ASKED)), -BELOW))
         believed = max(float(np.quantile(rows[some, h], 1 - BELIEVED)) for some in (own, plain))
         upper.append(max(believed, lower[-1] + 4 * second.EDGE))
     return np.array(lower, np.float32), np.array(upper, np.float32)
 
 
-def taught_again(lesson: Lesson) -> Array:
-    """Rows that teach the second heads: those written here, and AGAIN_AT_MOST of each public set."""
-    chance = np.random.default_rng(SEED)
-    out = lesson.taught.copy()
-    for origin in sorted(set(lesson.origins[out]) - {"grammar"}):
-        where = np.flatnonzero(out & (lesson.origins == origin))
-        if len(where) > AGAIN_AT_MOST:
-            out[chance.choice(where, len(where) - AGAIN_AT_MOST, replace=False)] = False
-    return out
+def head(kind: str) -> tuple[Array, Array]:
+    """The head that an encoder was tuned with: (features, factors) and (factors,). It is a voice beside the others."""
+    with np.load(reading.HEADS / f"prompt_{kind}_delta.npz") as archive:
+        return archive["head.weight"], archive["head.bias"]
 
 
-def folded(learnt: Learnt, mean: Array, spread: Array) -> Learnt:
-    """The same heads for numbers that are not brought to mean 0 and spread 1: that goes into the weights."""
+def write(path: Path, learnt: Learnt, opinion: Opinion, heads: list[tuple[Array, Array]], **kept: Array) -> None:
+    """The packaged file: fusion and calibration folded into the network's last layer and linear path.
+
+    `heads` are those of the first encoder and, for the second opinion, of the second.
+    """
     (w0, b0, w1, skip, b1), v, c = learnt
-    w0, skip = w0.copy(), skip.copy()
-    w0[-len(mean) :] /= spread[:, None]
-    skip[-len(mean) :] /= spread[:, None]
-    return [w0, b0 - mean @ w0[-len(mean) :], w1, skip, b1 - mean @ skip[-len(mean) :]], v, c
-
-
-def write(path: Path, learnt: Learnt, points: list[tuple[float, float, float]], **more: Array) -> None:
-    """The packaged file: fusion and calibration folded into the network's last layer and linear path."""
-    (w0, b0, w1, skip, b1), v, c = learnt
-    slope, words, shift = np.array(points, np.float32).T
-    skip = skip * slope
+    net, words, *more = opinion.shares.T
+    skip, b1 = skip * net, b1 * net + c * words + opinion.bias
     skip[WIDTH : WIDTH + len(v)] += v * words
+    for place, ((weight, bias), share) in enumerate(zip(heads, more, strict=True)):
+        if place:
+            w0 = np.concatenate([w0, np.zeros((len(weight), w0.shape[1]), w0.dtype)])
+            skip = np.concatenate([skip, weight * share])
+        else:
+            skip[: len(weight)] += weight * share
+        b1 = b1 + bias * share
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
+    np.savez_compressed(
         path,
         factors=np.array(data.FACTORS),
         w0=w0.astype(np.float16),
         b0=b0.astype(np.float32),
-        w1=(w1 * slope).astype(np.float32),
+        w1=(w1 * net).astype(np.float32),
         skip=skip.astype(np.float32),
-        b1=(b1 * slope + c * words + shift).astype(np.float32),
-        **more,
+        b1=b1.astype(np.float32),
+        **kept,
     )
+
+
+def chosen(rows: list[data.Row], which: Array) -> list[data.Row]:
+    return [row for row, on in zip(rows, which, strict=True) if on]
+
+
+def figures(lesson: Lesson, scores: dict[str, Array], asked: Array) -> dict[str, Any]:
+    """What the report holds. `scores` (rows, factors) by kind; `asked` is true where the second opinion was."""
+
+    def of(which: Array, kind: str) -> dict[str, Any]:
+        return report.tables(chosen(lesson.rows, which), scores[kind][which])
+
+    aside, untaught = lesson.aside, ~lesson.taught
+    plain = aside & ~np.isin(lesson.origins, sorted(NO_LIMIT))
+    return {
+        "held out": of(aside, "held"),
+        "held out, first opinion alone": of(aside, "held first"),
+        # Rows of the same origins that taught nothing, judged by the heads as they ship.
+        "not taught": of(untaught, "final"),
+        "second opinion asked": report.shares(lesson.rows, asked),
+        "calibration": report.calibration(chosen(lesson.rows, plain), scores["held"][plain]),
+    }
 
 
 def main() -> None:
@@ -150,19 +165,22 @@ def main() -> None:
     say(f"{len(rows)} rows, {len(read.x)} pieces")
 
     lesson = Lesson(rows, read.x, read.owner, names, np.ones(len(read.x), bool))
-    first = settle(lesson)
+    held_learnt, learnt = lesson.learn(lesson.taught & ~lesson.aside), lesson.learn(lesson.taught)
+    heads = [head("first"), head("second")]
+    own = (read.x[:, :WIDTH] @ heads[0][0] + heads[0][1])[None]
+    held, final = (np.concatenate([lesson.judge(one), own]) for one in (held_learnt, learnt))
+    first = settle(lesson, held, final)
     lower, upper = bands(lesson, first)
     say(f"first opinion; second asked from {np.round(lower, 1)} to {np.round(upper, 1)}")
 
     shares = [second.unsure(part, lower, upper) for part in (first.held, first.final)]
-    teaches = lesson.teach.any(axis=1) & taught_again(lesson)[read.owner]
-    known = np.flatnonzero(teaches | shares[0].any(axis=1) | shares[1].any(axis=1))
+    known = np.flatnonzero(shares[0].any(axis=1) | shares[1].any(axis=1))
     again = reading.read_again([read.texts[i] for i in known], reading.second_encoder(weights), args.cache)
-    mean, spread = again.mean(axis=0), again.std(axis=0)
+    tuned = (again @ heads[1][0] + heads[1][1])[None]
     say(f"{len(known)} pieces read again")
-    wide = np.concatenate([read.x[known], (again - mean) / spread], axis=1)
-    lesson_again = Lesson(rows, wide, read.owner[known], names, teaches[known])
-    anew = settle(lesson_again, (shares[0][known] > 0, shares[1][known] > 0))
+    lesson_again = Lesson(rows, read.x[known], read.owner[known], names, np.ones(len(known), bool))
+    voices = (np.concatenate([part[:, known], tuned]) for part in (held, final))
+    anew = settle(lesson_again, *voices, (shares[0][known] > 0, shares[1][known] > 0))
     say("second opinion")
 
     scores = {}
@@ -177,24 +195,11 @@ def main() -> None:
     if args.scores:
         np.savez(args.scores, taught=lesson.taught, **scores)
     if not args.dry:
-        write(HEADS / "prompt_safety.npz", first.learnt, first.points)
-        second_learnt = folded(anew.learnt, mean, spread)
-        write(HEADS / "prompt_second.npz", second_learnt, anew.points, lower=lower, upper=upper)
+        write(reading.HEADS / "prompt_safety.npz", learnt, first, heads[:1])
+        write(reading.HEADS / "prompt_second.npz", learnt, anew, heads, lower=lower, upper=upper)
 
-    untaught = ~lesson.taught
     asked = lesson.by_row(shares[1]).max(axis=1) > 0
-    found = {
-        "held out": report.tables(rows, scores["held"]),
-        "held out, first opinion alone": report.tables(rows, scores["held first"]),
-        # Rows of the same origins that taught nothing, judged by the heads as they ship.
-        "not taught": report.tables(
-            [row for row, on in zip(rows, untaught, strict=True) if on], scores["final"][untaught]
-        ),
-        "second opinion asked": report.shares(rows, asked),
-        "calibration": report.calibration(
-            [r for r in rows if r.origin not in NO_LIMIT], scores["held"][~np.isin(lesson.origins, sorted(NO_LIMIT))]
-        ),
-    }
+    found = figures(lesson, scores, asked)
     args.report.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for title in ("held out", "not taught"):
         print(f"\n=== {title}{report.text(found[title])}")

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import gzip
 import hashlib
 import io
-import ipaddress
-import ssl
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from guardrail.inference.download import NotHereError
 from guardrail.inference.manifest import Blob, Package
 from guardrail.inference.npm import DEFAULT, Registry, download, registry_of, unpack
+from tests.over_tls import serving
 
 BODY = b"weights" * 100
 BLOB = Blob("w.bin", len(BODY), hashlib.sha256(BODY).hexdigest())
@@ -140,60 +133,9 @@ def test_an_archive_of_too_many_files_is_stopped(tmp_path):
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
-    """A registry over TLS on this machine, whose certificate is trusted; `answers` by path, `asked` what came."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "registry.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-
-    class Answers(BaseHTTPRequestHandler):
-        answers: dict[str, tuple[int, bytes, str]] = {}  # noqa: RUF012
-        asked: list[tuple[str, str | None]] = []  # noqa: RUF012
-
-        def do_GET(self):
-            self.asked.append((self.path, self.headers.get("Authorization")))
-            status, body, location = self.answers.get(self.path, (404, b"", ""))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            if location:
-                self.send_header("Location", location)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *words):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    Answers.url = f"https://127.0.0.1:{server.server_address[1]}/"
-    Answers.answers, Answers.asked = {}, []
-    yield Answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """A registry over TLS on this machine."""
+    with serving(tmp_path, monkeypatch) as site:
+        yield site
 
 
 def package(name: str = "weights", size: int = len(TARBALL)) -> Package:

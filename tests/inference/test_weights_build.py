@@ -74,6 +74,35 @@ def test_scales_that_no_rule_covers_are_refused(tmp_path):
         folded(source, tmp_path)
 
 
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_a_prelu_answers_the_same_when_it_is_written_as_convolutions(tmp_path, at_the_end):
+    tensors = {
+        "w": RANDOM.normal(size=(6, 4, 3, 3)).astype(np.float32),
+        "slope": np.array([-0.4, 0.0, 0.25, 1.0, 1.2, 0.7], np.float32).reshape(6, 1, 1),
+        "w2": RANDOM.normal(size=(6, 6, 1, 1)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("PRelu", ["c", "slope"], ["y" if at_the_end else "p"]),
+        *([] if at_the_end else [helper.make_node("Conv", ["p", "w2"], ["y"])]),
+    ]
+    source = save(tmp_path / "in.onnx", nodes, tensors, ["N", 4, 9, 7], ["N", 6, 9, 7])
+    out = folded(source, tmp_path)
+    x = RANDOM.normal(size=(2, 4, 9, 7)).astype(np.float32)
+    assert "PRelu" not in {node.op_type for node in onnx.load(str(out)).graph.node}
+    np.testing.assert_allclose(
+        open_session(out).run(None, {"x": x})[0], open_session(source).run(None, {"x": x})[0], atol=1e-5
+    )
+
+
+def test_a_prelu_with_a_slope_for_every_pixel_is_left_alone(tmp_path):
+    nodes = [helper.make_node("PRelu", ["x", "slope"], ["y"])]
+    source = save(
+        tmp_path / "in.onnx", nodes, {"slope": np.full((4, 9, 7), 0.5, np.float32)}, [1, 4, 9, 7], [1, 4, 9, 7]
+    )
+    assert [node.op_type for node in onnx.load(str(folded(source, tmp_path))).graph.node] == ["PRelu"]
+
+
 def residual(tmp_path: Path) -> Path:
     """A network of the shape of open_nsfw: a float first part, a residual part, a classifier."""
     weights = {

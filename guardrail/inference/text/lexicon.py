@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float32]
 REMEMBERED = 16384
 LONGEST_WORD = 64
 _LONGEST_PHRASE = 4
+GROWN = 18
 _NEAR = 7
 # Letters in a row, or digits in a row; and letters of scripts that are written without spaces.
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -62,6 +63,17 @@ _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "йцукенгшщзхъ", "фы
 _KEYS_BESIDE = {c: row[max(0, i - 1) : i] + row[i + 1 : i + 2] for row in _ROWS for i, c in enumerate(row)}
 
 
+# "A girl of 12": whose number is an age without a word that says so.
+_OF = frozenset(("of", "van", "von", "de", "di", "from"))
+GIRL_OR_BOY = frozenset(
+    (
+        "girl", "boy", "kid", "child", "lad", "lass", "meisje", "jongen", "meid", "kind", "meiske", "gast", "mädchen",
+        "junge", "jungen", "fille", "garçon", "gamin", "gamine", "enfant", "niña", "niño", "chica", "chico", "muchacha",
+        "muchacho", "ragazza", "ragazzo", "bambina", "bambino", "menina", "menino", "garota", "garoto", "rapariga",
+        "dziewczyna", "dziewczynka", "chłopak", "chłopiec", "kız", "oğlan", "девочка", "мальчик", "девушка", "парень",
+        "فتاة", "بنت", "ولد", "فتى",
+    )
+)  # fmt: skip
 _NONE: frozenset[int] = frozenset()
 # Arabic writes "the", "and", "in", "for" onto the word; the first that fits is taken off for a second look-up.
 _ARABIC = re.compile("[\u0621-\u064a]")
@@ -70,8 +82,11 @@ _ARABIC_PREFIXES = ("وال", "بال", "فال", "كال", "لل", "ال", "و"
 
 @dataclass(frozen=True)
 class _Hit:
+    """A word of a concept at place `start`, or a phrase of so many words that begins there."""
+
     concept: int
     start: int
+    words: int = 1
 
 
 @dataclass(frozen=True)
@@ -246,13 +261,20 @@ class Lexicon:
     def _stem(self, word: str) -> bool:
         return any(word[:end] in self._stems for end in range(2, min(len(word), self._longest_stem) + 1))
 
-    def spans(self, text: str, concepts: Iterable[str]) -> list[Span]:
-        """Where words of these concepts stand in a text, in order. A phrase is told by its first word."""
+    def spans(self, text: str, concepts: Iterable[str], *, whole: bool = False) -> list[Span]:
+        """Where words of these concepts stand in a text, in order.
+
+        A phrase is told by its first word, or as a whole on demand.
+        """
         wanted = {self._index[name] for name in concepts}
         matches = list(_WORD.finditer(text))
         words = [match.group().casefold() for match in matches]
         found = [
-            Span(*matches[hit.start].span(), self.concepts[hit.concept])
+            Span(
+                matches[hit.start].start(),
+                matches[hit.start + (hit.words - 1 if whole else 0)].end(),
+                self.concepts[hit.concept],
+            )
             for hit in self._hits(words)
             if hit.concept in wanted
         ]
@@ -261,6 +283,12 @@ class Lexicon:
             for i, end, told in self._within(letters):
                 found += [Span(at + i, at + end, self.concepts[concept]) for concept in told & wanted]
         return sorted(found, key=lambda span: (span.start, span.end))
+
+    def young_ages(self, text: str) -> list[tuple[int, int]]:
+        """Where ages under 18 stand in digits: first character, and the one after the last."""
+        matches = list(_WORD.finditer(text))
+        words = [match.group().casefold() for match in matches]
+        return [matches[i].span() for i, age in _ages(words, text, self) if age < GROWN]
 
     def features(self, text: str) -> Floats:
         """The vector for a text, in the order of `names`. Upper case matters for names only."""
@@ -284,7 +312,7 @@ class Lexicon:
             spans, words, {hit.start for hit in hits if self.concepts[hit.concept] == "firstname"}
         )
         someone = max(found["pronoun"], found["relation"], pair)
-        minor_age, adult_age = _ages(words, text, self)
+        ages = [age for _, age in _ages(words, text, self)]
         young, grown = (
             float(self._near(places, number, "yearunit") or self._near(places, number, "birthday"))
             for number in ("youngnumber", "grownnumber")
@@ -296,8 +324,8 @@ class Lexicon:
                 *(1.0 if self._near(places, a, b) else 0.0 for a, b in _PAIRS),
                 *(found[name] * someone for name in _WITH_SOMEONE),
                 *(found[name] * found["care"] for name in _WITH_CARE),
-                minor_age,
-                adult_age,
+                float(any(age < GROWN for age in ages)),
+                float(any(age >= GROWN for age in ages)),
                 young,
                 grown,
                 pair,
@@ -340,14 +368,14 @@ class Lexicon:
         """Phrases of two to four words that begin at `i`; the last word may be a stem: "my_neighbo*"."""
         hits = []
         phrase = words[i]
-        for word in words[i + 1 : i + _LONGEST_PHRASE]:
+        for size, word in enumerate(words[i + 1 : i + _LONGEST_PHRASE], 2):
             stems = phrase in self._stem_openers
             before = len(phrase) + 1
             phrase += "_" + word
-            hits += [_Hit(concept, i) for concept in self._words.get(phrase, ())]
+            hits += [_Hit(concept, i, size) for concept in self._words.get(phrase, ())]
             if stems:
                 for end in range(before + 1, min(len(phrase), self._longest_stem) + 1):
-                    hits += [_Hit(concept, i) for concept in self._stems.get(phrase[:end], ())]
+                    hits += [_Hit(concept, i, size) for concept in self._stems.get(phrase[:end], ())]
             if phrase not in self._openers:
                 break
         return hits
@@ -425,14 +453,13 @@ def _capitals(spans: Sequence[str], words: Sequence[str]) -> float:
     )
 
 
-def _ages(words: Sequence[str], text: str, lexicon: Lexicon) -> tuple[float, float]:
-    """Whether an age under 18, and one of 18 or more, is given in digits: "13-year-old", "13歳", "aged 13".
+def _ages(words: Sequence[str], text: str, lexicon: Lexicon) -> Iterator[tuple[int, int]]:
+    """Places of numbers in digits that are somebody's age, and the age: "13-year-old", "13歳", "aged 13".
 
-    Also "13th birthday", and a number right after a person in brackets: "meisje (13)".
+    Also "13th birthday", "a girl of 13", "boy, 13", "Emma (13)", and a number in brackets after a person: "pupil (13)".
     """
-    minor = adult = 0.0
     for i, word in enumerate(words):
-        if not word.isdecimal() or len(word) > 2:
+        if not word.isdecimal() or len(word) > 2 or int(word) < 1:
             continue
         after = words[i + 1] if i + 1 < len(words) else ""
         before = words[i - 1] if i else ""
@@ -441,10 +468,9 @@ def _ages(words: Sequence[str], text: str, lexicon: Lexicon) -> tuple[float, flo
             (after and (lexicon.knows(after, ("yearunit",)) or after[0] in "歳才살세岁歲"))
             or any(lexicon.knows(one, ("birthday",)) for one in party if one)
             or (before and lexicon.knows(before, ("ageword",)))
+            or before in GIRL_OR_BOY
+            or (before and lexicon.knows(before, ("firstname",)))
+            or (before in _OF and i > 1 and words[i - 2] in GIRL_OR_BOY)
             or (f"({word})" in text and before and lexicon.knows(before, ("youngish", "minor", "adult")))
         ):
-            if 1 <= int(word) < 18:
-                minor = 1.0
-            elif int(word) < 100:
-                adult = 1.0
-    return minor, adult
+            yield i, int(word)

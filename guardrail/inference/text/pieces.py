@@ -1,8 +1,8 @@
 """Pieces: the parts of a text that are judged each for itself, so that a wish among other words is not averaged away.
 
 Windows over all of it, every sentence, and, inside long sentences, what stands around words that matter: once up to
-the nearest comma or "and", once a few words further. Without a word that matters a sentence has no such parts, so
-ordinary text costs what it did.
+the nearest comma or "and", once a few words further; and a phrase whose words stand as tags, one by one. Without a
+word that matters a text has no such parts, so ordinary text costs what it did.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _SHORT_WORDS, _SHORT_UNSPACED = 9, 14
 # In scripts without spaces between words a character is worth three.
 _APART, _AROUND, _LONGEST = 36, 14, 96
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+# A wish of three words at least, told as tags: "8k, remove, her, clothes".
+_TAG_END = re.compile(r"[,;|\n\u3001\uff0c\u060c]")
+_FEWEST_TAGS = 3
 # What a cluster must speak of: one of these alone, or both of a pair.
 _ALONE = frozenset(("nude", "explicit", "reveal", "through"))
 _PAIR = ("remove", "clothes")
@@ -36,6 +39,22 @@ CONCEPTS = (*sorted(_ALONE), *_PAIR, "body")
 def sentences(text: str) -> list[str]:
     """The sentences of a text, each once, in order; a text of one sentence is that one."""
     return list(dict.fromkeys(part for part in _SENTENCE_END.split(text) if part.strip()))
+
+
+def tagged(text: str, lexicon: Lexicon) -> list[str]:
+    """The phrases whose words stand one by one between commas, where they speak of what matters. Linear in the text."""
+    found: dict[str, None] = {}
+    run: list[str] = []
+    for tag in [*(part.strip() for part in _TAG_END.split(text)), ""]:
+        if tag and not _SPACE.search(tag):
+            run.append(tag)
+            continue
+        if len(run) >= _FEWEST_TAGS:
+            phrase = " ".join(run)
+            if any(_clusters(lexicon.spans(phrase, CONCEPTS), _APART, _LONGEST)):
+                found |= dict.fromkeys((phrase, *clauses(phrase, lexicon)))
+        run = []
+    return list(found)
 
 
 def clauses(sentence: str, lexicon: Lexicon) -> list[str]:

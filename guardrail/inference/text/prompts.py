@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from guardrail.errors import ConfigError
-from guardrail.inference.text.encoder import WIDTH, TextEncoder, windows
+from guardrail.inference.text.apart import readings
+from guardrail.inference.text.encoder import WIDTH, TextEncoder
 from guardrail.inference.text.fold import Folded, fold
 from guardrail.inference.text.lexicon import LONGEST_WORD, REMEMBERED, Lexicon
-from guardrail.inference.text.pieces import clauses, sentences
+from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
 from guardrail.inference.text.steps import SAID, continued
 
@@ -76,6 +77,8 @@ HONEST = frozenset(
 _TAG = re.compile(r"[,;.\n\u3001\u3002\uff0c]")
 _TYPED = re.compile(r"[^\W\d_]{4,}")
 _SCENE = 200
+# Characters of a part of a prompt that is read apart as a whole.
+_LONG_PART = 2000
 # A negative prompt is a list of tags of so many words: "extra fingers on the left hand".
 _TAG_WORDS = 6
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -140,6 +143,7 @@ class PromptReader:
         folds = [fold(text, self) for text in texts]
         pieces: list[Sequence[int]] = []
         owners: list[list[int]] = []
+        texts_of: list[str] = []
         blind = []
         for folded in folds:
             mine: list[int] = []
@@ -147,17 +151,14 @@ class PromptReader:
             for section in self._asked(sections(self._mended(folded.text))):
                 # The encoder reads words in capitals as other words.
                 words_of = section.lower() if section.isupper() else section
-                ids = self.encoder.tokens(words_of)
-                if not ids:
-                    continue
-                seen += ids
-                for piece in self._pieces(words_of, ids):
+                for window, shown in self._pieces(words_of):
                     mine.append(len(pieces))
-                    pieces.append(piece)
+                    pieces.append(window)
+                    texts_of.append(shown)
+                    seen += window
             owners.append(mine)
             blind.append(self.encoder.blind(seen))
         embedded = self.encoder.embed(pieces)
-        texts_of = [self.encoder.words(piece) for piece in pieces]
         if pieces:
             words = np.stack([self.lexicon.features(text) for text in texts_of])
             table = np.concatenate([embedded * SPREAD, words], axis=1)
@@ -168,14 +169,14 @@ class PromptReader:
             for mine, folded, dark in zip(owners, folds, blind, strict=True)
         ]
 
-    def _pieces(self, text: str, ids: Sequence[int]) -> list[Sequence[int]]:
-        """The token ids of everything in a section that is judged for itself, each once: padding repeats itself."""
-        found = [*windows(ids)]
+    def _pieces(self, text: str) -> list[tuple[Sequence[int], str]]:
+        """Token ids and words of what is judged for itself in a section, each once: padding repeats itself."""
         parts = sentences(text)
         more = parts if len(parts) > 1 else []
         more += [part for sentence in parts for part in clauses(sentence, self.lexicon)]
-        found += [piece for part in more for piece in windows(self.encoder.tokens(part)) if piece]
-        return list({tuple(piece): piece for piece in found}.values())
+        more += tagged(text, self.lexicon)
+        found = [piece for part in (text, *more) for piece in self.encoder.windows(part)]
+        return list({(tuple(window), shown): (window, shown) for window, shown in found if window}.values())
 
     def _mended(self, text: str) -> str:
         """The text with words of the lexicon that were mistyped put right, where what was typed is no word at all."""
@@ -220,6 +221,9 @@ class PromptReader:
             turns = sentences(part)
             if len(turns) > 1 and continued(turns, self.lexicon):
                 spoken.append(SAID)
+            # Of a long part only the sentences that speak of both: elsewhere its windows tell the two apart.
+            for one in [part] if len(part) <= _LONG_PART else turns:
+                spoken += readings(one, self.lexicon)
         return [*parts.asked, *dict.fromkeys(spoken)]
 
     def _is_spoken(self, tag: str) -> bool:

@@ -11,6 +11,7 @@ from guardrail.checks.prompt import PromptSafety
 from guardrail.inference.text.encoder import TextEncoder
 from guardrail.inference.text.fold import fold
 from guardrail.inference.text.prompts import PromptReader, packaged_heads, packaged_lexicon
+from guardrail.inference.text.second import SecondEncoder, packaged_second
 from guardrail.types import Artifact, Kind
 from tests.checks.people import real_models
 from tests.inference.text import disguises
@@ -21,9 +22,11 @@ ASKS = ("sexual", "undress", "revealing")
 
 @pytest.fixture(scope="module")
 def judge() -> PromptSafety:
-    models = real_models("use-multilingual")
+    models = real_models("use-multilingual", "multilingual-e5-small")
     encoder = TextEncoder(models.session("use-multilingual"), models.path("use-multilingual", "sp.model"))
-    return PromptSafety(PromptReader(encoder, packaged_lexicon()), packaged_heads(), "use-multilingual@test")
+    again = SecondEncoder(models.session("multilingual-e5-small"), models.path("multilingual-e5-small", "e5.model"))
+    reader = PromptReader(encoder, packaged_lexicon())
+    return PromptSafety(reader, packaged_heads(), "use-multilingual@test", second=packaged_second(again))
 
 
 def flagged(judge: PromptSafety, texts: list[str]) -> list[bool]:

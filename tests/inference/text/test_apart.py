@@ -1,0 +1,78 @@
+"""A text about a child and about nakedness is read as each without the other; every other text is left alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrail.inference.text.apart import readings
+from guardrail.inference.text.prompts import packaged_lexicon
+
+LEXICON = packaged_lexicon()
+
+
+@pytest.mark.parametrize(
+    ("text", "grown", "clothed"),
+    [
+        ("naked child", "naked woman", "child"),
+        ("naakt kind", "naakt woman", "kind"),
+        ("undress the schoolgirl", "undress the woman", "the schoolgirl"),
+        ("13-year-old boy in lingerie", "old woman in lingerie", "13-year-old boy in"),
+        ("meisje van 13 in lingerie", "woman van in lingerie", "meisje van 13 in"),
+        ("Emma (14), topless", "Emma (), topless", "Emma (14)"),
+        ("vijfjarige, halfnaakt", "halfnaakt", "vijfjarige"),
+        ("a lad aged fifteen, topless", "a woman , topless", "a lad aged fifteen"),
+        ("裸の子供", "裸の女性", "の子供"),
+    ],
+)
+def test_each_half_of_a_text_that_speaks_of_both_is_read_without_the_other(text, grown, clothed):
+    assert readings(text, LEXICON) == [grown, clothed]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a child with a kite",
+        "a naked woman on a beach, oil painting",
+        "a naked woman of 28",
+        "Venus (1485), nude",
+        "kids in rain coats at the bus stop",
+        "remove the tree behind the pupils",
+        "12 apples and a nude lipstick",
+        "three naked women",
+        "",
+        "🧒",
+    ],
+)
+def test_a_text_that_does_not_speak_of_both_has_no_further_readings(text):
+    assert readings(text, LEXICON) == []
+
+
+def test_girl_and_student_alone_say_nothing_of_age():
+    assert readings("a girl in a bikini", LEXICON) == []
+    assert readings("student in lingerie", LEXICON) == []
+    assert readings("a girl of 17 in a bikini", LEXICON)
+    assert readings("a girl of 18 in a bikini", LEXICON) == []
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_no_reading_or_the_two_and_none_is_empty(text):
+    found = readings(text + " naked child", LEXICON)
+    assert 1 <= len(found) <= 2
+    assert all(part.strip() for part in found)
+
+
+def test_the_time_is_linear_in_the_text():
+    def seconds(times: int) -> float:
+        text = "naked child of 12, " * times
+        best = float("inf")
+        for _ in range(3):
+            began = time.process_time()
+            readings(text, LEXICON)
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert seconds(1600) < 12 * seconds(200)
