@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from guardrail.errors import UpstreamError
 from guardrail.types import Artifact, Decision, Kind
-from guardrail.upstream.a1111.refuse import placeholder, refuse
+from guardrail.upstream.a1111.refuse import refuse
 from guardrail.upstream.a1111.routes import GENERATING, PICTURED, POLLS, Route
 from guardrail.upstream.answers import (
     CHANGED,
@@ -24,6 +24,7 @@ from guardrail.upstream.answers import (
 from guardrail.upstream.dialect import Answer, Call, Headers, OneBad, Reply
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.limits import Limits
+from guardrail.upstream.placeholder import placeholder
 from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, scan, splice, strings
 

@@ -3,12 +3,8 @@ for moderation; clients raise for any status but 200 and show the text."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
-
-import pybase64
-from PIL import Image
 
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
 from guardrail.types import Action, Decision
@@ -16,9 +12,6 @@ from guardrail.upstream.dialect import Reply
 
 ERROR = "ContentPolicyViolation"
 _AUDIT_RETRY_S = 5
-_SIDE = 512  # pixels, where the size of a refused picture cannot be told
-_LONGEST_SIDE = 4096
-_GREY = 128
 
 
 def refuse(decision: Decision) -> Reply:
@@ -48,16 +41,3 @@ def fault(error: GuardrailError) -> Reply:
 def _reply(status: int, error: str, detail: str, codes: list[str], *more: tuple[str, str]) -> Reply:
     body = {"error": error, "detail": detail, "body": "", "errors": ", ".join(codes)}
     return Reply(status, [("content-type", "application/json"), *more], json.dumps(body).encode())
-
-
-def placeholder(refused: bytes) -> bytes:
-    """A grey PNG of the size of the picture that was refused, in base64: clients open whatever stands in `images`."""
-    size = (_SIDE, _SIDE)
-    try:
-        with Image.open(io.BytesIO(refused)) as picture:
-            size = picture.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        pass  # no picture that could be read; some size has to do
-    out = io.BytesIO()
-    Image.new("L", (min(size[0], _LONGEST_SIDE), min(size[1], _LONGEST_SIDE)), _GREY).save(out, "PNG")
-    return pybase64.b64encode(out.getvalue())

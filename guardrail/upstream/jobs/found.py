@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from guardrail.errors import UpstreamError
 from guardrail.types import Artifact, Kind
 from guardrail.upstream import pictures
-from guardrail.upstream.a1111.refuse import placeholder
 from guardrail.upstream.answers import (
     CHANGED,
     LENGTH,
@@ -28,6 +27,7 @@ from guardrail.upstream.dialect import Answer, Fetch, Fetched, Headers, OneBad
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.jobs.shelf import Shelf
 from guardrail.upstream.limits import Limits
+from guardrail.upstream.placeholder import placeholder
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, Path, scan, splice, strings
