@@ -33,6 +33,8 @@ LONGEST = 128
 EDGE = 0.5
 # Pieces of one prompt that are read anew, the most suspect ones: bounds the time of a long prompt.
 MOST = 12
+# A request that surely asks for these need not be read anew to hear whether it asks for revealing dress as well.
+ECLIPSED = {"revealing": ("sexual", "undress")}
 
 
 class SecondEncoder:
@@ -103,19 +105,30 @@ class SecondOpinion:
     def judge(self, texts: Sequence[str], features: Floats, logits: Floats) -> Floats:
         """The logits of one prompt's pieces (pieces, factors), moved by the second opinion where that is asked.
 
-        `texts` and `features` are those of the first reading.
+        `texts` and `features` are those of the first reading. The most suspect piece is read first, and the others for
+        what is still open then.
         """
         share = unsure(logits, self._lower, self._upper)
-        asked: npt.NDArray[np.intp] = np.flatnonzero(share.any(axis=1))
-        if not len(asked):
-            return logits
-        if len(asked) > MOST:
-            suspect = np.where(share > 0, logits - self._lower, -np.inf).max(axis=1)
-            asked = asked[np.argsort(-suspect[asked], kind="stable")[:MOST]]
-        seen = self.encoder.embed([texts[i] for i in asked.tolist()])
-        anew = self.heads.logits(np.concatenate([features[asked], seen * SPREAD], axis=1))
+        doubt = np.where(share > 0, logits - self._lower, -np.inf).max(axis=1)
+        asked = [i for i in np.argsort(-doubt, kind="stable")[:MOST].tolist() if share[i].any()]
         out = logits.copy()
-        out[asked] += share[asked] * (anew - logits[asked])
+        for i in asked:
+            counts = share[i] * self._open(out)
+            if not counts.any():
+                continue
+            seen = self.encoder.embed([texts[i]])
+            anew = self.heads.logits(np.concatenate([features[i : i + 1], seen * SPREAD], axis=1))[0]
+            out[i] += counts * (anew - logits[i])
+        return out
+
+    def _open(self, logits: Floats) -> Floats:
+        """How open each factor still is, 1 to 0: what one piece surely asks for, no other needs to be read for."""
+        left = 1 - np.clip((logits.max(axis=0) - self._upper) / EDGE, 0, 1)
+        for factor, others in ECLIPSED.items():
+            if factor in self.heads.factors:
+                over = [left[self.heads.factors.index(other)] for other in others if other in self.heads.factors]
+                left[self.heads.factors.index(factor)] *= min(over, default=1.0)
+        out: Floats = left.astype(np.float32)
         return out
 
 

@@ -31,19 +31,23 @@ class Counting:
         return np.full((len(texts), second.WIDTH), 1 / np.sqrt(second.WIDTH), np.float32)
 
 
-def opinion(encoder: Counting, says: float = 5.0) -> SecondOpinion:
+def opinion(encoder: Counting, says: float = 5.0, factors: tuple[str, str] = ("a", "b")) -> SecondOpinion:
     """Its heads give every piece the logit `says` for both factors."""
     width = FEATURES + second.WIDTH
     empty = (np.zeros((width, 1), np.float32), np.zeros(1, np.float32), np.zeros((1, 2), np.float32))
-    heads = PromptHeads(("a", "b"), *empty, np.zeros((width, 2), np.float32), np.full(2, says, np.float32))
+    heads = PromptHeads(factors, *empty, np.zeros((width, 2), np.float32), np.full(2, says, np.float32))
     return SecondOpinion(encoder, heads, LOWER, UPPER)  # type: ignore[arg-type]
 
 
-def judge(logits: list[list[float]], says: float = 5.0) -> tuple[np.ndarray, list[str]]:
+def judge(
+    logits: list[list[float]], says: float = 5.0, factors: tuple[str, str] = ("a", "b")
+) -> tuple[np.ndarray, list[str]]:
     encoder = Counting()
     first = np.array(logits, np.float32).reshape(-1, 2)
     texts = [f"piece {i}" for i in range(len(first))]
-    return opinion(encoder, says).judge(texts, np.zeros((len(first), FEATURES), np.float32), first), encoder.asked
+    return opinion(encoder, says, factors).judge(
+        texts, np.zeros((len(first), FEATURES), np.float32), first
+    ), encoder.asked
 
 
 def test_a_sure_first_opinion_stands_and_costs_nothing() -> None:
@@ -84,10 +88,34 @@ def test_the_share_grows_over_each_edge(logit: float, share: float) -> None:
 
 def test_a_long_prompt_has_its_most_suspect_pieces_read_anew() -> None:
     logits = [[-1.9 + 0.01 * i, -4.0] for i in range(MOST * 10)]
-    found, asked = judge(logits)
+    found, asked = judge(logits, says=0.0)
     assert len(asked) == MOST
     assert set(asked) == {f"piece {i}" for i in range(MOST * 9, MOST * 10)}
     assert found[: MOST * 9, 0] == pytest.approx([row[0] for row in logits[: MOST * 9]])
+
+
+def test_what_one_piece_surely_asks_for_no_other_is_read_for() -> None:
+    found, asked = judge([[9.0, -4.0], [1.0, -4.0], [1.0, 0.0]], says=-6.0)
+    assert asked == ["piece 2"]
+    assert found.tolist() == [[9.0, -4.0], [1.0, -4.0], [1.0, -6.0]]
+
+
+def test_the_second_opinion_on_one_piece_can_settle_it_too() -> None:
+    assert judge([[1.0, -4.0], [2.0, -4.0]])[1] == ["piece 1"]
+    assert judge([[1.0, -4.0], [2.0, -4.0]], says=2.0)[1] == ["piece 1", "piece 0"]
+
+
+def test_a_sure_sexual_request_is_not_read_for_revealing_dress() -> None:
+    for factor, read in (("sexual", []), ("undress", []), ("person", ["piece 0"])):
+        assert judge([[9.0, 1.0]], factors=(factor, "revealing"))[1] == read
+    assert judge([[0.0, 1.0]], factors=("sexual", "revealing"))[1] == ["piece 0"]
+
+
+@given(st.floats(2, 5), st.floats(-1e-5, 1e-5))
+def test_rounding_beside_what_is_nearly_sure_moves_no_score_either(logit: float, nudge: float) -> None:
+    for factors in (("a", "b"), ("sexual", "revealing")):
+        found, moved = (judge([[sure, 0.0], [1.0, -4.0]], 2.9, factors)[0] for sure in (logit, logit + nudge))
+        assert np.abs(found.max(axis=0) - moved.max(axis=0)).max() < 3e-4
 
 
 def test_bands_of_another_shape_or_too_narrow_are_refused() -> None:
