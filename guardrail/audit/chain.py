@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -29,7 +30,7 @@ def keyed_digest(key: bytes, digest: bytes) -> str:
 
     Without the key nobody can test whether a picture they hold is one that a record speaks of.
     """
-    return hmac.digest(key, digest, "sha256").hex()
+    return _mac(key, digest).hex()
 
 
 def check_key(key: bytes) -> bytes:
@@ -41,7 +42,7 @@ def check_key(key: bytes) -> bytes:
 
 def genesis(key: bytes, log_id: bytes) -> bytes:
     """What record 1 follows. It names the log, so a record does not fit into another log under the same key."""
-    return hmac.digest(key, b"guardrail audit genesis" + log_id, "sha256")
+    return _mac(key, b"guardrail audit genesis" + log_id)
 
 
 def seal(key: bytes, prev: bytes, seq: int, row: Row) -> bytes:
@@ -50,9 +51,8 @@ def seal(key: bytes, prev: bytes, seq: int, row: Row) -> bytes:
     The JSON is built around the stored text of the body, so that a byte changed there shows too.
     """
     names = _number([row.kind, row.id, row.at, row.tenant, row.action])
-    return hmac.digest(
-        key, b"".join((prev, _seq.pack(seq), b'{"v":1,"entry":', names, b',"body":', row.body.encode(), b"}")), "sha256"
-    )
+    parts = (prev, _seq.pack(seq), b'{"v":1,"entry":', names, b',"body":', row.body.encode(), b"}")
+    return _mac(key, b"".join(parts))
 
 
 @dataclass(frozen=True)
@@ -101,4 +101,16 @@ class Head:
 
 
 def _head_mac(key: bytes, log_id: bytes, seq: int, digest: bytes) -> bytes:
-    return hmac.digest(key, b"guardrail audit head" + log_id + _seq.pack(seq) + digest, "sha256")
+    return _mac(key, b"guardrail audit head" + log_id + _seq.pack(seq) + digest)
+
+
+@lru_cache(8)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
+
+
+def _mac(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256. A copy of one that has taken the key in: half the time of `hmac.digest`, and keeps the GIL."""
+    mac = _keyed(key).copy()
+    mac.update(message)
+    return mac.digest()
