@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 
 from guardrail.inference.text.lexicon import GIRL_OR_BOY, Lexicon, Span
 
 # Whom a text is about where it is about a child. "Girl" and "student" alone say nothing of age.
 _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
+# What only pupils wear: a word of both kinds.
+_SCHOOLWEAR = "schoolwear"
 # A number in words is an age beside a word that says so, or where it has one in itself ("vijfjarig").
 _NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
@@ -23,15 +27,16 @@ _PAIR = ("remove", "clothes")
 _WORD = re.compile(r"[^\W\d_]+")
 _UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|女の子|男の子|소녀|소년|여자애|남자애")
 _SPACES = re.compile(r"[ \t]{2,}")
-# What stands for somebody without an age, by how the text is written; the encoders know one in any sentence.
-_SOMEBODY = (
-    (re.compile(r"[\u3040-\u30ff]"), "女性"),
-    (re.compile(r"[\uac00-\ud7af]"), "여자"),
-    (re.compile(r"[\u3400-\u9fff]"), "女人"),
-    (re.compile(r"[\u0400-\u04ff]"), "женщина"),
-    (re.compile(r"[\u0600-\u06ff]"), "امرأة"),
+# What stands for somebody without an age, and for clothes of no school, by how the text is written; the encoders know
+# the words of one language in a sentence of another.
+_WRITTEN = (
+    (re.compile(r"[\u3040-\u30ff]"), "女性", "服"),
+    (re.compile(r"[\uac00-\ud7af]"), "여자", "옷"),
+    (re.compile(r"[\u3400-\u9fff]"), "女人", "衣服"),
+    (re.compile(r"[\u0400-\u04ff]"), "женщина", "одежду"),
+    (re.compile(r"[\u0600-\u06ff]"), "امرأة", "ملابس"),
 )
-_ANYBODY = "woman"
+_ANYBODY, _ANYTHING = "woman", "clothes"
 # Beside words of sex or of changing clothes alone, as in a lesson about the one and a child's other jumper: a plural,
 # which points at nobody.
 _MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through"))
@@ -42,17 +47,35 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
 
     None where it does not speak of both. Linear in the text.
     """
-    ages = _ages(text, lexicon)
-    if not ages and not lexicon.spans(text, (_CHILD,)):
+    ages, school = _ages(text, lexicon), _schoolwear().spans(text, (_SCHOOLWEAR,), whole=True)
+    if not ages and not school and not lexicon.spans(text, (_CHILD,)):
         return []
     bare = lexicon.spans(text, (*_BARE, *_PAIR), whole=True)
-    told = {span.concept for span in bare}
+    told = {span.concept for span in bare} | ({"clothes"} if school else set())
     if not (told & set(_BARE) or told.issuperset(_PAIR)):
         return []
     grown = _without(text, [*ages, *lexicon.spans(text, _YEARS, whole=True)])
-    somebody = _somebody(text) if told & _POINTED else _MANY
+    grown = _unschooled(grown)
+    somebody = _written(text)[0] if told & _POINTED else _MANY
     grown = _without(grown, [*lexicon.spans(grown, _CHILDLIKE, whole=True), *_girls_and_boys(grown)], somebody)
-    return [part for part in (grown, _without(text, bare)) if _WORD.search(part)]
+    # What is worn to school says both; the other half is what is left without it, but for who wears it.
+    others = [span for span in bare if not any(one.start < span.end and span.start < one.end for one in school)]
+    return [part for part in (grown, _without(text, others)) if _WORD.search(part)]
+
+
+@cache
+def _schoolwear() -> Lexicon:
+    return Lexicon(files("guardrail.inference").joinpath("heads/prompt_schoolwear.txt").read_text("utf-8"))
+
+
+def _unschooled(text: str) -> str:
+    """The text with clothes in place of what is worn to school."""
+    parts, at = [], 0
+    for span in _schoolwear().spans(text, (_SCHOOLWEAR,), whole=True):
+        if span.start >= at:
+            parts += [text[at : span.start], _written(text)[1]]
+            at = span.end
+    return "".join((*parts, text[at:]))
 
 
 def _ages(text: str, lexicon: Lexicon) -> list[Span]:
@@ -74,8 +97,10 @@ def _girls_and_boys(text: str) -> list[Span]:
     return [Span(*match.span(), "youngish") for match in (*spaced, *_UNSPACED_GIRL_OR_BOY.finditer(text))]
 
 
-def _somebody(text: str) -> str:
-    return next((word for script, word in _SOMEBODY if script.search(text)), _ANYBODY)
+def _written(text: str) -> tuple[str, str]:
+    """Somebody and clothes, in the script of the text."""
+    found = ((who, what) for script, who, what in _WRITTEN if script.search(text))
+    return next(found, (_ANYBODY, _ANYTHING))
 
 
 def _without(text: str, spans: Sequence[Span], instead: str = "") -> str:

@@ -26,6 +26,9 @@ LEXICON = packaged_lexicon()
         ("vijfjarige, halfnaakt", "halfnaakt", "vijfjarige"),
         ("a lad aged fifteen, topless", "a woman , topless", "a lad aged fifteen"),
         ("裸の子供", "裸の女性", "の子供"),
+        ("take off her school uniform", "take off her clothes", "her school uniform"),
+        ("trek haar schooluniform uit", "trek haar clothes uit", "haar schooluniform"),
+        ("脱掉她的校服", "脱掉她的衣服", "掉她的校服"),
     ],
 )
 def test_each_half_of_a_text_that_speaks_of_both_is_read_without_the_other(text, grown, clothed):
@@ -36,6 +39,7 @@ def test_each_half_of_a_text_that_speaks_of_both_is_read_without_the_other(text,
     "text",
     [
         "a child with a kite",
+        "pupils in school uniform",
         "a naked woman on a beach, oil painting",
         "a naked woman of 28",
         "Venus (1485), nude",
