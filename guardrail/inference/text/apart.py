@@ -7,16 +7,20 @@ with both was neither. Each half by itself is what they know.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 
-from guardrail.inference.text.lexicon import GIRL_OR_BOY, Lexicon, Span
+from guardrail.inference.text.ages import GIRL_OR_BOY, counts_nothing, was_said
+from guardrail.inference.text.lexicon import Lexicon, Span
 
 # Whom a text is about where it is about a child. "Girl" and "student" alone say nothing of age.
 _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
-# What only pupils wear: a word of both kinds.
-_SCHOOLWEAR = "schoolwear"
+# Beside the lexicon's words: what only children wear, who looks young, and names for the sexual likeness of a child.
+_WORN, _LOOKS, _CODED = "childwear", "younglooks", "coded"
+_CODED_MEANS = ("pornography", "child")
 # A number in words is an age beside a word that says so, or where it has one in itself ("vijfjarig").
 _NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
@@ -47,31 +51,48 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
 
     None where it does not speak of both. Linear in the text.
     """
-    ages, school = _ages(text, lexicon), _schoolwear().spans(text, (_SCHOOLWEAR,), whole=True)
-    if not ages and not school and not lexicon.spans(text, (_CHILD,)):
+    coded = _own().spans(text, (_CODED,))
+    return [*_halves(text, lexicon), *(_CODED_MEANS if coded else ())]
+
+
+def _halves(text: str, lexicon: Lexicon) -> list[str]:
+    ages = [*_ages(text, lexicon), *_own().spans(text, (_LOOKS,), whole=True)]
+    worn = _own().spans(text, (_WORN,), whole=True)
+    if not ages and not worn and not lexicon.spans(text, (_CHILD,)):
         return []
     bare = lexicon.spans(text, (*_BARE, *_PAIR), whole=True)
-    told = {span.concept for span in bare} | ({"clothes"} if school else set())
+    told = {span.concept for span in bare} | ({"clothes"} if worn else set())
     if not (told & set(_BARE) or told.issuperset(_PAIR)):
         return []
     grown = _without(text, [*ages, *lexicon.spans(text, _YEARS, whole=True)])
-    grown = _unschooled(grown)
+    grown = _dressed_as_anybody(grown)
     somebody = _written(text)[0] if told & _POINTED else _MANY
     grown = _without(grown, [*lexicon.spans(grown, _CHILDLIKE, whole=True), *_girls_and_boys(grown)], somebody)
-    # What is worn to school says both; the other half is what is left without it, but for who wears it.
-    others = [span for span in bare if not any(one.start < span.end and span.start < one.end for one in school)]
+    # What only children wear says both; the other half is what is left, but for what they wear.
+    others = _beside(bare, worn)
     return [part for part in (grown, _without(text, others)) if _WORD.search(part)]
 
 
 @cache
-def _schoolwear() -> Lexicon:
-    return Lexicon(files("guardrail.inference").joinpath("heads/prompt_schoolwear.txt").read_text("utf-8"))
+def _own() -> Lexicon:
+    return Lexicon(files("guardrail.inference").joinpath("heads/prompt_apart.txt").read_text("utf-8"))
 
 
-def _unschooled(text: str) -> str:
-    """The text with clothes in place of what is worn to school."""
+def _beside(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
+    """Those of the spans that overlap none of the others, which are in order."""
+    starts, reach = [one.start for one in others], [*accumulate((one.end for one in others), max)]
+
+    def clear(span: Span) -> bool:
+        before = bisect_left(starts, span.end)
+        return not before or reach[before - 1] <= span.start
+
+    return [span for span in spans if clear(span)]
+
+
+def _dressed_as_anybody(text: str) -> str:
+    """The text with clothes in place of what only children wear."""
     parts, at = [], 0
-    for span in _schoolwear().spans(text, (_SCHOOLWEAR,), whole=True):
+    for span in _own().spans(text, (_WORN,), whole=True):
         if span.start >= at:
             parts += [text[at : span.start], _written(text)[1]]
             at = span.end
@@ -87,9 +108,15 @@ def _ages(text: str, lexicon: Lexicon) -> list[Span]:
         while near is not None and near.end < number.start - _BESIDE:
             near = next(years, None)
         beside = near is not None and near.start <= number.end + _BESIDE
-        if beside or _OLD.search(text, number.start, number.end):
+        if beside or _OLD.search(text, number.start, number.end) or _is_said(text, number):
             found.append(number)
     return found
+
+
+def _is_said(text: str, number: Span) -> bool:
+    """True for the number of "she's sixteen"."""
+    said = _WORD.findall(text[max(0, number.start - _BESIDE) : number.start].casefold())
+    return was_said(said) and counts_nothing(text[number.end : number.end + _BESIDE])
 
 
 def _girls_and_boys(text: str) -> list[Span]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from guardrail.errors import ConfigError
+from guardrail.inference.text.ages import GROWN, ages
 
 Floats = npt.NDArray[np.float32]
 
@@ -23,7 +24,6 @@ Floats = npt.NDArray[np.float32]
 REMEMBERED = 16384
 LONGEST_WORD = 64
 _LONGEST_PHRASE = 4
-GROWN = 18
 _NEAR = 7
 # Letters in a row, or digits in a row; and letters of scripts that are written without spaces.
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -63,17 +63,6 @@ _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "йцукенгшщзхъ", "фы
 _KEYS_BESIDE = {c: row[max(0, i - 1) : i] + row[i + 1 : i + 2] for row in _ROWS for i, c in enumerate(row)}
 
 
-# "A girl of 12": whose number is an age without a word that says so.
-_OF = frozenset(("of", "van", "von", "de", "di", "from"))
-GIRL_OR_BOY = frozenset(
-    (
-        "girl", "boy", "kid", "child", "lad", "lass", "meisje", "jongen", "meid", "kind", "meiske", "gast", "mädchen",
-        "junge", "jungen", "fille", "garçon", "gamin", "gamine", "enfant", "niña", "niño", "chica", "chico", "muchacha",
-        "muchacho", "ragazza", "ragazzo", "bambina", "bambino", "menina", "menino", "garota", "garoto", "rapariga",
-        "dziewczyna", "dziewczynka", "chłopak", "chłopiec", "kız", "oğlan", "девочка", "мальчик", "девушка", "парень",
-        "فتاة", "بنت", "ولد", "فتى",
-    )
-)  # fmt: skip
 _NONE: frozenset[int] = frozenset()
 # Arabic writes "the", "and", "in", "for" onto the word; the first that fits is taken off for a second look-up.
 _ARABIC = re.compile("[\u0621-\u064a]")
@@ -288,7 +277,7 @@ class Lexicon:
         """Where ages under 18 stand in digits: first character, and the one after the last."""
         matches = list(_WORD.finditer(text))
         words = [match.group().casefold() for match in matches]
-        return [matches[i].span() for i, age in _ages(words, text, self) if age < GROWN]
+        return [matches[i].span() for i, age in ages(words, _WORD.split(text), self.knows) if age < GROWN]
 
     def features(self, text: str) -> Floats:
         """The vector for a text, in the order of `names`. Upper case matters for names only."""
@@ -312,7 +301,7 @@ class Lexicon:
             spans, words, {hit.start for hit in hits if self.concepts[hit.concept] == "firstname"}
         )
         someone = max(found["pronoun"], found["relation"], pair)
-        ages = [age for _, age in _ages(words, text, self)]
+        told = [age for _, age in ages(words, _WORD.split(text), self.knows)]
         young, grown = (
             float(self._near(places, number, "yearunit") or self._near(places, number, "birthday"))
             for number in ("youngnumber", "grownnumber")
@@ -324,8 +313,8 @@ class Lexicon:
                 *(1.0 if self._near(places, a, b) else 0.0 for a, b in _PAIRS),
                 *(found[name] * someone for name in _WITH_SOMEONE),
                 *(found[name] * found["care"] for name in _WITH_CARE),
-                float(any(age < GROWN for age in ages)),
-                float(any(age >= GROWN for age in ages)),
+                float(any(age < GROWN for age in told)),
+                float(any(age >= GROWN for age in told)),
                 young,
                 grown,
                 pair,
@@ -451,26 +440,3 @@ def _capitals(spans: Sequence[str], words: Sequence[str]) -> float:
             for i in range(len(spans) - 1)
         )
     )
-
-
-def _ages(words: Sequence[str], text: str, lexicon: Lexicon) -> Iterator[tuple[int, int]]:
-    """Places of numbers in digits that are somebody's age, and the age: "13-year-old", "13歳", "aged 13".
-
-    Also "13th birthday", "a girl of 13", "boy, 13", "Emma (13)", and a number in brackets after a person: "pupil (13)".
-    """
-    for i, word in enumerate(words):
-        if not word.isdecimal() or len(word) > 2 or int(word) < 1:
-            continue
-        after = words[i + 1] if i + 1 < len(words) else ""
-        before = words[i - 1] if i else ""
-        party = (after, words[i + 2] if i + 2 < len(words) and len(after) < 4 else "")
-        if (
-            (after and (lexicon.knows(after, ("yearunit",)) or after[0] in "歳才살세岁歲"))
-            or any(lexicon.knows(one, ("birthday",)) for one in party if one)
-            or (before and lexicon.knows(before, ("ageword",)))
-            or before in GIRL_OR_BOY
-            or (before and lexicon.knows(before, ("firstname",)))
-            or (before in _OF and i > 1 and words[i - 2] in GIRL_OR_BOY)
-            or (f"({word})" in text and before and lexicon.knows(before, ("youngish", "minor", "adult")))
-        ):
-            yield i, int(word)

