@@ -29,11 +29,17 @@ def open_audit(configuration: Configuration) -> AuditLog:
 
 
 def open_guard(
-    configuration: Configuration, *, record: bool = True, decide: bool = True, observer: Observer | None = None
+    configuration: Configuration,
+    *,
+    record: bool = True,
+    decide: bool = True,
+    observer: Observer | None = None,
+    patience_s: float = 0.0,
 ) -> Guard:
     """The guard that a configuration describes, its weights fetched where they are not there yet.
 
-    `record` opens the audit log, `decide` the policies. Raises ConfigError and AuditError with what to do.
+    `record` opens the audit log, `decide` the policies; `patience_s` is the least deadline of a stage, in seconds.
+    Raises ConfigError and AuditError with what to do.
     """
     chosen = configuration.settings
     ensure_weights(configuration)
@@ -49,7 +55,7 @@ def open_guard(
         audit_required=chosen.audit.required,
         threads=chosen.checks.threads,
         queue=chosen.checks.queue,
-        deadline_s=chosen.checks.deadline_s,
+        deadline_s=max(chosen.checks.deadline_s, patience_s),
         cache=chosen.checks.cache,
         limits=Limits(
             bytes=chosen.limits.image_mb * MB,

@@ -27,6 +27,8 @@ WINDOW = 256
 """Lines judged at once: enough to fill the batches of a text model."""
 PICTURES = 16
 """Pictures judged at once: they are held in memory until their window is done."""
+PATIENCE_S = 600.0
+"""Deadline of a window of lines: nobody waits for one, and a busy machine must not turn into lines not looked at."""
 LINGER_S = 0.1
 """Longest wait for a next line before what has come is judged: who asks and waits is answered."""
 READ_BYTES = 1 << 16
@@ -57,7 +59,8 @@ def check(
     from guardrail.pipeline import Question
 
     configuration = settings(ctx, policy__default=policy)
-    guard = open_guard(configuration, record=False, decide=not signals_only)
+    patience = PATIENCE_S if jsonl else 0.0
+    guard = open_guard(configuration, record=False, decide=not signals_only, patience_s=patience)
     if jsonl:
         raise SystemExit(judge_lines(guard, sys.stdin.buffer, signals_only))
     question = Question(prompt, inputs or (), outputs or (), mask)

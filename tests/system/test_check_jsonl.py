@@ -139,3 +139,10 @@ def test_it_ends_quietly_when_nobody_reads_its_answers(environ):
     assert "Traceback" not in said
     process.stdin.close()
     process.stderr.close()
+
+
+def test_a_busy_machine_does_not_turn_into_lines_that_nobody_looked_at(environ):
+    hurried = {**environ, "GUARDRAIL_CHECKS_DEADLINE_S": "0.001"}
+    _, answers, _ = check(hurried, [{"id": at, "prompt": f"a red bicycle, number {at}"} for at in range(300)])
+    assert len(answers) == 300
+    assert not any(answer["errors"] for answer in answers)
