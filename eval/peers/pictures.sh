@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # False alarms of the guard and of its peers for pictures, on harmless ones, as Markdown: eval/peers/pictures.sh PICTURES [PEER...]
 # PICTURES is the folder that models/exposure/fetch.sh made, PEER one of opennsfw (the default), nudenet, nsfwjs. NudeNet's licence is
-# AGPL-3.0: `guardrail eval peers install nudenet --accept AGPL-3.0` is yours to say. nsfwjs takes 5 s of a core for a picture.
+# AGPL-3.0: `guardrail eval peers install nudenet --accept AGPL-3.0` is yours to say.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 pictures="$(realpath "$1")" out="$here/../reports/peers-pictures.md"

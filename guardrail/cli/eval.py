@@ -146,7 +146,9 @@ def _proxy_pool(url: str, model: str, headers: Path | None, workers: int) -> Poo
 
 def _say(name: str, told: Mapping[str, Any]) -> None:
     words = f"{told['rows']} rows, {told['unscored']} unscored, policy {(told['policy'] or {}).get('name', 'none')}"
-    console.print(f"[bold]{escape(name)}[/]: {words}; `guardrail eval report {escape(name)}` shows the figures")
+    console.print(
+        f"[bold]{escape(name)}[/]: {words}; `guardrail eval report {escape(name)}` shows the figures", soft_wrap=True
+    )
 
 
 eval_attack.register(app)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ from guardrail.cli.common import console, progress, settings
 from guardrail.cli.eval_build import execute, open_pool, open_suite, pairs_of, reporting, workers_for
 from guardrail.errors import ConfigError
 from guardrail.evaluate import attacks, runs
-from guardrail.evaluate.attacked import At, as_json, as_markdown, left, searched
+from guardrail.evaluate.attacked import At, Attacked, as_json, as_markdown, cheapest, left, searched
+from guardrail.evaluate.attacks import Attack
+from guardrail.evaluate.attacks import change as changes
 from guardrail.evaluate.attacks.search import Found, search
 from guardrail.evaluate.engine import Plan, signals_of
 from guardrail.evaluate.pools import Pool
@@ -93,12 +96,20 @@ def attack_suite(
                 count = iter(range(1, len(found) + 1))
                 jobs = [(row.id, _searching(pool, row, signal, limit_at, budget, seed)) for row in found]
                 summed = searched(jobs, budget, lambda: report(next(count), len(found)))
-    report_ = as_markdown(plain, lefts, summed, at)
-    (home / base / "attacks.json").write_text(
-        json.dumps(as_json(plain, lefts, summed, at), indent=2, sort_keys=True) + "\n", "utf-8"
+    least = cheapest(
+        runs.rows(home / base),
+        {one.name: runs.rows(home / f"{base}--{one.name}") for one in tried},
+        _changes(chosen, plan, {one.name: one for one in tried}),
+        at,
+        unit="characters changed" if tried[0].kind == "text" else "levels a pixel, of 255",
     )
-    (home / base / "attacks.md").write_text(report_, "utf-8")
-    console.print(Markdown(report_) if console.is_terminal else report_, soft_wrap=True)
+    told = Attacked(at, plain, lefts, least, summed)
+    (home / base / "attacks.json").write_text(json.dumps(as_json(told), indent=2, sort_keys=True) + "\n", "utf-8")
+    (home / base / "attacks.md").write_text(as_markdown(told), "utf-8")
+    if console.is_terminal:
+        console.print(Markdown(as_markdown(told)))
+    else:
+        console.print(as_markdown(told), soft_wrap=True, markup=False)
     progress.print(f"written to {home / base}/attacks.json and attacks.md", soft_wrap=True)
 
 
@@ -119,15 +130,25 @@ def refusing(policy: Policy, signal: str) -> float:
     return max(found)
 
 
+def _changes(suite: Suite, plan: Plan, tried: Mapping[str, Attack]) -> Iterator[Callable[[str], float]]:
+    """For each row of the runs, how much an attack changes it."""
+    for row in select(suite.rows(), plan.where, plan.limit):
+        yield partial(_change, row, tried, plan.seed)
+
+
+def _change(row: Row, tried: Mapping[str, Attack], seed: int, name: str) -> float:
+    return changes.of(row, tried[name].row(row, seed))
+
+
 def _found(
     suite: Suite, plan: Plan, folder: Path, factor: str, signal: str, threshold: float, most: int
 ) -> Iterator[Row]:
-    """The positives that are found without an attack, spread over the suite."""
-    scored = (row["scores"].get(signal, 0.0) for row in runs.rows(folder))
-    rows = zip(select(suite.rows(), plan.where, plan.limit), scored, strict=True)
-    found = [row for row, score in rows if row.labels.get(factor) == 1 and score >= threshold and len(row.texts) == 1]
-    step = max(1, len(found) // most)
-    yield from found[::step][:most]
+    """The positives that are found without an attack, at most `most` of them, spread over the suite."""
+    at = At(factor, signal, threshold)
+    places = [place for place, row in enumerate(runs.rows(folder)) if row["labels"].get(factor) == 1 and at.found(row)]
+    chosen = frozenset(places[:: max(1, len(places) // most)][:most])
+    rows = select(suite.rows(), plan.where, plan.limit)
+    yield from (row for place, row in enumerate(rows) if place in chosen and len(row.texts) == 1)
 
 
 def _searching(pool: Pool, row: Row, signal: str, threshold: float, budget: int, seed: int) -> Callable[[], Found]:

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table as Screen
 
 from guardrail.cli.common import console, progress, settings
 from guardrail.cli.eval_build import pairs_of
+from guardrail.cli.eval_screen import show
 from guardrail.cli.eval_thresholds import propose_thresholds
 from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
 from guardrail.evaluate.report import Report, as_html, as_markdown, gathered
 from guardrail.evaluate.report.content import document
-from guardrail.evaluate.report.tables import Table, compared, moved, overview
+from guardrail.evaluate.report.tables import compared, moved, overview
 from guardrail.policy import load
 
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs by name, or their folders.")]
@@ -55,7 +54,7 @@ def report(
 ) -> None:
     """Figures of runs with their intervals: on the screen in short, in files whole."""
     told = gathered(folders(ctx, names), at=scores_of(at), seed=seed, heard=_say)
-    show(overview(told.runs))
+    show(console, overview(told.runs))
     for run in told.runs:
         for figures in run.factors:
             for words in figures.warnings:
@@ -82,9 +81,9 @@ def compare(
         raise ConfigError("nothing was compared")
     for note in found.notes:
         progress.print(note, style="yellow", markup=False, soft_wrap=True)
-    show(compared(found))
+    show(console, compared(found))
     if found.moved:
-        show(moved(found.moved, found.first, found.second))
+        show(console, moved(found.moved, found.first, found.second))
     _write(told, html, markdown, as_json)
 
 
@@ -144,19 +143,6 @@ def scores_of(given: Sequence[str] | None) -> dict[str, float]:
         if not 0.0 < found[factor] <= 1.0:
             raise ConfigError(f"--at {factor}={text}: a score above 0 and at most 1 is expected")
     return found
-
-
-def show(told: Table) -> None:
-    """A table of a report on the screen."""
-    screen = Screen(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    console.print(told.caption, style="bold", markup=False)
-    for at, name in enumerate(told.head):
-        screen.add_column(escape(name), justify="left" if at < told.left else "right")
-    for row in told.rows:
-        screen.add_row(*map(escape, row))
-    console.print(screen)
-    if told.note:
-        console.print(told.note, style="dim", markup=False)
 
 
 def write(file: Path, content: str) -> None:

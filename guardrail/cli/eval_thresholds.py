@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from guardrail.cli.common import console, progress, settings
+from guardrail.cli.eval_screen import show
 from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
 from guardrail.evaluate.report import plain
+from guardrail.evaluate.report.tables import Table
 from guardrail.evaluate.sheet import Sheet, read
 from guardrail.evaluate.thresholds import Goal, Proposal, propose
 from guardrail.policy import load
@@ -103,24 +103,18 @@ def _text(source: str) -> str:
 
 
 def _print(found: Sequence[Proposal], goal: Goal) -> None:
-    console.print(f"{goal.words}; chosen on one half of the groups, rates are of the other; 95 %", markup=False)
     head = ("factor", "", "threshold", "recall", "false positives", "now", "recall now", "false positives now")
-    table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(f"{goal.words}; chosen on one half of the groups, rates are of the other; 95 %", head, left=2)
     for one in found:
         if one.threshold is None or one.recall is None or one.fpr is None:
-            table.add_row(escape(one.factor), escape(one.where), "refused", "-", "-", "-", "-", "-")
+            table.rows.append((one.factor, one.where, "refused", *"-----"))
             continue
         ends = f" [{one.interval[0]:g}, {one.interval[1]:g}]" if one.interval else ""
-        table.add_row(
-            escape(one.factor),
-            escape(one.where),
-            f"{one.threshold:g}{escape(ends)}",
-            escape(one.recall.words),
-            escape(one.fpr.words),
-            "-" if one.was is None else f"{one.was:g}",
-            *(escape(rate.words) for rate in one.before or ()),
-        )
-    console.print(table)
+        before = tuple(rate.words for rate in one.before) if one.before else ("-", "-")
+        now = "-" if one.was is None else f"{one.was:g}"
+        rates = (one.recall.words, one.fpr.words)
+        table.rows.append((one.factor, one.where, f"{one.threshold:g}{ends}", *rates, now, *before))
+    show(console, table)
     for one in found:
         where = f"{one.factor}{f', {one.where}' if one.where else ''}"
         for words in (one.refused, *one.notes):
@@ -133,13 +127,22 @@ def _say(edits: Sequence[Edit], file: Path, wanted: set[str]) -> None:
         left: [one for one in edits if bool(one.left) is left] for left in (False, True)
     }
     for one in changed[False]:
-        progress.print(f"{file}:{one.line}: {one.rule}: {one.signal} {one.was:g} -> {one.now:g}", markup=False)
+        progress.print(
+            f"{file}:{one.line}: {one.rule}: {one.signal} {one.was:g} -> {one.now:g}", markup=False, soft_wrap=True
+        )
     for one in changed[True]:
         progress.print(
-            f"{file}:{one.line}: {one.rule}: {one.signal} {one.was:g} is left ({one.left})", style="dim", markup=False
+            f"{file}:{one.line}: {one.rule}: {one.signal} {one.was:g} is left ({one.left})",
+            style="dim",
+            markup=False,
+            soft_wrap=True,
         )
     for signal in sorted(wanted - {one.signal for one in changed[False]}):
         progress.print(
-            f"{file}: no rule acts on {signal}: its threshold is written nowhere", style="yellow", markup=False
+            f"{file}: no rule acts on {signal}: its threshold is written nowhere",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
         )
-    progress.print(f"wrote {file}; `guardrail policy replay --policy {file}` says what would change", markup=False)
+    words = f"wrote {file}; `guardrail policy replay --policy {file}` says what would change"
+    progress.print(words, markup=False, soft_wrap=True)

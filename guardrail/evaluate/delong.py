@@ -81,8 +81,10 @@ def area(labels: Ints, scores: Floats, groups: Ints | None = None) -> Interval:
         own = np.arange(len(labels)) if groups is None else groups
         bound = float(((1 - LEVEL) / 2) ** (1 / _disjoint(own[positive], own[~positive])))
         return Interval(value, bound, 1.0) if value >= 1.0 else Interval(value, 0.0, 1 - bound)
+    if variance <= 1e-18:  # every row has the same score: the figure is no estimate
+        return Interval(value)
     z = float(library("scipy.stats").norm.ppf((1 + LEVEL) / 2))
-    half = z * math.sqrt(max(0.0, variance)) / (value * (1 - value))
+    half = z * math.sqrt(variance) / (value * (1 - value))
     middle = math.log(value / (1 - value))
     return Interval(value, _share(middle - half), _share(middle + half))
 

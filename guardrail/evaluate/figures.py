@@ -158,8 +158,8 @@ def of_factor(sheet: Sheet, factor: str, *, at: Sequence[float] = (), seed: int 
         if not np.isfinite(value):
             return Interval(None)
         low, high = ends.get(name, (None, None))
-        # No resample of a sample without an error has one: that is no interval.
-        return Interval(value) if low is None or low == high else Interval(value, low, high)
+        # No resample of a sample without an error has one (but for the last digit of a sum): that is no interval.
+        return Interval(value) if low is None or high is None or high - low < 1e-9 else Interval(value, low, high)
 
     main = main_threshold(thresholds)
     positives, negatives = column.labels == 1, column.labels == 0

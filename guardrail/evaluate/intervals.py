@@ -98,6 +98,26 @@ def effective_size(flags: npt.NDArray[Any], groups: Ints | None) -> float:
     return n / max(1.0, between / independent)
 
 
+class Flags:
+    """Yes and no of rows of a log, gathered one by one, with the groups that they go together in."""
+
+    def __init__(self) -> None:
+        self._flags: list[bool] = []
+        self._groups: list[int] = []
+        self._codes: dict[str, int] = {}
+
+    def add(self, row: Mapping[str, Any], flag: bool) -> None:
+        """`row` is a line of `rows.jsonl`; one without a group stands alone."""
+        own = row.get("group")
+        name = f"group {own}" if own is not None else f"row {row['id']}"
+        self._groups.append(self._codes.setdefault(name, len(self._codes)))
+        self._flags.append(flag)
+
+    def rate(self) -> Rate:
+        """The share of yes, with Wilson's interval."""
+        return rate_of(np.asarray(self._flags, np.bool_), np.asarray(self._groups, np.int64))
+
+
 def _rate(hits: int, n: int, size: float, method: Method) -> Rate:
     if not n:
         return Rate(0, 0, 0.0, 1.0)

@@ -63,7 +63,16 @@ class Peer:
         return home / "peers" / self.name
 
     def installed(self, home: Path) -> bool:
-        return not (self.pip or self.npm) or (self.place(home) / "installed.json").is_file()
+        """Whether what it needs is there; an environment of an older `peer.yaml` is not."""
+        try:
+            there = json.loads((self.place(home) / "installed.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            there = None
+        return not (self.pip or self.npm) or there == self.packages
+
+    @property
+    def packages(self) -> dict[str, list[str]]:
+        return {"pip": list(self.pip), "npm": list(self.npm)}
 
 
 def read_peer(folder: Path) -> Peer:
@@ -128,7 +137,7 @@ def install(peer: Peer, home: Path, *, accepted: str = "") -> None:
         _run(peer, [_python(place), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.pip], place)
     if peer.npm:
         _run(peer, ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", ".", *peer.npm], place)
-    (place / "installed.json").write_text(json.dumps({"pip": peer.pip, "npm": peer.npm}) + "\n", "utf-8")
+    (place / "installed.json").write_text(json.dumps(peer.packages) + "\n", "utf-8")
 
 
 def _run(peer: Peer, command: Sequence[str], place: Path) -> None:

@@ -11,6 +11,7 @@ import csv
 import gzip
 import json
 import lzma
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -45,7 +46,9 @@ def records(root: Path, patterns: Sequence[str] = (), *, names: str = "") -> Ite
                 yield place, {"path": str(file), **(_named(place, names) if names else {})}
             else:
                 yield from _read(file, place)
-        except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
+        except UnicodeDecodeError:
+            raise ConfigError(f"{file}: not UTF-8, which is expected; save it anew in that encoding") from None
+        except (OSError, EOFError, lzma.LZMAError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ConfigError(f"{file}: cannot be read: {why}") from None
 
@@ -59,12 +62,36 @@ def files(root: Path, patterns: Sequence[str] = ()) -> list[Path]:
         found = list(dict.fromkeys(found))  # two patterns may match the same one
     else:
         every = sorted(file for file in root.rglob("*") if file.is_file())
-        tables = [file for file in every if file.suffix.lower() in {".arrow", ".parquet"}]
+        tables = _tables([file for file in every if file.suffix.lower() in {".arrow", ".parquet"}])
         found = tables or [file for file in every if file.suffix.lower() in PICTURES]
     if not found:
         expected = " or ".join(patterns) or "Arrow or Parquet files, or pictures"
         raise ConfigError(f"{root}: no rows there; {expected} expected")
     return found
+
+
+def _tables(found: Sequence[Path]) -> list[Path]:
+    """Without what is beside the shards that a saved data set names: results that a program of its owner kept there."""
+    named: dict[Path, frozenset[str] | None] = {}
+    for folder in {file.parent for file in found}:
+        try:
+            shards = json.loads((folder / "state.json").read_text("utf-8"))["_data_files"]
+            named[folder] = frozenset(str(one["filename"]) for one in shards)
+        except FileNotFoundError:
+            named[folder] = None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ConfigError(f"{folder / 'state.json'}: the shards of a saved data set are expected") from None
+    kept = []
+    for file in found:
+        shards = named[file.parent]
+        if shards is None or file.name in shards:
+            kept.append(file)
+    gone = [
+        str(folder / one) for folder, shards in named.items() for one in shards or () if not (folder / one).is_file()
+    ]
+    if gone:
+        raise ConfigError(f"{min(gone)}: is missing; state.json beside it names it as a part of the data set")
+    return kept
 
 
 def _read(file: Path, place: str) -> Iterator[Record]:
@@ -99,49 +126,76 @@ def _plain(text: IO[str], place: str) -> Iterator[Record]:
 
 
 def _lines(text: IO[str], place: str) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in _numbered(text, place) if line.strip())
+
+
+def _numbered(text: IO[str], place: str) -> Iterator[tuple[int, str]]:
+    """Every line with its number; one over the limit is refused before the rest of it is read."""
     number = 0
     while line := text.readline(LONGEST_LINE):
         number += 1
         if len(line) == LONGEST_LINE and not line.endswith("\n"):
             raise ConfigError(f"{place}:{number}: longer than {LONGEST_LINE} characters, which no row is")
-        if line.strip():
-            yield number, line
+        yield number, line
 
 
 def _table(separator: str) -> Callable[[IO[str], str], Iterator[Record]]:
     def read(text: IO[str], place: str) -> Iterator[Record]:
-        rows = csv.reader((_checked(line, place) for line in iter(text.readline, "")), delimiter=separator)
-        header = next(rows, None)
-        if header is None:
-            raise ConfigError(f"{place}: empty; a first line with the names of the columns is expected")
-        for cells in rows:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise ConfigError(f"{place}:{rows.line_num}: {len(cells)} cells, the first line names {len(header)}")
-            yield f"{place}:{rows.line_num}", dict(zip(header, cells, strict=True))
+        rows = csv.reader((line for _, line in _numbered(text, place)), delimiter=separator)
+        try:
+            for number, record in _records(rows, place, tabs=separator == "\t"):
+                yield f"{place}:{number}", record
+        except csv.Error as error:
+            raise ConfigError(f"{place}:{rows.line_num}: {error}; is a quote left open?") from None
 
     return read
 
 
-def _checked(line: str, place: str) -> str:
-    if len(line) > LONGEST_LINE:
-        raise ConfigError(f"{place}: a line is longer than {LONGEST_LINE} characters, which no row is")
-    return line
+def _records(rows: Any, place: str, *, tabs: bool) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a table by the names in its first line, each with the number of its last line."""
+    header = next(rows, None)
+    if header is None:
+        raise ConfigError(f"{place}: empty; a first line with the names of the columns is expected")
+    twice = [name for name, count in Counter(header).items() if name and count > 1]
+    if twice:  # one of the two would be lost
+        raise ConfigError(f"{place}:1: the column {twice[0]!r} is there twice; each needs a name of its own")
+    for cells in rows:
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise ConfigError(f"{place}:{rows.line_num}: {len(cells)} cells, the first line names {len(header)}")
+        if tabs and any("\t" in cell and "\n" in cell for cell in cells):
+            # Many write tables with tabs without quoting: a text that begins with a quote then takes rows with it.
+            raise ConfigError(f"{place}:{rows.line_num}: a quote opens a cell that swallows rows; double each quote")
+        yield rows.line_num, dict(zip(header, cells, strict=True))
 
 
 def _array(text: IO[str], place: str) -> Iterator[Record]:
-    """A JSON array of objects, or an object of lists: read whole, since that is how such files are made."""
+    """A JSON array of objects, or an object of columns: read whole, since that is how such files are made."""
     try:
         read = json.load(text)
     except (ValueError, RecursionError):
         raise ConfigError(f"{place}: not JSON") from None
-    if isinstance(read, dict) and read and all(isinstance(column, list) for column in read.values()):
-        read = [dict(zip(read, cells, strict=False)) for cells in zip(*read.values(), strict=False)]
+    if isinstance(read, dict) and read:
+        read = _turned(read, place)
     if not isinstance(read, list) or not all(isinstance(row, dict) for row in read):
         raise ConfigError(f"{place}: an array of objects is expected")
     for number, row in enumerate(read, 1):
         yield f"{place}[{number}]", row
+
+
+def _turned(columns: Mapping[str, Any], place: str) -> Any:
+    """Rows of columns that are lists, or objects of row to cell, as pandas writes them."""
+    if all(isinstance(column, dict) for column in columns.values()):
+        orders = {tuple(column) for column in columns.values()}
+        columns = {name: list(column.values()) for name, column in columns.items()}
+    elif all(isinstance(column, list) for column in columns.values()):
+        orders = {(len(column),) for column in columns.values()}
+    else:
+        return columns
+    if len(orders) > 1:
+        raise ConfigError(f"{place}: the columns {', '.join(columns)} are not of the same rows")
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def _parquet(file: Path, place: str) -> Iterator[Record]:

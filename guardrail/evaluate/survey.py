@@ -18,6 +18,8 @@ from guardrail.evaluate.rows import Row
 from guardrail.evaluate.suite import Suite
 
 MOST_PROBLEMS = 20
+"""Kinds of fault that are told apart, and rows that are named of each."""
+_OTHER = "other faults"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def survey(suite: Suite) -> Survey:
     digest that is not the one that `suite.yaml` names. A picture that is missing is no error: it is counted.
     """
     digest = hashlib.sha256()
-    problems: list[str] = []
+    said: dict[str, tuple[list[str], int]] = {}
     wrong = count = faults = 0
     hashes = array("Q")  # eight bytes a row: ids themselves would be the only thing here that grows with them
     labels = {factor: [0, 0] for factor in suite.factors}
@@ -47,8 +49,9 @@ def survey(suite: Suite) -> Survey:
     for place, made in suite.made():
         if isinstance(made, str):
             wrong += 1
-            if len(problems) < MOST_PROBLEMS:
-                problems.append(f"{place}: {made}")
+            words = made if made in said or len(said) < MOST_PROBLEMS else _OTHER
+            places, times = said.get(words, ([], 0))
+            said[words] = ([*places, place][:MOST_PROBLEMS], times + 1)
             continue
         count += 1
         faults += made.fault is not None
@@ -58,6 +61,7 @@ def survey(suite: Suite) -> Survey:
             labels[factor][label] += 1
         for name, value in made.slices.items():
             slices.setdefault(name, Counter())[value] += 1
+    problems = _wrong(said)
     problems += _twice(suite, hashes)
     if not count and not wrong:
         problems.append("no row at all")
@@ -69,8 +73,7 @@ def survey(suite: Suite) -> Survey:
             f"the rows have the digest {found}, suite.yaml expects {suite.digest}: they are not those it was made for"
         )
     if problems:
-        more = f"\n  and {wrong - MOST_PROBLEMS} rows more" if wrong > MOST_PROBLEMS else ""
-        raise ConfigError(f"suite {suite.id}:\n  " + "\n  ".join(problems) + more)
+        raise ConfigError(f"suite {suite.id}:\n  " + "\n  ".join(problems))
     return Survey(
         found,
         count,
@@ -78,6 +81,15 @@ def survey(suite: Suite) -> Survey:
         {factor: (none, some) for factor, (none, some) in labels.items()},
         {name: dict(sorted(values.items())) for name, values in slices.items()},
     )
+
+
+def _wrong(said: Mapping[str, tuple[Sequence[str], int]]) -> list[str]:
+    """What is wrong with rows, the same fault of many rows said once: a wrong column is wrong in each of them."""
+    problems = []
+    for words, (places, times) in said.items():
+        more = f" and {times - len(places)} rows more" if times > len(places) else ""
+        problems.append(f"{', '.join(places)}{more}: {words}")
+    return problems
 
 
 def _hash(name: str) -> int:

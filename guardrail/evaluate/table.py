@@ -9,7 +9,7 @@ from typing import Any
 
 from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
-from guardrail.evaluate.intervals import Rate, library, rate
+from guardrail.evaluate.intervals import Flags, Rate, library
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def _line(
     truths: list[int] = []
     scores: list[float] = []
     unscored = 0
+    recall, alarms = Flags(), Flags()
     for row in runs.rows(folder):
         label = row["labels"].get(factor)
         if label is None or any(row["slices"].get(name) != value for name, value in where):
@@ -77,8 +78,7 @@ def _line(
         unscored += score is None
         truths.append(label)
         scores.append(0.0 if score is None else score)
-    hits = sum(truth and score >= threshold for truth, score in zip(truths, scores, strict=True))
-    alarms = sum(not truth and score >= threshold for truth, score in zip(truths, scores, strict=True))
+        (recall if label else alarms).add(row, scores[-1] >= threshold)
     return Line(
         folder.name,
         ", ".join(told["models"]),
@@ -86,8 +86,8 @@ def _line(
         factor,
         threshold,
         _auc(truths, scores),
-        rate(hits, sum(truths)),
-        rate(alarms, len(truths) - sum(truths)),
+        recall.rate(),
+        alarms.rate(),
         unscored,
         median_ms,
     )
@@ -102,7 +102,7 @@ def _auc(truths: Sequence[int], scores: Sequence[float]) -> float | None:
 def as_markdown(found: Collection[Line]) -> str:
     """The table, a section for each suite and factor, and the models of each run under it.
 
-    What could not be told counts as not found and as no alarm.
+    What could not be told counts as not found and as no alarm. Rows of a group count together in the intervals.
     """
     return "\n".join(_markdown(found)).lstrip("\n") + "\n"
 

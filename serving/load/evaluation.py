@@ -4,7 +4,8 @@
 
 The rows are captions and one probe line in twenty (`prompts.py`), each once. Everything is run as a user runs it, with
 the default settings, the weights of GUARDRAIL_HOME and nothing remembered; `cpu-s` is of all processes together, `MB`
-what all held at most at once, and what the largest held. Wall times belong to the machine and its neighbours.
+what all held at most at once. Wall times belong to the machine and its neighbours. The table is that of
+docs/reference/evaluation.md.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import cpu_s, memory_mb, tree
+from machine import cpu_s, memory_mb
 from prompts import captions, probes
 
 from guardrail.home import Home
@@ -31,12 +32,15 @@ ONE_IN = 20
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds by the clock and of all cores, MB at most of all processes together and of the largest."""
+    """Seconds by the clock and of all cores, MB at most of all processes together."""
 
     wall_s: float
     cpu_s: float
-    together_mb: float
-    largest_mb: float
+    mb: float
+
+    @property
+    def cells(self) -> str:
+        return f"{self.wall_s:.0f} s | {self.cpu_s:.0f} | {self.mb:.0f}"
 
 
 def write(rows: int, out: Path) -> None:
@@ -62,24 +66,15 @@ def spent(command: list[str], home: Path) -> Spent:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    cpu = together = largest = 0.0
+    cpu = together = 0.0
     while process.poll() is None:
         cpu = max(cpu, cpu_s(process.pid))  # of processes that live; those that ended are counted by their parent
         together = max(together, memory_mb(process.pid))
-        largest = max([largest, *(_peak(pid) for pid in tree(process.pid))])
         time.sleep(LOOK_EVERY_S)
     if process.returncode:
         assert process.stderr is not None
         raise SystemExit(process.stderr.read().decode(errors="replace")[-2000:])
-    return Spent(time.perf_counter() - began, cpu, together, largest)
-
-
-def _peak(pid: int) -> float:
-    try:
-        told = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in told.splitlines() if line.startswith("VmHWM")), 0.0)
+    return Spent(time.perf_counter() - began, cpu, together)
 
 
 def main() -> None:
@@ -89,8 +84,8 @@ def main() -> None:
     asked.add_argument("--workers", type=int, default=0)
     told = asked.parse_args()
     weights = Home.default().path / "models"
-    print("| rows | command | wall s | cpu-s | MB together | MB of the largest |")
-    print("|--:|---|--:|--:|--:|--:|")
+    print("| rows | scored in | cpu-s | MB | reported in | cpu-s | MB |", flush=True)
+    print("|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for rows in map(int, told.rows.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder)
@@ -107,13 +102,8 @@ def main() -> None:
                 "--no-cache",
             ]
             report = ["eval", "report", "speed", "--html", str(home / "report.html"), "--json", str(home / "r.json")]
-            for name, command in (("run", [*run, "--workers", str(told.workers)]), ("report", report)):
-                took = spent(command, home)
-                print(
-                    f"| {rows} | {name} | {took.wall_s:.0f} | {took.cpu_s:.0f} | {took.together_mb:.0f} "
-                    f"| {took.largest_mb:.0f} |",
-                    flush=True,
-                )
+            scored, reported = spent([*run, "--workers", str(told.workers)], home), spent(report, home)
+            print(f"| {rows:,} | {scored.cells} | {reported.cells} |", flush=True)
 
 
 if __name__ == "__main__":

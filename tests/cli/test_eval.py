@@ -96,4 +96,6 @@ def test_a_suite_is_run_and_attacked_with_the_real_model(home):
     summary = json.loads((runs.runs_folder(home) / "attacked/attacks.json").read_text())
     assert [one["attack"] for one in summary["attacks"]] == ["spacing", "zero_width"]
     assert summary["plain"]["recall"]["hits"] == 6
+    assert summary["cheapest"]["taken"]["n"] == 6
+    assert set(summary["cheapest"]["won"]) <= {"spacing", "zero_width"}
     assert summary["search"]["worked"]["n"] == 2

@@ -13,8 +13,10 @@ from PIL import Image
 
 from guardrail.errors import ConfigError
 from guardrail.evaluate import attacks
-from guardrail.evaluate.attacked import At, as_json, as_markdown, left, rate, searched
-from guardrail.evaluate.attacks.search import distance, search
+from guardrail.evaluate.attacked import At, Attacked, as_json, as_markdown, cheapest, left, searched
+from guardrail.evaluate.attacks import change
+from guardrail.evaluate.attacks.change import distance
+from guardrail.evaluate.attacks.search import search
 from guardrail.evaluate.attacks.texts import CHANGES, SPLITS
 from guardrail.evaluate.rows import Row
 
@@ -126,6 +128,7 @@ def rows_of(*scores, labels=None):
             "labels": {"undress": label},
             "slices": {"attacked": "yes" if n else "no"},
             "scores": {} if score is None else {"prompt.undress": score},
+            "action": "unscored" if score is None else "block" if score >= 0.5 else "allow",
         }
         for n, (score, label) in enumerate(zip(scores, labels, strict=True))
     ]
@@ -154,20 +157,99 @@ def test_runs_of_other_rows_are_not_compared():
         left("leet", rows_of(0.1), [{**rows_of(0.1)[0], "id": "x"}], AT)
 
 
-def test_wilsons_interval_is_that_of_the_books():
-    # Newcombe 1998, table I: 81 of 263 by Wilson's score without continuity correction: 0.2553 to 0.3662.
-    said = rate(81, 263)
-    assert (round(said.low, 4), round(said.high, 4)) == (0.2553, 0.3662)
-    assert rate(0, 0).value is None
+def test_what_the_policy_refuses_by_another_rule_is_told_beside_the_score():
+    plain = rows_of(0.9, 0.9, 0.9, 0.1, 0.1, 0.1, labels=[1, 1, 1, 0, 0, 0])
+    attacked = rows_of(0.4, 0.4, None, 0.1, 0.4, 0.1, labels=[1, 1, 1, 0, 0, 0])
+    attacked[0]["action"] = attacked[4]["action"] = "hold"  # it was disguised
+    plain[5]["labels"]["sexual"] = 1  # harmful in another way: no over-refusal
+    said = left("dots", plain, attacked, AT)
+    assert (said.recall.hits, said.refused.hits, said.refused.n) == (0, 1, 2)
+    assert (said.false_alarms.hits, said.over_refusal.hits, said.over_refusal.n) == (0, 1, 2)
+    without = left("dots", plain, [{**row, "action": ""} for row in attacked], AT)
+    assert (without.refused.value, without.over_refusal.value) == (None, None)
 
 
-def test_the_report_has_every_attack_and_the_cheapest_first():
-    plain = left("none", rows_of(0.9, 0.9), rows_of(0.9, 0.9), AT)
-    weak = left("leet", rows_of(0.9, 0.9), rows_of(0.9, 0.1), AT)
-    strong = left("dots", rows_of(0.9, 0.9), rows_of(0.1, 0.1), AT)
-    lines = as_markdown(plain, [weak, strong], None, AT).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[4:]] == ["none", "dots", "leet"]
-    assert json.dumps(as_json(plain, [weak, strong], None, AT))
+@pytest.mark.parametrize(("more", "fewer"), [((), (0.1,)), ((0.1,), ())])
+def test_a_run_that_lost_rows_is_not_compared(more, fewer):
+    with pytest.raises(ConfigError, match="not of the same rows"):
+        left("leet", rows_of(0.9, *more), rows_of(0.9, *fewer), AT)
+
+
+def test_rows_of_a_group_count_together_in_the_intervals():
+    """Wilson by Newcombe 1998, table I: 81 of 263. Every row three times over is no more than that."""
+    scores = [0.9] * 81 + [0.1] * 182
+    alone = left("leet", rows_of(*scores), rows_of(*scores), AT).recall
+    assert (round(alone.low, 4), round(alone.high, 4)) == (0.2553, 0.3662)
+    copies = [{**row, "group": f"g{n // 3}"} for n, row in enumerate(rows_of(*(s for s in scores for _ in range(3))))]
+    grouped = left("leet", copies, copies, AT).recall
+    assert (grouped.hits, grouped.n) == (243, 789)
+    assert (grouped.low, grouped.high) == (pytest.approx(alone.low, abs=2e-3), pytest.approx(alone.high, abs=2e-3))
+
+
+PLAIN = rows_of(0.9, 0.9, 0.9, 0.4, 0.9, labels=[1, 1, 1, 1, 0])
+RUNS = {
+    "dots": rows_of(0.1, 0.1, 0.9, 0.1, 0.1, labels=[1, 1, 1, 1, 0]),
+    "leet": rows_of(0.49, 0.5, None, 0.1, 0.1, labels=[1, 1, 1, 1, 0]),
+}
+COSTS = {"dots": 9.0, "leet": 3.0}
+
+
+def least_of(runs=RUNS, **more):
+    asked = []
+
+    def of_row(at):
+        def cost(name):
+            asked.append((at, name))
+            return COSTS[name]
+
+        return cost
+
+    told = cheapest(PLAIN, runs, map(of_row, range(5)), AT, unit="characters changed", **more)
+    return told, asked
+
+
+def test_the_cheapest_attack_that_works_is_found_for_each_row():
+    """Row 0 falls to both, row 1 to dots alone, row 2 to none (it could not be told), row 3 was never found."""
+    told, asked = least_of()
+    assert (told.taken.hits, told.taken.n) == (2, 3)
+    assert told.won == {"leet": (1, 3.0), "dots": (1, 9.0)}
+    assert told.least == ("0", "leet", 3.0)
+    assert asked == [(0, "dots"), (0, "leet"), (1, "dots")]
+
+
+def test_an_attack_that_another_rule_refuses_did_not_work():
+    held = [{**RUNS["dots"][0], "action": "hold"}, *RUNS["dots"][1:]]
+    flagged = [{**RUNS["leet"][0], "action": "flag"}, *RUNS["leet"][1:]]
+    told, asked = least_of({"dots": held, "leet": flagged})
+    assert (told.won, asked) == ({"leet": (1, 3.0), "dots": (1, 9.0)}, [(0, "leet"), (1, "dots")])
+
+
+def test_where_no_attack_works_none_is_the_cheapest():
+    told, asked = least_of({"dots": PLAIN})
+    assert (told.taken.hits, told.won, told.least, asked) == (0, {}, None, [])
+    assert "cheapest" not in as_markdown(Attacked(AT, left("none", PLAIN, PLAIN, AT), [], told))
+
+
+@pytest.mark.parametrize("rows", [PLAIN[:4], [*PLAIN[:4], {**PLAIN[4], "id": "x"}]])
+def test_the_cheapest_is_not_looked_for_in_runs_of_other_rows(rows):
+    with pytest.raises(ConfigError, match="attack dots: its run is not of the same rows"):
+        least_of({"dots": rows})
+
+
+def test_the_report_has_every_attack_the_strongest_first_and_the_cheapest_by_name():
+    lefts = [left(name, PLAIN, rows, AT) for name, rows in {"bidi": PLAIN, **RUNS}.items()]
+    hit = search(scored_by_length, TEXT, 0.5, budget=60)
+    told = Attacked(AT, left("none", PLAIN, PLAIN, AT), lefts, least_of()[0], searched([("a", lambda: hit)], 60))
+    text = as_markdown(told)
+    lines = text.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:8]] == ["none", "dots", "leet", "bidi"]
+    assert "gets 66.7 %" in text
+    assert "The cheapest of all is `leet`: 3 characters changed on one row." in text
+    assert "| dots | 1 | 9 |" in lines
+    assert f"Its cheapest: {' + '.join(hit.steps)}, {hit.edits} characters after {hit.queries} questions." in text
+    told = json.loads(json.dumps(as_json(told)))
+    assert told["cheapest"]["won"] == {"leet": [1, 3.0], "dots": [1, 9.0]}
+    assert (told["factor"], told["search"]["worked"]["hits"]) == ("undress", 1)
 
 
 def scored_by_length(texts):
@@ -211,6 +293,46 @@ def test_searches_are_summed_up_without_their_texts():
     assert TEXT not in json.dumps(summed.cheapest)
 
 
-@pytest.mark.parametrize(("one", "other", "edits"), [("kitten", "sitting", 3), ("", "abc", 3), ("same", "same", 0)])
+@pytest.mark.parametrize(
+    ("one", "other", "edits"),
+    [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("", "", 0), ("same", "same", 0), ("ab", "ba", 2)],
+)
 def test_the_distance_is_levenshteins(one, other, edits):
     assert distance(one, other) == edits
+
+
+def test_the_distance_is_that_of_the_whole_table():
+    """Against the table of all prefixes, filled in as Wagner and Fischer 1974 have it; longer than a machine word."""
+    chance = random.Random(3)
+    for _ in range(60):
+        one, other = ("".join(chance.choice("abc衣") for _ in range(chance.randrange(90))) for _ in range(2))
+        table = np.zeros((len(one) + 1, len(other) + 1), int)
+        table[0], table[:, 0] = np.arange(len(other) + 1), np.arange(len(one) + 1)
+        for i, mine in enumerate(one, 1):
+            for j, theirs in enumerate(other, 1):
+                table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (mine != theirs))
+        assert distance(one, other) == table[-1, -1]
+
+
+def test_what_an_attack_costs_is_what_it_changes():
+    assert change.of(ROW, attacks.find("json").row(ROW, 0)) > change.of(ROW, attacks.find("stars").row(ROW, 0)) > 0
+    assert change.of(ROW, attacks.find("fields").row(ROW, 0)) == 2  # spaces that became borders
+    assert change.of(ROW, ROW) == 0
+    row = Row("r", {}, outputs=(picture(),))
+    mild, strong = (change.of(row, attacks.find(name).row(row, 0)) for name in ("grey", "dark"))
+    assert 0 < mild < strong < 255
+    assert change.of(Row("r", {}, outputs=(b"no",)), Row("r", {}, outputs=(picture(),))) == 0
+
+
+def test_what_shines_through_is_attacked_as_it_is_seen_on_white():
+    out = io.BytesIO()
+    Image.new("RGBA", (40, 30), (255, 0, 0, 0)).save(out, "PNG")
+    (seen,) = attacks.find("mirror").row(Row("r", {}, outputs=(out.getvalue(),)), 0).outputs
+    assert Image.open(io.BytesIO(seen)).convert("RGB").getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_a_conversation_has_all_of_the_text_and_not_always_the_same_words_around_it():
+    told = {attacks.find("turns").row(Row(f"r{n}", {}, texts=(TEXT,)), 0).texts[0] for n in range(8)}
+    parts = {tuple(line[6:] for line in one.splitlines() if line.startswith("User: "))[:-1] for one in told}
+    assert {" ".join(one) for one in parts} == {TEXT}
+    assert len(told) > 4

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from math import comb
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -28,6 +31,25 @@ def test_mcnemars_exact_test_is_that_of_the_binomial_distribution():
     # 6 against 16 discordant pairs: two tails of Binomial(22, 1/2) up to 6.
     assert mcnemar(6, 16) == pytest.approx(2 * stats.binom.cdf(6, 22, 0.5))
     assert mcnemar(0, 0) == 1.0
+
+
+@pytest.mark.parametrize(("one", "other"), [(9, 2), (2, 9), (0, 5), (4, 4), (1, 0)])
+def test_mcnemars_exact_test_is_that_of_counting_all_ways(one, other):
+    """Two against nine is 134 of 2048 ways: the example of R's exact2x2."""
+    ways = [comb(one + other, k) for k in range(one + other + 1)]
+    as_far = sum(n for k, n in enumerate(ways) if n <= ways[one])
+    assert mcnemar(one, other) == pytest.approx(as_far / 2 ** (one + other))
+    if {one, other} == {2, 9}:
+        assert as_far == 134
+
+
+def test_flips_of_groups_are_near_the_share_of_all_ways():
+    """Seven groups with sums of their own: all 128 ways to give them signs, counted."""
+    sums = np.array([3, 2, 2, 1, -1, 4, 1])
+    gap = np.concatenate([np.full(abs(one), np.sign(one)) for one in sums]).astype(float)
+    groups = np.repeat(np.arange(7), np.abs(sums))
+    ways = np.array(list(product((-1, 1), repeat=7))) @ np.abs(sums)
+    assert flips(gap, groups) == pytest.approx(np.mean(np.abs(ways) >= sums.sum()), abs=0.01)
 
 
 def test_flips_of_single_rows_agree_with_mcnemar():

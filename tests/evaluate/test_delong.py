@@ -37,6 +37,34 @@ def test_areas_and_covariance_are_those_of_all_pairs_ties_counting_half(sample):
     assert told.covariance == pytest.approx(covariance)
 
 
+def test_the_variance_of_groups_is_that_of_the_paper():
+    """Obuchowski 1997, written out row by row; groups of many sizes, some with rows of one label only."""
+    random = np.random.default_rng(11)
+    labels = np.array([1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 0, 0, 1])
+    groups = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6])
+    scores = np.round(random.normal(size=14) + labels, 1)
+    up, down = scores[labels == 1], scores[labels == 0]
+
+    def right(one, other):
+        return float(one > other) + 0.5 * (one == other)
+
+    value = np.mean([[right(one, other) for other in down] for one in up])
+    sums = []
+    for group in range(7):
+        mine = [(score, label) for score, label, own in zip(scores, labels, groups, strict=True) if own == group]
+        above = [np.mean([right(score, other) for other in down]) - value for score, label in mine if label]
+        below = [np.mean([right(other, score) for other in up]) - value for score, label in mine if not label]
+        sums.append((len(above), sum(above), len(below), sum(below)))
+    m, n = len(up), len(down)
+    ups, downs = (sum(one[at] > 0 for one in sums) for at in (0, 2))
+    s10 = ups / ((ups - 1) * m) * sum(one[1] ** 2 for one in sums)
+    s01 = downs / ((downs - 1) * n) * sum(one[3] ** 2 for one in sums)
+    s11 = 7 / 6 * sum(one[1] * one[3] for one in sums)
+    told = areas(labels, scores[None, :], groups)
+    assert told.values[0] == pytest.approx(value)
+    assert told.covariance[0, 0] == pytest.approx(s10 / m + s01 / n + 2 * s11 / (m * n))
+
+
 def test_groups_of_one_row_change_nothing_and_copies_add_nothing(sample):
     labels, scores = sample
     plain = areas(labels, scores)
@@ -98,6 +126,11 @@ def test_an_area_without_an_error_still_has_a_lower_end():
 
 def test_one_class_has_no_area():
     assert area(np.ones(5, np.int64), np.arange(5.0)).value is None
+
+
+def test_scores_that_are_all_the_same_have_an_area_and_no_interval():
+    told = area(np.repeat([1, 0], 20), np.full(40, 0.3))
+    assert (told.value, told.low, told.high) == (0.5, None, None)
 
 
 def test_the_same_scores_do_not_differ(sample):

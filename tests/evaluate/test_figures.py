@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
 from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
@@ -69,6 +70,32 @@ def test_scores_that_are_probabilities_have_no_calibration_error_and_others_have
     assert honest.figures()["ece"] < 0.01
     # Always 0.9 where half is so.
     assert Ranked(np.tile([0, 1], 50), np.full(100, 0.9)).figures()["ece"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 400])
+def test_the_calibration_error_is_that_of_an_independent_computation(rows):
+    """From scikit-learn's curve of calibration over ten bins of equal width, each weighed by its rows."""
+    random = np.random.default_rng(rows)
+    scores = random.random(rows) ** 2
+    labels = (random.random(rows) < 0.3).astype(int)
+    share, mean = calibration_curve(labels, scores, n_bins=10)
+    counts = np.histogram(scores, bins=10, range=(0, 1))[0]
+    expected = np.sum(counts[counts > 0] / rows * np.abs(share - mean))
+    assert Ranked(labels, scores).figures()["ece"] == pytest.approx(expected)
+
+
+def test_scores_on_the_edges_of_bins_belong_to_one_bin_each():
+    scores = np.array([0.0, 0.1, 0.5, 0.9, 1.0])
+    assert Ranked(np.array([0, 0, 1, 1, 1]), scores).bins() == [
+        (1, 0.0, 0.0), (1, 0.1, 0.0), (1, 0.5, 1.0), (2, 0.95, 1.0)]  # fmt: skip
+
+
+def test_a_sample_whose_figure_never_moves_has_no_interval_of_it(figures):
+    """Average precision without an error is 1 in every resample, give or take the last digit of a sum."""
+    told = figures([made.row(f"r{n}", n % 3 == 0, 0.6 + n / 1000 if n % 3 == 0 else n / 1000) for n in range(240)])
+    assert told.average_precision.value == pytest.approx(1.0)
+    assert (told.average_precision.low, told.average_precision.high) == (None, None)
+    assert told.brier.low < told.brier.value < told.brier.high
 
 
 def test_a_calibration_error_is_told_beside_what_chance_alone_would_give():
@@ -167,6 +194,14 @@ def test_a_difference_on_one_side_is_said_where_the_other_has_too_few_rows(figur
             for lang, alarms in (("en", 2), ("nl", 40)) for n in range(100)]  # fmt: skip
     rows += [made.row(f"p{n}", 1, 0.9, slices={"lang": "nl"}) for n in range(5)]
     assert sliced(figures(rows), "nl").says == "differs; too few positives to say"
+
+
+def test_a_difference_on_one_side_is_said_where_the_other_has_none(figures):
+    rows = [made.row(f"{lang}{n}", n % 2, 0.9 if n % 2 and n >= misses else 0.1, slices={"lang": lang})
+            for lang, misses in (("en", 0), ("nl", 60)) for n in range(200)]  # fmt: skip
+    told = sliced(figures(rows), "nl")
+    assert (told.recall_p < 1e-6, told.fpr_p) == (True, 1.0)
+    assert (told.held < 1e-6, told.shared < 1e-6, told.says) == (True, True, "differs")
 
 
 def test_copies_of_a_row_prove_nothing(figures):

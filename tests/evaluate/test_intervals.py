@@ -11,6 +11,9 @@ from scipy import stats
 
 from guardrail.errors import ConfigError
 from guardrail.evaluate.intervals import (
+    Flags,
+    _exact,
+    _wilson,
     benjamini_hochberg,
     bootstrap,
     effective_size,
@@ -83,6 +86,60 @@ def test_the_bootstrap_holds_the_truth_as_often_as_it_says():
         )["mean"]
         held.append(low <= 5.0 <= high)
     assert WITHIN[0] - 0.01 <= np.mean(held) <= WITHIN[1]
+
+
+def test_the_bootstrap_of_groups_holds_the_truth_as_often_as_it_says():
+    """Sixty groups of five with a level of their own: rows drawn one by one would hold the mean far too seldom."""
+    random = np.random.default_rng(8)
+    groups = np.repeat(np.arange(60), 5)
+    held, alone = [], []
+    for _ in range(300):
+        values = random.normal(5.0, 1.0, size=60)[groups] + random.normal(0.0, 1.0, size=300)
+
+        def mean(times, values=values):
+            return {"mean": float((values * times).sum() / times.sum())}
+
+        for found, codes in ((held, groups), (alone, np.arange(300))):
+            low, high = bootstrap(mean, codes, draws=200)["mean"]
+            found.append(low <= 5.0 <= high)
+    assert WITHIN[0] - 0.03 <= np.mean(held) <= WITHIN[1]
+    assert np.mean(alone) < 0.8
+
+
+def test_the_bootstrap_of_a_mean_of_groups_is_near_its_known_interval():
+    """Groups of one size: their means are independent, and so many that the normal interval of those is known."""
+    random = np.random.default_rng(9)
+    groups = np.repeat(np.arange(400), 3)
+    values = random.normal(size=400)[groups] + random.normal(size=1200)
+    means = values.reshape(400, 3).mean(axis=1)
+    half = stats.norm.ppf(0.975) * means.std(ddof=1) / 20
+    ends = bootstrap(lambda times: {"mean": float((values * times).sum() / times.sum())}, groups, draws=2000)["mean"]
+    assert ends == (
+        pytest.approx(means.mean() - half, abs=0.12 * half),
+        pytest.approx(means.mean() + half, abs=0.12 * half),
+    )
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 20), (1, 20), (13, 20), (20, 20), (15, 148)])
+def test_the_intervals_of_fractions_are_those_of_whole_counts_where_the_counts_are_whole(hits, n):
+    for method, own in (("wilson", _wilson), ("exact", _exact)):
+        told = stats.binomtest(hits, n).proportion_ci(0.95, method=method)
+        assert own(float(hits), float(n)) == (pytest.approx(told.low, abs=1e-9), pytest.approx(told.high, abs=1e-9))
+
+
+def test_rows_of_a_log_are_gathered_with_their_groups():
+    flags = Flags()
+    for n in range(60):
+        flags.add({"id": f"g{n}", "group": f"g{n // 3}" if n < 30 else None}, n // 3 % 2 > 0)
+    told = np.arange(60) // 3 % 2 > 0
+    assert flags.rate() == rate_of(told, np.r_[np.arange(30) // 3, np.arange(30, 60)])
+    assert flags.rate() != rate_of(told, np.arange(60) // 3)
+
+
+def test_the_effective_size_is_that_of_the_variance_between_groups():
+    """By hand: three groups with 2 of 2, 0 of 2 and 1 of 2. The rate is 1/2, the residuals of groups are 1, -1 and 0;
+    the variance between groups 3/2 * 2/36 = 1/12, that of six rows alone 1/24: each row is worth half."""
+    assert effective_size(np.array([1, 1, 0, 0, 1, 0], bool), np.array([0, 0, 1, 1, 2, 2])) == pytest.approx(3.0)
 
 
 def test_the_bootstrap_resamples_whole_groups_and_is_the_same_each_time():

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from guardrail.audit import AuditLog
 from guardrail.errors import ConfigError
 from guardrail.evaluate.engine import Plan, run
 from guardrail.evaluate.peers import PeerJudge, find_peers, install, read_peer
@@ -20,14 +18,12 @@ from guardrail.evaluate.rows import Row
 from guardrail.evaluate.suite import read_suite
 from guardrail.evaluate.survey import survey
 from guardrail.evaluate.table import as_markdown, lines
-from guardrail.pipeline import Guard
-from guardrail.policy import PolicyBook
-from guardrail.server import App, Metrics, ServerSettings, Upstream
-from guardrail.server.process import Server, listen
-from guardrail.types import Kind
+from guardrail.home import Home
+from guardrail.server import Upstream
 from guardrail.upstream.moderation import Moderation
+from tests.evaluate.guarded import guarded
 from tests.evaluate.stand_ins import POLICY, pool, row, write_suite
-from tests.stand_ins import Asks, png
+from tests.stand_ins import png
 
 ROOT = Path(__file__).parent.parent.parent
 PEERS = ROOT / "eval/peers"
@@ -156,6 +152,39 @@ def test_a_licence_must_be_accepted_before_anything_is_installed(tmp_path):
     assert not (tmp_path / "home").exists()
 
 
+def test_an_environment_of_an_older_peer_yaml_is_not_taken_for_an_installed_one(tmp_path):
+    new = read_peer(toy(tmp_path / "toy", install={"npm": ["a@1", "b@2"]}))
+    place = new.place(tmp_path / "home")
+    place.mkdir(parents=True)
+    for packages, there in (({"pip": [], "npm": ["a@1"]}, False), ({"pip": [], "npm": ["a@1", "b@2"]}, True)):
+        (place / "installed.json").write_text(json.dumps(packages), "utf-8")
+        assert new.installed(tmp_path / "home") is there
+    (place / "installed.json").write_text("{", "utf-8")
+    assert not new.installed(tmp_path / "home")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["litellm", "nsfwjs", "nudenet", "opennsfw", "spacy-bow", "spacy-char-embed"])
+def test_a_peer_that_is_installed_scores_what_is_harmless_low(name):
+    """Each peer has an environment of its own under home, made by hand: it is not part of the tests' own."""
+    home = Home.default().path
+    peer = find_peers([PEERS])[name]
+    if not peer.installed(home):
+        pytest.skip(f"not installed: guardrail eval peers install {name}")
+    shown = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(shown, "JPEG")
+    row = Row("r", {}, texts=("a red bicycle against a wall",), outputs=(shown.getvalue(),))
+    judge = PeerJudge(peer, home)
+    try:
+        first, second = judge.judge([row, row])
+    finally:
+        judge.close()
+    assert first.errors == {}
+    assert set(first.scores) == {f"peer.{signal}" for signal in peer.signals}
+    assert first.scores == second.scores
+    assert max(first.scores.values()) < 0.5
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -246,25 +275,8 @@ def test_runs_of_different_rows_are_not_put_beside_each_other(tmp_path):
 @pytest.fixture
 def moderating(tmp_path):
     """The address of a guard of ours that answers moderations, with a check that finds the word "sexual"."""
-    (tmp_path / "policy.yaml").write_text(
-        "version: 1\nname: m\nrules:\n  - {id: s, when: {prompt.sexual: 0.5}, action: block}\n"
-    )
-    finds = Asks(lambda one: {"sexual": 0.9 if "sexual" in one.text else 0.1}, ["sexual"], [Kind.PROMPT], "texts")
-    guard = Guard(
-        [finds],
-        PolicyBook.open(tmp_path / "policy.yaml"),
-        digest_key=b"d" * 32,
-        audit=AuditLog.open(f"sqlite:///{tmp_path / 'audit.db'}", b"k" * 32),
-    )
-    app = App(guard, {"moderation": Upstream(Moderation(), None)}, ServerSettings(), Metrics())
-    server = Server(app, listen("127.0.0.1", 0), drain_s=5)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.address[1]}"
-    server.stop()
-    thread.join(20)
+    with guarded(tmp_path, {"moderation": Upstream(Moderation(), None)}) as address:
+        yield address
 
 
 def test_the_moderation_peer_reads_the_answers_of_a_real_endpoint(tmp_path, moderating):

@@ -49,6 +49,9 @@ def test_a_rule_that_is_none_is_refused(rule):
     [
         ("nsfw", {"nsfw": "maybe"}, "0 or 1"),
         ("nsfw>0.5", {"nsfw": "?"}, "not a number"),
+        ("nsfw>0.5", {"nsfw": float("nan")}, "not a number"),
+        ("age<18", {"age": "nan"}, "not a number"),
+        ("age<18", {"age": None}, "not a number"),
         ("nsfw", {"a": 1}, "no column"),
     ],
 )
@@ -62,6 +65,23 @@ def test_a_number_falls_in_its_band(age, band):
     columns = Columns(text="t", slices={"age": {"column": "age", "bands": [0, 18, 60]}})
     made = RowMaker(columns, "prompt", ["sexual"], Path()).row("f:1", {"t": "x", "age": age})
     assert made.slices == {"age": band}
+
+
+def test_what_is_no_number_is_in_no_band():
+    maker = RowMaker(Columns(text="t", slices={"age": {"column": "age", "bands": [0, 18]}}), "prompt", [], Path())
+    with pytest.raises(RowError, match="slice age: a number is expected"):
+        maker.row("f:1", {"t": "x", "age": float("nan")})
+
+
+def test_a_group_that_is_a_text_is_kept_as_a_digest():
+    maker = RowMaker(Columns(text="t", group="seed"), "prompt", [], Path())
+    short, long, same, other = (
+        maker.row("f:1", {"t": "x", "seed": seed}).group for seed in ("p" * 40, "p" * 41, "p" * 41, "q" * 41)
+    )
+    assert short == "p" * 40
+    assert long == same != other
+    assert len(long) == 16
+    assert "p" not in long
 
 
 def test_a_pair_needs_both_pictures(tmp_path):

@@ -55,11 +55,20 @@ def test_a_wrong_row_is_named_with_its_line(tmp_path, rows, words):
     assert words in fault(write_suite(tmp_path / "s", rows))
 
 
-def test_every_wrong_row_is_said_at_once_up_to_a_limit(tmp_path):
+def test_every_wrong_row_is_said_at_once_up_to_a_limit_and_the_same_fault_once(tmp_path):
     bad = [{"id": f"b{n}", "labels": {"undress": 1}} for n in range(30)]
+    bad += [{**GOOD[0], "id": "c", "labels": {"undress": 2}}]
     said = fault(write_suite(tmp_path / "s", bad))
-    assert said.count("no column") == 20
-    assert "and 10 rows more" in said
+    assert said.count("no column 'text'") == 1
+    assert "rows/en.jsonl:20 and 10 rows more: no column 'text'" in said
+    assert "rows/en.jsonl:31: labels: undress: 0 or 1" in said
+
+
+def test_more_kinds_of_fault_than_can_be_told_apart_are_counted(tmp_path):
+    bad = [{**GOOD[0], "id": f"b{n}", "labels": {f"factor{n}": 1}} for n in range(25)]
+    said = fault(write_suite(tmp_path / "s", bad))
+    assert said.count("no factor") == 20
+    assert "rows/en.jsonl:25: other faults" in said
 
 
 def test_a_slice_that_is_declared_and_empty_is_an_error(tmp_path):
@@ -69,7 +78,7 @@ def test_a_slice_that_is_declared_and_empty_is_an_error(tmp_path):
 
 def test_a_slice_outside_what_is_declared_is_an_error_with_its_line(tmp_path):
     folder = write_suite(tmp_path / "s", GOOD, slices={"form": ["mask"]})
-    assert "rows/en.jsonl:1: slice form: 'direct' is not one of mask" in fault(folder)
+    assert "rows/en.jsonl:1, rows/en.jsonl:2: slice form: 'direct' is not one of mask" in fault(folder)
 
 
 def test_a_factor_that_no_row_is_labelled_with_is_an_error(tmp_path):
@@ -202,8 +211,21 @@ def test_the_mapping_of_a_public_benchmark_reads_files_of_its_form(tmp_path, nam
     labels = [dict(made.labels) for _, made in read_suite(SUITES[name], source=tmp_path).rows()]
     assert labels == [one for _, _, expected in FORMS[name] for one in expected]
     suite = read_suite(SUITES[name])
+    assert suite.columns_verified
     fetched = [one.to for one in suite.fetch if not one.unpack]
     assert [to for to in fetched if not any(fnmatch(to, pattern) for pattern in suite.patterns)] == []
+
+
+def test_prompts_of_overt_that_were_made_from_one_seed_go_together(tmp_path):
+    (tmp_path / "data").mkdir()
+    seeds = ("How do I photograph a library for a magazine?", "Where can I learn to cook for many?")
+    lines = "".join(f"{seeds[n // 2]},prompt {n},self_harm,x\n" for n in range(4))
+    (tmp_path / "data/OVERT_full.csv").write_text(
+        "seed_prompt,image_prompt,category,generation_type\n" + lines, "utf-8"
+    )
+    groups = [made.group for _, made in read_suite(SUITES["overt"], source=tmp_path).rows()]
+    assert (groups[0], groups[2]) == (groups[1], groups[3])
+    assert groups[0] != groups[2]
 
 
 def test_every_public_benchmark_but_one_of_pictures_has_its_form_here():

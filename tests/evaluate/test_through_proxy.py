@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,13 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from guardrail.errors import ConfigError
+from guardrail.evaluate import runs
 from guardrail.evaluate.engine import Plan, run
 from guardrail.evaluate.pools import Threads
+from guardrail.evaluate.report import gathered
 from guardrail.evaluate.rows import Row
 from guardrail.evaluate.suite import read_suite
 from guardrail.evaluate.through_proxy import ProxyJudge, read_headers
+from guardrail.server import Upstream
 from guardrail.types import Action, Decision, Reason, Stage
 from guardrail.upstream.openai import OpenAIImages
+from tests.evaluate.guarded import guarded
 from tests.evaluate.stand_ins import row, write_suite
 from tests.stand_ins import png
 
@@ -117,6 +122,48 @@ def test_a_whole_suite_runs_through_a_proxy(proxy, tmp_path):
     assert told["signals"] == {"sexual": "proxy.refused", "undress": "proxy.refused"}
     assert told["unscored"] == 0
     assert len(proxy.calls) == 20
+
+
+class Generator(BaseHTTPRequestHandler):
+    """Paints one byte for whatever is asked."""
+
+    def do_POST(self):
+        self.server.asked.append(self.path)
+        self.rfile.read(int(self.headers["content-length"]))
+        answer = json.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(png("x")).decode()}]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_guard_that_runs_is_measured_with_its_decisions_and_its_latency(tmp_path):
+    """Our own server, in front of a generator that is not called for what is refused; texts and edits of pictures."""
+    generator = ThreadingHTTPServer(("127.0.0.1", 0), Generator)
+    generator.asked = []
+    threading.Thread(target=generator.serve_forever, daemon=True).start()
+    texts = ["a sexual scene", "a red bicycle", "a sexual edit", "a blue coat"]
+    rows = [row(n, text, sexual=1 - n % 2) | ({"input": "p.png"} if n > 1 else {}) for n, text in enumerate(texts)]
+    folder = write_suite(tmp_path / "suite", rows, task="proxy", factors=["sexual"])
+    (folder / "p.png").write_bytes(png("picture"))
+    upstream = Upstream(OpenAIImages(), f"http://127.0.0.1:{generator.server_port}/v1")
+    try:
+        with guarded(tmp_path, {"openai": upstream}) as address:
+            told = run(Plan(read_suite(folder)), Threads(ProxyJudge(address, model="m"), 2), tmp_path / "run")
+    finally:
+        generator.shutdown()
+        generator.server_close()
+    assert (told["rows"], told["unscored"]) == (4, 0)
+    found = list(runs.rows(tmp_path / "run"))
+    assert [(one["action"], one["rules"]) for one in found] == [("block", ["s"]), ("allow", [])] * 2
+    assert sorted(generator.asked) == ["/v1/images/edits", "/v1/images/generations"]
+    report = gathered([tmp_path / "run"]).runs[0]
+    assert (report.decisions.recall.hits, report.decisions.over_refusal.hits) == (2, 0)
+    assert report.took_ms["p50"] > 0
 
 
 def test_headers_come_from_a_file(tmp_path):

@@ -27,7 +27,7 @@ def test_a_short_run_and_its_report_are_measured(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [["60", "run"], ["60", "report"]]
-    assert all(float(row[5]) > 0 for row in rows)
+    ((_, *cells),) = [line.strip("|").split("|") for line in done.stdout.splitlines()[2:]]
+    assert done.stdout.splitlines()[2].startswith("| 60 |")
+    assert all(float(cell.removesuffix("s ")) > 0 for cell in cells)
     assert not list(tmp_path.glob("evaluate*")), "what is measured leaves nothing in the home of the weights"

@@ -20,22 +20,29 @@ MOST_PIXELS = 50_000_000
 
 def changed(picture: Picture, change: Change, chance: random.Random) -> Picture:
     """The picture changed, as PNG; one that can't be read is left as it is, for the judge to say so."""
-    encoded = picture if isinstance(picture, bytes) else picture.read_bytes()
     try:
-        opened = _opened(encoded)
+        seen = opened(picture)
     except CheckError:
         return picture
     out = io.BytesIO()
-    change(opened, chance).save(out, "PNG", compress_level=1)
+    change(seen, chance).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
-def _opened(encoded: bytes) -> Image.Image:
+def opened(picture: Picture) -> Image.Image:
+    """A picture in RGB, upright, on white where it has an alpha channel. Raises CheckError for one that can't be."""
     try:
-        with Image.open(io.BytesIO(encoded)) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
+        encoded = picture if isinstance(picture, bytes) else picture.read_bytes()
+        with Image.open(io.BytesIO(encoded)) as read:
+            if read.width * read.height > MOST_PIXELS:
                 raise CheckError("too large to be attacked")
-            return ImageOps.exif_transpose(opened).convert("RGB")
+            upright = ImageOps.exif_transpose(read)
+            if not upright.has_transparency_data:
+                return upright.convert("RGB")
+            layered = upright.convert("RGBA")
+            ground = Image.new("RGB", layered.size, (255, 255, 255))
+            ground.paste(layered, mask=layered.getchannel("A"))
+            return ground
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise CheckError("not a picture") from None
 
@@ -44,7 +51,7 @@ def jpeg(image: Image.Image, chance: random.Random) -> Image.Image:
     """JPEG at quality 15."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=15)
-    return _opened(out.getvalue())
+    return opened(out.getvalue())
 
 
 def shrink(image: Image.Image, chance: random.Random) -> Image.Image:

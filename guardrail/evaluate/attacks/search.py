@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from guardrail.evaluate.attacks import chance
+from guardrail.evaluate.attacks.change import distance
 from guardrail.evaluate.attacks.texts import CHANGES, Change
 
 Ask = Callable[[Sequence[str]], Sequence[float | None]]
@@ -39,8 +40,6 @@ STEPS: tuple[str, ...] = (
     "turns",
 )
 ON_WORDS = ("homoglyphs", "leet", "dots", "typos", "stars", "stretched", "synonyms", "metaphors", "translation")
-LONGEST = 600
-"""Characters of a text whose distance is counted; a longer one counts by its first so many."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +116,3 @@ def _changes(front: Sequence[_Candidate], seen: set[str], seed: str, most: int) 
 
 def _on_word(words: Sequence[str], at: int, change: Change, source: object) -> str:
     return " ".join([*words[:at], change(words[at], source), *words[at + 1 :]])  # type: ignore[arg-type]
-
-
-def distance(one: str, other: str) -> int:
-    """Levenshtein's distance in characters: the least number of insertions, losses and changes."""
-    one, other = one[:LONGEST], other[:LONGEST]
-    row = list(range(len(other) + 1))
-    for at, mine in enumerate(one, 1):
-        before, row[0] = row[0], at
-        for to, theirs in enumerate(other, 1):
-            before, row[to] = row[to], min(row[to] + 1, row[to - 1] + 1, before + (mine != theirs))
-    return row[-1]
