@@ -12,6 +12,7 @@ nothing here needs it otherwise.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args
@@ -28,6 +29,9 @@ CREDENTIAL = "Bearer sk-contract-7f3a"
 # Clients try again on these, so none of them may say that a request was refused.
 RETRIED = frozenset({408, 409, 425, 429, *range(500, 600)})
 ODD_PATHS = ("/", "//", "/..", "/v1/../admin", "/unknown", "/v1/unknown", "/healthz")
+# Put at every place of a body: words that no capture has, and what begins like a picture that no capture has.
+SENTENCE = "words that stand where nobody looks"
+STRANGE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 16
 GARBAGE = (b"", b"<html><body>It works</body></html>", b"{}", b"null", b"[", b'{"data": "x"}', b"\xff\xfe\x00")
 
 
@@ -128,6 +132,23 @@ class DialectContract:
         assert all(one.kind is Kind.INPUT for one in inputs)
         assert {one.data for one in inputs} == set(capture.pictures)
 
+    def test_words_and_pictures_anywhere_in_a_body_are_judged_or_refused(self, capture: Capture) -> None:
+        passed = []
+        encoded = pybase64.b64encode(STRANGE).decode()
+        values = (SENTENCE, {"text": SENTENCE}, {SENTENCE: 1}, encoded, f"data:image/png;base64,{encoded}")
+        for where, body in changed(capture.body, values):
+            try:
+                call = self.read(capture, body=body)
+            except BadRequest:
+                continue
+            seen = any(SENTENCE in (text.text or "") for text in call.request.texts)
+            # Words where a picture is expected are judged as one, and no check can read it.
+            seen = seen or any(one.data not in capture.pictures for one in call.request.inputs)
+            there = SENTENCE.encode() in call.forward.body or carries(call.forward.body, STRANGE)
+            if there and not seen:
+                passed.append(where)
+        assert passed == []
+
     def test_a_request_cut_short_is_a_bad_request_or_none_of_ours(self, capture: Capture) -> None:
         if not capture.body:
             return
@@ -162,6 +183,20 @@ class DialectContract:
                     if at == entry or one_bad == "refuse-all":
                         assert not carries(reply.body, artifact.data or b""), (one_bad, entry)
                 assert reply.status not in RETRIED
+
+    def test_a_picture_anywhere_in_an_answer_is_judged_or_does_not_leave(self, whole: Capture) -> None:
+        passed = []
+        encoded = pybase64.b64encode(STRANGE).decode()
+        url = f"data:image/png;base64,{encoded}"
+        for where, body in changed(whole.answer, (encoded, {"url": url}, f"here: ![it]({url}) it is")):
+            try:
+                answer = self.answer(whole, body)
+            except UpstreamError:
+                continue
+            seen = any(one.data not in whole.outputs for one in answer.images)
+            if carries(answer.body, STRANGE) and not seen:
+                passed.append(where)
+        assert passed == []
 
     def test_an_answer_cut_short_is_the_generators_fault(self, whole: Capture) -> None:
         if whole.outputs:
@@ -321,6 +356,40 @@ class DialectContract:
         except UpstreamError:
             return
         raise AssertionError(f"{capture.name}: no answer of a generator, and it passed: {body[:40]!r}")
+
+
+def changed(body: bytes, values: Sequence[Any]) -> Iterator[tuple[str, bytes]]:
+    """A JSON body with each of `values` at each place of it: in place of what is there, and as a field or an item more.
+    Nothing for a body that is no JSON."""
+    try:
+        root = json.loads(body)
+    except ValueError:
+        return
+    for path in _places(root, ()):
+        for value in values:
+            yield f"{path}: {str(value)[:40]}", json.dumps(_put(root, path, value)).encode()
+
+
+def _places(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    yield path
+    if isinstance(node, dict):
+        for key, member in node.items():
+            yield from _places(member, (*path, key))
+        yield (*path, "style")
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _places(item, (*path, index))
+        yield (*path, len(node))
+
+
+def _put(node: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(node, list) and isinstance(step, int):
+        there = node[step] if step < len(node) else None
+        return [*node[:step], _put(there, rest, value), *node[step + 1 :]]
+    return {**node, step: _put(node.get(step), rest, value)}
 
 
 def refusal(stage: Stage, *rules: str) -> Decision:

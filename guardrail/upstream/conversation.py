@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,8 +11,14 @@ from guardrail.upstream import pictures
 from guardrail.upstream.embedded import embedded
 from guardrail.upstream.gather import Gathered, too_large
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.spans import JsonLimits
+from guardrail.upstream.slots import leaf_of
+from guardrail.upstream.spans import JsonLimits, Path
 
+NAME = re.compile(r"[A-Za-z0-9_./+:@-]{0,128}")
+ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function", "model", "ipython", "critic"})
+"""Who speaks. Servers of open models write a role into the prompt as it is, so any other is a text."""
+_TYPES = frozenset({"type", "format", "$ref", "$schema"})
+_PARTED = re.compile(r"[_./+:@-]+")
 _TEXTS = 1024  # turns and settings of one conversation
 _PICTURES = 64  # pictures in its history
 _VALUES = 50_000
@@ -38,6 +45,13 @@ def windows(text: str, most: int) -> Iterator[str]:
     overlap = min(_OVERLAP, most // 4)
     for start in range(0, len(text) - overlap, max(1, most - overlap)):
         yield text[start : start + most]
+
+
+def spoken(text: str, path: Path) -> str:
+    """What a string of a declaration says to a model: a name is read as its words, the name of a type says nothing."""
+    if NAME.fullmatch(text) is None:
+        return text
+    return "" if leaf_of(path) in _TYPES else _PARTED.sub(" ", text)
 
 
 @dataclass(repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl
 
@@ -13,6 +14,8 @@ from guardrail.upstream.slots import names_content, wordy
 
 _OURS = HOP_BY_HOP | {"host", "content-length", "accept-encoding", "expect"}
 _FORMS = frozenset({"application/x-www-form-urlencoded"})
+# Servers that read one of these as what it says would not read the JSON that is judged here.
+_OTHER = re.compile(r"proto|grpc|msgpack|cbor|bson|avro|thrift|yaml|xml|ndjson|jsonl|json-seq")
 _MOST_QUERY = 2048  # characters
 
 
@@ -48,7 +51,7 @@ def content_type(headers: Headers) -> tuple[str, dict[str, str]]:
         kind, parameters = media_type(found[0])
     except MultipartFault as fault:
         raise BadRequest(str(fault), status=415, code="unsupported_media_type") from None
-    if kind in _FORMS or (kind.startswith("multipart/") and kind != "multipart/form-data"):
+    if kind in _FORMS or _OTHER.search(kind) or (kind.startswith("multipart/") and kind != "multipart/form-data"):
         raise BadRequest(
             "send JSON, or multipart/form-data where this API takes forms", status=415, code="unsupported_media_type"
         )

@@ -7,19 +7,19 @@ no plain name is text, and belongs to its turn.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from guardrail.errors import BadRequest
 from guardrail.upstream import pictures
-from guardrail.upstream.conversation import Conversation
+from guardrail.upstream.conversation import NAME, ROLES, Conversation, spoken
 from guardrail.upstream.gather import Place
 from guardrail.upstream.gemini import names as google
 from guardrail.upstream.slots import What, name_of
 from guardrail.upstream.spans import Json, Node, Path, strings
 
-NAME = re.compile(r"[A-Za-z0-9_./+:@-]{0,128}")
 SEALED = re.compile(r"[A-Za-z0-9+/_=.:|-]*+")
 PLAIN = frozenset(
-    {"role", "type", "id", "tool_call_id", "call_id", "item_id", "detail", "format", "media_type", "mime_type",
+    {"type", "id", "tool_call_id", "call_id", "item_id", "detail", "format", "media_type", "mime_type",
      "status", "phase", "object", "finish_reason", "native_finish_reason"}
 )  # fmt: skip
 """Names whose values are names themselves, and no texts, where they look like names."""
@@ -33,6 +33,7 @@ _UNSEEN_TYPES = frozenset(
 )
 _LEAST_BASE64 = 24
 _LONGEST_URL = 10_000  # characters
+_HARM = re.compile(r"(?:HARM_|BLOCK_)[A-Z_]{1,60}|OFF|SEVERITY|PROBABILITY")
 _SWITCHES = {"disable_safety_checker": Json.FALSE, "enable_safety_checker": Json.TRUE}
 
 
@@ -88,7 +89,7 @@ class Messages:
         if name in SIGNATURES or (name == "data" and "reasoning_details" in above):
             if not SEALED.fullmatch(text) or pictures.looks_like_base64_picture(text):
                 raise BadRequest(f"{name_of(path)} is no signature", param=name_of(path), code="invalid_value")
-        elif name in PLAIN and NAME.fullmatch(text):
+        elif (name in PLAIN and NAME.fullmatch(text)) or (name == "role" and text in ROLES):
             return
         elif (what := what_of(text, above)) is not None:
             self.picture(node, what, path)
@@ -114,10 +115,13 @@ class Messages:
 
     def words(self, slot: str, node: Node) -> None:
         """The words of a declaration (a tool, a schema) as one text."""
-        found = [text for _, one in strings(node) if not NAME.fullmatch(text := one.text(self.body))]
-        said = self.talk.cleared(slot, "\n".join(found))
-        if said.strip():
-            self.talk.text(slot, said)
+        self.said(slot, [spoken(text, path) for path, one in strings(node) if (text := one.text(self.body))])
+
+    def said(self, slot: str, texts: Sequence[str]) -> None:
+        """Texts that stand beside a conversation, judged as one."""
+        text = self.talk.cleared(slot, "\n".join(one for one in texts if one.strip()))
+        if text.strip():
+            self.talk.text(slot, text)
 
     def switch(self, name: str, node: Node) -> bool:
         """Turn a switch of a vendor's own safety back on. True where this is one. Raises BadRequest."""
@@ -139,7 +143,9 @@ class Messages:
         return False
 
     def _thresholds(self, node: Node) -> None:
-        """Google's own, as its OpenAI-compatible address takes them."""
+        """Google's own, as its OpenAI-compatible address takes them: names in capitals, and nothing else."""
+        if node.kind is Json.STRING and not _HARM.fullmatch(node.text(self.body)):
+            raise BadRequest("safety_settings holds what is no setting", code="unjudged_field")
         for item in node.items:
             self._thresholds(item)
         for key, member in node.members.items():
@@ -148,6 +154,8 @@ class Messages:
                 self.got.edits.append((member.start, member.end, b'"' + google.CLAMPED_THRESHOLD + b'"'))
                 if "safetySettings" not in self.got.clamped:
                     self.got.clamped.append("safetySettings")
+            else:
+                self._thresholds(member)
 
 
 def picture_part(node: Node, body: bytes) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ BUILT_IN = {
 }
 # These ask no generator: an upstream that speaks one of them has no address.
 NO_ADDRESS = frozenset({"moderation"})
+# What these remember of one call for the next, another process does not know: it refuses what it would need it for.
+ONE_PROCESS = frozenset({"responses", "openai-all", "replicate", "fal"})
 
 
 def installed() -> dict[str, Callable[[], Openable]]:

@@ -111,7 +111,7 @@ def classify(text: str, path: Path, names: Vocabulary) -> What:
     base = top.split("[", 1)[0]
     in_picture = base in names.pictures or leaf == "image_url" or leaf in names.file_ids
     if len(path) == 1 and path[0] in names.prompts:
-        if pictures.is_data_url(text) and "base64" in text[:200].lower():
+        if (pictures.is_data_url(text) and "base64" in text[:200].lower()) or pictures.looks_like_base64_picture(text):
             raise _closed(path, "holds a picture; send it as an image")
         return What.TEXT
     if leaf in names.file_ids or _FILE_ID.fullmatch(text):

@@ -7,6 +7,7 @@ import pytest
 CASES = {
     "clean": "a clean answer arrives byte for byte",
     "refusal": "a refusal is the client's own typed error, and is asked for once",
+    "uncalled": "the generator hears nothing of what is refused before it",
     "words": "a forbidden word in each slot in turn",
     "input": "a bad picture in each place in turn",
     "output": "a bad picture in each channel in turn; not one byte arrives",
@@ -22,6 +23,7 @@ DOORS = {
     "images": {**_OPENAI, "node": "openai 6.49.0 (npm)"},
     "vendors": _OPENAI,
     "litellm": {"litellm": "litellm 1.106.2"},
+    "litellm-gemini": {"litellm": "litellm 1.106.2"},
     "chat": {**_OPENAI, "node": "openai 6.49.0 (npm)"},
     "responses": {**_OPENAI, "node": "openai 6.49.0 (npm)"},
     "gemini": {
@@ -33,6 +35,12 @@ DOORS = {
     "comfy": {"comfy": "comfy-api-simplified 1.6.0", "comfykit": "comfykit 0.1.12"},
     "replicate": {"replicate": "replicate 1.0.7"},
     "fal": {"fal": "fal-client 1.0.3", "node": "@fal-ai/client 1.10.1 (npm)"},
+    "starlette": {"openai3": "openai 3.54.0"},
+    "diffusers": {"diffusers": "diffusers 0.42.1"},
+}
+# What cannot be shown of a client, and why. Any other empty cell is one that a test is missing for.
+NOT_APPLICABLE = {
+    ("diffusers", "caller"): "a pipeline runs in the program itself: no key goes anywhere, no switch is sent",
 }
 
 

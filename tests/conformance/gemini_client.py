@@ -77,9 +77,10 @@ async def _async(name: str) -> dict[str, Any]:
     return told(await client.aio.models.generate_content(model=name, contents=["a red bicycle", image(GOOD)]))
 
 
-def upload(name: str) -> dict[str, Any]:
-    client.files.upload(file=FOLDER / "good.png")
-    return {}
+def upload(name: str, picture: str = "good") -> dict[str, Any]:
+    """A picture that goes up by itself, and an edit of it by its address."""
+    file = client.files.upload(file=FOLDER / f"{picture}.png")
+    return ask(name, [types.Part.from_uri(file_uri=file.uri, mime_type="image/png"), "by night"])
 
 
 def imagen(name: str) -> dict[str, Any]:
@@ -153,6 +154,7 @@ SCENARIOS: dict[str, Callable[[str], dict[str, Any]]] = {
     "html": ask,
     "address": ask,
     "upload": upload,
+    "input-upload": lambda name: upload(name, "bad"),
     "imagen": imagen,
     "interactions": interactions,
 }

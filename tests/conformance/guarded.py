@@ -37,6 +37,7 @@ from tests.stand_ins import Asks
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+LEAST_NODE = 20  # what the packages say that they need
 MARK = b"FORBIDDEN"
 # In base64 it reads in three ways, by where it begins; the characters at both ends hang on what is beside it.
 _SPELLED = (MARK, *(base64.b64encode(bytes(at) + MARK)[start : 12 + at] for at, start in enumerate((0, 2, 3))))
@@ -96,10 +97,22 @@ class Tapped(App):
     def __init__(self, *rest: Any) -> None:
         super().__init__(*rest)
         self.asked: list[Asked] = []
+        self._tap = Tap(super().__call__, self.asked)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._tap(scope, receive, send)
+
+
+class Tap:
+    """An ASGI application that keeps what another was asked and what it answered."""
+
+    def __init__(self, app: Any, asked: list[Asked]) -> None:
+        self.app = app
+        self.asked = asked
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await super().__call__(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         asked = Asked(scope.get("method", "GET"), target.decode("latin-1"), _plain(scope["headers"]), b"")
@@ -117,7 +130,7 @@ class Tapped(App):
             asked.answer += message.get("body", b"") if message["type"] == "http.response.body" else _frame(message)
             await send(message)
 
-        await super().__call__(scope, heard, said)
+        await self.app(scope, heard, said)
 
 
 def _plain(headers: Any) -> dict[str, str]:
@@ -167,9 +180,13 @@ class Saw:
 def program_of(environment: str) -> Path:
     """What runs the scripts of an environment: its Python, or node; skips the test where there is none."""
     if environment == "node":
-        found = shutil.which("node")
+        own = ROOT / ".venv-node" / "bin" / "node"
+        found = str(own) if own.exists() else shutil.which("node")
         if found is None:
-            pytest.skip("not run: there is no node on this machine")
+            pytest.skip("not run: there is no node on this machine; `make clients` installs one")
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        if not new_enough(said):
+            pytest.skip(f"not run: {found} is {said or 'no Node.js'}, and {LEAST_NODE} or later is expected")
         if not (HERE / "node" / "node_modules" / ".installed").exists():
             pytest.skip("not run: the npm clients are not installed; `make clients` does it where npm is there")
         return Path(found)
@@ -179,11 +196,17 @@ def program_of(environment: str) -> Path:
     return python
 
 
+def new_enough(said: str) -> bool:
+    """True for a version of Node.js, as it says it, that the npm clients run on."""
+    major = said.removeprefix("v").partition(".")[0]
+    return major.isdigit() and int(major) >= LEAST_NODE
+
+
 @dataclass
 class Serving:
     """A guard that listens, and what is asked of it."""
 
-    app: Tapped
+    app: Tapped | Tap
     port: int
     metrics: Metrics
     audit: tuple[str, bytes]
@@ -199,10 +222,26 @@ class Serving:
 @contextmanager
 def serving(dialect: Dialect, generator: Any, folder: Path, **upstream: Any) -> Iterator[Serving]:
     """A guard with that dialect, at the root of a loopback port, in front of `generator`, which has a `url`."""
+    metrics = Metrics()
+    guard, audit = judging(folder, metrics)
+    app = Tapped(guard, {dialect.name: Upstream(dialect, generator.url, **upstream)}, ServerSettings(), metrics)
+    server = Server(app, listen("127.0.0.1", 0), drain_s=5)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield Serving(app, server.address[1], metrics, audit)
+    finally:
+        server.stop()
+        thread.join(20)
+
+
+def judging(folder: Path, metrics: Metrics) -> tuple[Guard, tuple[str, bytes]]:
+    """A guard that knows a word and a picture, and where its record is: the address and the key."""
     (folder / "policy.yaml").write_text(POLICY)
     words = Asks(lambda text: {"sexual": float("forbidden" in text.text)}, ["sexual"], [Kind.PROMPT], "words")
     marks = Asks(lambda one: {"known": float(MARK in one.data)}, ["known"], [Kind.INPUT, Kind.OUTPUT], "marks")
-    metrics = Metrics()
     url, key = f"sqlite:///{folder / 'audit.db'}", b"k" * 32
     guard = Guard(
         [words, marks],
@@ -211,17 +250,7 @@ def serving(dialect: Dialect, generator: Any, folder: Path, **upstream: Any) -> 
         audit=AuditLog.open(url, key),
         observer=metrics,
     )
-    app = Tapped(guard, {dialect.name: Upstream(dialect, generator.url, **upstream)}, ServerSettings(), metrics)
-    server = Server(app, listen("127.0.0.1", 0), drain_s=5)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield Serving(app, server.address[1], metrics, (url, key))
-    finally:
-        server.stop()
-        thread.join(20)
+    return guard, (url, key)
 
 
 def drive(
@@ -241,18 +270,25 @@ def drive(
     generator: how pictures are fetched by address, say.
     """
     with serving(dialect, generator, folder, **upstream) as guard:
-        done = subprocess.run(
-            [program, HERE / client, str(guard.port), folder],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+        said = played(program, client, guard.port, folder)
+    return saw(said, guard, generator.calls, scenario_of)
+
+
+def played(program: Path, client: str, port: int, folder: Path) -> dict[str, Any]:
+    """What the client said of every scenario."""
+    done = subprocess.run(
+        [program, HERE / client, str(port), folder], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def saw(said: dict[str, Any], guard: Serving, heard: list[Any], scenario_of: Callable[[Any], str]) -> Saw:
+    """All that is known of a run, once the guard has stopped."""
     return Saw(
         said["results"],
-        generator.calls,
+        heard,
         guard.app.asked,
         scenario_of,
         list(verify(*guard.audit)),
@@ -275,11 +311,16 @@ def run_client(
     It finds good.png, other.png, mask.png and bad.png in the folder. A client of an npm package is the script of the
     same name in node/.
     """
-    for name, data in (("good", GOOD), ("other", OTHER), ("mask", MASK), ("bad", BAD)):
-        (folder / f"{name}.png").write_bytes(data)
+    put_pictures(folder)
     if environment == "node":
         client = f"node/{client.removesuffix('_client.py')}.mjs"
     program = program_of(environment)
     with ScriptedUpstream() as generator:
         generator.script = play
         return drive(dialect, generator, program, client, folder, scenario_of, **upstream)
+
+
+def put_pictures(folder: Path) -> None:
+    """good.png, other.png, mask.png and bad.png, for a client to find."""
+    for name, data in (("good", GOOD), ("other", OTHER), ("mask", MASK), ("bad", BAD)):
+        (folder / f"{name}.png").write_bytes(data)

@@ -173,7 +173,7 @@ def test_nothing_is_saved_on_the_server_unseen(saw):
 @pytest.mark.parametrize(
     ("rule", "scenario"),
     [
-        pytest.param(rule, one, marks=case("words" if rule == "bad-words" else "input", "refusal"))
+        pytest.param(rule, one, marks=case("words" if rule == "bad-words" else "input", "refusal", "uncalled"))
         for rule, names in REFUSED.items()
         for one in names
     ],

@@ -74,7 +74,7 @@ def test_a_picture_does_not_take_the_name_of_one_that_was_judged(saw):
 WORDS = ["text", "negative", "joined", "sdxl", "flux", "qwen", "api-node", "unknown", "list", "title", "file-name"]
 
 
-@case("words", "refusal")
+@case("words", "refusal", "uncalled")
 @pytest.mark.parametrize("scenario", [f"word-{one}" for one in WORDS])
 def test_a_word_in_a_graph_is_refused_once_and_never_reaches_the_server(saw, scenario):
     assert saw.results[scenario] == {"error": {"class": "ComfyApiError", "text": REFUSED}}
@@ -84,9 +84,9 @@ def test_a_word_in_a_graph_is_refused_once_and_never_reaches_the_server(saw, sce
 @pytest.mark.parametrize(
     ("scenario", "rule"),
     [
-        pytest.param("word-kit-http", "bad-words", marks=case("words", "refusal", client=KIT)),
-        pytest.param("word-kit-socket", "bad-words", marks=case("words", "refusal", client=KIT)),
-        pytest.param("picture-kit-of-the-server", "bad-input", marks=case("input", "refusal", client=KIT)),
+        pytest.param("word-kit-http", "bad-words", marks=case("words", "refusal", "uncalled", client=KIT)),
+        pytest.param("word-kit-socket", "bad-words", marks=case("words", "refusal", "uncalled", client=KIT)),
+        pytest.param("picture-kit-of-the-server", "bad-input", marks=case("input", "refusal", "uncalled", client=KIT)),
     ],
 )
 def test_a_kit_shows_why(saw, scenario, rule):
@@ -98,14 +98,14 @@ def test_a_kit_shows_why(saw, scenario, rule):
     assert (posted(saw, scenario), saw.sent(scenario)) == (1, [])
 
 
-@case("input", "refusal")
+@case("input", "refusal", "uncalled")
 @pytest.mark.parametrize("scenario", ["picture-upload", "picture-of-the-server", "picture-missing"])
 def test_a_picture_that_is_bad_or_cannot_be_seen_is_refused(saw, scenario):
     assert saw.results[scenario] == {"error": {"class": "ComfyApiError", "text": REFUSED}}
     assert saw.sent(scenario) == []
 
 
-@case("input", "refusal", client=KIT)
+@case("input", "refusal", "uncalled", client=KIT)
 @pytest.mark.parametrize("scenario", ["picture-kit-upload", "picture-kit-socket"])
 def test_a_kit_is_not_given_the_upload_of_a_bad_picture(saw, scenario):
     result = saw.results[scenario]

@@ -203,14 +203,14 @@ def test_a_stream_arrives_with_its_pictures(saw, scenario):
     assert [[one["sha256"] for one in event["images"]] for event in events] == [[sha(GOOD)], [sha(OTHER)]]
 
 
-@case("words", "refusal")
+@case("words", "refusal", "uncalled")
 @pytest.mark.parametrize("scenario", WORDS)
 def test_a_word_in_any_field_is_refused_once_and_never_reaches_the_generator(saw, scenario):
     _refused(saw, scenario, "bad-words")
     assert saw.sent(scenario) == []
 
 
-@case("input", "refusal")
+@case("input", "refusal", "uncalled")
 @pytest.mark.parametrize("scenario", PICTURES)
 def test_a_bad_picture_in_any_field_is_refused_once_and_never_reaches_the_generator(saw, scenario):
     _refused(saw, scenario, "bad-input")

@@ -11,16 +11,20 @@ import pytest
 
 from guardrail.upstream.gemini import Gemini
 from tests.conformance.cases import DOORS, case
-from tests.conformance.guarded import BAD, GOOD, OTHER, Saw, run_client, sha
+from tests.conformance.guarded import BAD, GOOD, MARK, OTHER, Saw, run_client, sha
 from tests.server import upstream as script
 from tests.server.upstream import Heard, Script
 
 DOOR = "gemini"
+URI = "https://generativelanguage.googleapis.com/v1beta/files/abc"
 NPM = "2.32.0"  # its errors have one class, and say by their status what they are
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180)]
 
 
 def scenario_of(heard: Heard) -> str:
+    if heard.target.startswith("/upload/"):
+        sent = "upload_id" in heard.target
+        return ("input-upload" if MARK in heard.body else "upload-send") if sent else "upload-start"
     found = re.search(r"/models/([a-z0-9-]+):", heard.target)
     return found.group(1) if found else heard.target
 
@@ -52,7 +56,15 @@ def play(heard: Heard) -> Script:
     name = scenario_of(heard)
     two = (candidate(inline(GOOD)), candidate(inline(OTHER), index=1))
     said = f"there: ![it]({data_url(BAD)}) you are"
+    file = {"name": "files/abc", "uri": URI, "mimeType": "image/png", "state": "ACTIVE"}
+    here = f"http://{heard.headers.get('host')}{heard.target}?upload_id=ABPtc&upload_protocol=resumable"
+    started = script.whole(b"", "200 OK", "text/plain", "X-Goog-Upload-Status: active", f"X-Goog-Upload-URL: {here}")
+    done = script.whole(
+        json.dumps({"file": file}).encode(), "200 OK", "application/json", "X-Goog-Upload-Status: final"
+    )
     scripts = {
+        "upload-start": started,
+        "upload-send": done,
         "two-candidates": script.whole(answer(*two)),
         "vendor-block": script.whole(b'{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}'),
         "words-only": script.whole(answer(candidate({"text": "I can not paint that."}))),
@@ -128,9 +140,31 @@ def test_a_chat_goes_on_with_its_pictures(saw):
     assert len(body["contents"]) == 3
 
 
+@case("clean")
+def test_a_file_goes_up_through_the_guard_and_is_used_by_its_address(saw):
+    assert pictures(saw.results["upload"]) == [sha(GOOD)]
+    (sent,) = saw.sent("upload-send")
+    assert sent.body == GOOD
+    (heard,) = saw.sent("upload")
+    assert URI.encode() in heard.body
+    # All that clients are told of is the guard's own.
+    started = [asked for asked in saw.asked if scenario_of(asked) == "upload-start"]
+    assert all(asked.headers["host"] in asked.answer_headers["x-goog-upload-url"] for asked in started)
+
+
+@case("input", "refusal", "uncalled")
+def test_a_bad_file_is_refused_once_and_is_not_stored(saw):
+    error = saw.results["input-upload"]["error"]
+    assert (error["class"], error["code"]) == ("ClientError" if saw.version != NPM else "ApiError", 400)
+    assert "bad-input" in error["message"]
+    assert (saw.calls["input-upload"], len(saw.tries("input-upload"))) == (0, 1)
+
+
 @case("caller")
 def test_credentials_reach_the_generator_and_switches_are_clamped(saw):
-    assert {heard.headers["x-goog-api-key"] for heard in saw.heard} == {"key-test"}
+    # The bytes of a file go to an address that is a secret of its own.
+    keyed = [heard for heard in saw.heard if scenario_of(heard) != "upload-send"]
+    assert {heard.headers["x-goog-api-key"] for heard in keyed} == {"key-test"}
     (heard,) = saw.sent("switches")
     settings = json.loads(heard.body)["safetySettings"]
     assert settings == [{"category": "HARM_CATEGORY_SEXUALLY_EXPLICIT", "threshold": "BLOCK_MEDIUM_AND_ABOVE"}]
@@ -159,8 +193,8 @@ INPUTS = ["text-beside", "second", "history", "model-turn", "system", "words"]
 
 @pytest.mark.parametrize(
     ("scenario", "reason"),
-    [pytest.param(f"slot-{one}", "SAFETY", marks=case("words", "refusal")) for one in SLOTS]
-    + [pytest.param(f"input-{one}", "IMAGE_SAFETY", marks=case("input", "refusal")) for one in INPUTS],
+    [pytest.param(f"slot-{one}", "SAFETY", marks=case("words", "refusal", "uncalled")) for one in SLOTS]
+    + [pytest.param(f"input-{one}", "IMAGE_SAFETY", marks=case("input", "refusal", "uncalled")) for one in INPUTS],
 )
 def test_what_is_refused_before_is_a_blocked_prompt_that_is_not_tried_again(saw, scenario, reason):
     result = saw.results[scenario]
@@ -177,8 +211,8 @@ def test_a_word_in_two_turns_is_no_word(saw):
 @pytest.mark.parametrize(
     ("scenario", "reason"),
     [
-        pytest.param("slot-stream", "SAFETY", marks=case("words", "refusal", "stream")),
-        pytest.param("input-stream", "IMAGE_SAFETY", marks=case("input", "refusal", "stream")),
+        pytest.param("slot-stream", "SAFETY", marks=case("words", "refusal", "uncalled", "stream")),
+        pytest.param("input-stream", "IMAGE_SAFETY", marks=case("input", "refusal", "uncalled", "stream")),
     ],
 )
 def test_a_stream_is_refused_as_an_event(saw, scenario, reason):
@@ -248,7 +282,6 @@ def test_a_stream_that_is_cut_is_raised(saw):
         ("html", "ServerError", 502),
         ("reference-file", "ClientError", 400),
         ("reference-cache", "ClientError", 400),
-        ("upload", "ClientError", 404),
         ("imagen", "ClientError", 404),
         ("interactions", "ClientError", 404),
     ],
@@ -260,7 +293,7 @@ def test_faults_and_what_is_closed_arrive_as_the_class_that_callers_handle(saw, 
 
 
 @case("fault")
-@pytest.mark.parametrize("scenario", ["upload", "imagen", "interactions"])
+@pytest.mark.parametrize("scenario", ["imagen", "interactions"])
 def test_what_is_closed_says_so(saw, scenario):
     assert "this route is closed" in saw.results[scenario]["error"]["message"]
 
@@ -269,5 +302,5 @@ def test_what_is_closed_says_so(saw, scenario):
 def test_the_record_of_it_all_holds_together(saw):
     assert saw.faults == []
     outputs = [name for name in saw.results if name.startswith("output-")]
-    assert saw.refusals == len(SLOTS) + len(INPUTS) + 2 + len(outputs)
+    assert saw.refusals == len(SLOTS) + len(INPUTS) + 3 + len(outputs)
     assert len(outputs) == 7

@@ -117,8 +117,8 @@ INPUTS = ["edit", "chat", "history", "stream"]
 
 @pytest.mark.parametrize(
     ("scenario", "calls"),
-    [pytest.param(f"slot-{one}", 0, marks=case("words", "refusal")) for one in SLOTS]
-    + [pytest.param(f"input-{one}", 0, marks=case("input", "refusal")) for one in INPUTS]
+    [pytest.param(f"slot-{one}", 0, marks=case("words", "refusal", "uncalled")) for one in SLOTS]
+    + [pytest.param(f"input-{one}", 0, marks=case("input", "refusal", "uncalled")) for one in INPUTS]
     + [pytest.param(f"output-{one}", 1, marks=case("output", "refusal")) for one in ("generate", "edit")],
 )
 def test_a_refused_call_is_a_content_policy_violation_that_is_not_tried_again(saw, scenario, calls):

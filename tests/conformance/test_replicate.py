@@ -250,7 +250,7 @@ def test_a_stream_arrives_with_its_pictures(saw, scenario, events):
     assert saw.results[scenario] == {"events": events}
 
 
-@case("words", "refusal")
+@case("words", "refusal", "uncalled")
 @pytest.mark.parametrize("scenario", WORDS)
 def test_a_word_in_any_field_is_refused_once_and_never_reaches_the_generator(saw, scenario):
     result = saw.results[scenario]
@@ -275,7 +275,7 @@ def test_a_refused_prediction_has_no_stream(saw):
     assert saw.sent("word-stream") == []
 
 
-@case("input", "refusal")
+@case("input", "refusal", "uncalled")
 @pytest.mark.parametrize("scenario", PICTURES)
 def test_a_bad_picture_in_any_field_is_refused_once_and_never_reaches_the_generator(saw, scenario):
     result = saw.results[scenario]
@@ -285,7 +285,7 @@ def test_a_bad_picture_in_any_field_is_refused_once_and_never_reaches_the_genera
     assert saw.sent(scenario) == []
 
 
-@case("input", "refusal")
+@case("input", "refusal", "uncalled")
 def test_a_bad_picture_is_not_uploaded(saw):
     result = saw.results["picture-upload"]
     assert (result["class"], result["status"]) == ("ReplicateError", 422)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib import import_module
 
 import pytest
 
-from tests.conformance.cases import CASES, DOORS, case
-from tests.conformance.conftest import table
-from tests.conformance.guarded import program_of
+from tests.conformance.cases import CASES, DOORS, NOT_APPLICABLE, case
+from tests.conformance.conftest import MISSING, table
+from tests.conformance.guarded import HERE, new_enough, program_of
 
 
 def row(lines: list[str], door: str, client: str) -> dict[str, str]:
@@ -39,12 +40,35 @@ def test_a_cell_says_how_many_passed_that_some_failed_or_that_they_were_skipped(
         "node",
     )
     assert (said["clean"], said["words"], said["input"], said["output"]) == ("7", "1 FAILED", "not run", "not run")
-    assert said["record"] == "-"
+    assert said["record"] == MISSING
+
+
+def test_a_cell_that_cannot_be_filled_says_so_and_why():
+    said = row(table({("diffusers", "diffusers", "clean"): Counter(passed=1)}), "diffusers", "diffusers")
+    assert said["caller"] == "n/a"
+    assert said["words"] == MISSING
+    assert all(door in DOORS and name in CASES and why for (door, name), why in NOT_APPLICABLE.items())
+
+
+def test_a_run_of_one_door_has_no_rows_for_the_others():
+    assert len(table({}, ["chat"])) == 1 + len(DOORS["chat"])
+
+
+def test_every_door_has_its_tests():
+    modules = (import_module(f"tests.conformance.{file.stem}") for file in HERE.glob("test_*.py"))
+    assert {door for module in modules if (door := getattr(module, "DOOR", None))} == set(DOORS)
 
 
 def test_a_client_that_is_not_installed_is_skipped_and_says_how_to_have_it():
     with pytest.raises(pytest.skip.Exception, match="make clients"):
         program_of("no-such-client")
+
+
+@pytest.mark.parametrize(
+    ("said", "enough"), [("v20.0.0", True), ("v24.19.0", True), ("v19.9.0", False), ("v8.1", False), ("", False)]
+)
+def test_an_old_node_is_none(said, enough):
+    assert new_enough(said) is enough
 
 
 def test_a_case_that_is_not_in_the_table_is_no_case():

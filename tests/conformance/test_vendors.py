@@ -96,9 +96,9 @@ def test_azures_calls_go_to_the_deployment_with_the_callers_own_key(saw, scenari
 @pytest.mark.parametrize(
     ("scenario", "rule", "calls"),
     [
-        pytest.param("azure-prompt-refused", "bad-words", 0, marks=case("words", "refusal")),
-        pytest.param("azure-edit-prompt-refused", "bad-words", 0, marks=case("words", "refusal")),
-        pytest.param("azure-edit-refused", "bad-input", 0, marks=case("input", "refusal")),
+        pytest.param("azure-prompt-refused", "bad-words", 0, marks=case("words", "refusal", "uncalled")),
+        pytest.param("azure-edit-prompt-refused", "bad-words", 0, marks=case("words", "refusal", "uncalled")),
+        pytest.param("azure-edit-refused", "bad-input", 0, marks=case("input", "refusal", "uncalled")),
         pytest.param("azure-output-refused", "bad-output", 1, marks=case("output", "refusal")),
         pytest.param("azure-output-edit-refused", "bad-output", 1, marks=case("output", "refusal")),
     ],
@@ -147,12 +147,12 @@ def test_a_fault_of_azure_arrives_as_the_class_that_callers_handle(saw):
 @pytest.mark.parametrize(
     ("scenario", "calls"),
     [
-        pytest.param("xai-prompt-refused", 0, marks=case("words", "refusal")),
-        pytest.param("xai-input-refused", 0, marks=case("input", "refusal")),
+        pytest.param("xai-prompt-refused", 0, marks=case("words", "refusal", "uncalled")),
+        pytest.param("xai-input-refused", 0, marks=case("input", "refusal", "uncalled")),
         pytest.param("xai-output-refused", 1, marks=case("output", "refusal")),
-        pytest.param("together-negative-refused", 0, marks=case("words", "refusal")),
-        pytest.param("together-reference-refused", 0, marks=case("input", "refusal")),
-        pytest.param("together-image-refused", 0, marks=case("input", "refusal")),
+        pytest.param("together-negative-refused", 0, marks=case("words", "refusal", "uncalled")),
+        pytest.param("together-reference-refused", 0, marks=case("input", "refusal", "uncalled")),
+        pytest.param("together-image-refused", 0, marks=case("input", "refusal", "uncalled")),
         pytest.param("together-output-refused", 1, marks=case("output", "refusal")),
     ],
 )

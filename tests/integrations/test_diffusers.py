@@ -21,7 +21,10 @@ pytestmark = pytest.mark.slow
 QUICK = {"num_inference_steps": 2, "width": tiny.SIDE, "height": tiny.SIDE}
 
 
-@pytest.fixture(params=[tiny.stable_diffusion, tiny.sdxl], ids=["sd", "sdxl"])
+# The first has a hook for a safety checker, the others have none.
+@pytest.fixture(
+    params=[tiny.stable_diffusion, tiny.sdxl, tiny.sd3, tiny.flux, tiny.qwen], ids=lambda make: make.__name__
+)
 def pipe(request):
     return request.param()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pybase64
@@ -12,7 +13,7 @@ from PIL import Image
 
 from guardrail.errors import BadRequest
 from guardrail.types import Action, Decision, Reason, Receipt
-from guardrail.upstream.dialect import Call, Fetched, Headers
+from guardrail.upstream.dialect import Answer, Call, Dialect, Fetched, Headers
 from guardrail.upstream.openai import OpenAIImages
 
 JSON: Headers = (("Content-Type", "application/json"),)
@@ -44,6 +45,50 @@ class Store:
 
     async def fetch_file(self, file_id: str) -> Fetched:
         return await self.fetch(file_id, param="file_id")
+
+
+class Asking:
+    """Reads what clients and a server of one protocol say, as the guard's server would."""
+
+    def __init__(self, opened: Callable[[], Dialect], path: str) -> None:
+        self._opened = opened
+        self._path = path
+
+    def read(
+        self,
+        body: bytes = b"",
+        path: str = "",
+        *,
+        dialect: Dialect | None = None,
+        store: Store | None = None,
+        method: str = "POST",
+        headers: Headers = JSON,
+        query: str = "",
+    ) -> Call:
+        store, reader = store or Store(), dialect or self._opened()
+        asked = reader.read(method, path or self._path, query, headers, body, store.fetch, store.fetch_file)
+        return asyncio.run(asked)
+
+    def answered(
+        self,
+        call: Call,
+        body: bytes,
+        status: int = 200,
+        headers: Headers = JSON,
+        *,
+        dialect: Dialect | None = None,
+        store: Store | None = None,
+    ) -> Answer:
+        reader = dialect or self._opened()
+        return asyncio.run(reader.read_answer(call, status, headers, body, (store or Store()).fetch))
+
+
+def texts(call: Call) -> dict[str, str]:
+    return {one.slot: one.text or "" for one in call.request.texts}
+
+
+def inputs(call: Call) -> dict[str, bytes]:
+    return {one.slot: one.data or b"" for one in call.request.inputs}
 
 
 async def ask(

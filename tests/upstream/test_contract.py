@@ -55,6 +55,20 @@ class MissesPicture(Broken):
         return replace(call, request=replace(call.request, inputs=()))
 
 
+class Skips(Broken):
+    """Does not look at fields that it does not know."""
+
+    async def read(self, method, path, query, headers, body, *rest):
+        call = await super().read(method, path, query, headers, WHOLE.body, *rest)
+        return replace(call, forward=replace(call.forward, body=body))
+
+
+class SkipsInAnswers(Broken):
+    async def read_answer(self, call, status, headers, body, fetch):
+        answer = await super().read_answer(call, status, headers, ANSWER, fetch)
+        return replace(answer, body=body)
+
+
 class Rewrites(Broken):
     def broken(self, call):
         return replace(call, forward=replace(call.forward, body=call.forward.body + b" "))
@@ -135,6 +149,8 @@ def kit(dialect) -> DialectContract:
     [
         (MissesText, "test_every_text_is_judged", WHOLE),
         (MissesPicture, "test_every_input_picture_is_judged_and_no_other", WHOLE),
+        (Skips, "test_words_and_pictures_anywhere_in_a_body_are_judged_or_refused", WHOLE),
+        (SkipsInAnswers, "test_a_picture_anywhere_in_an_answer_is_judged_or_does_not_leave", WHOLE),
         (Rewrites, "test_a_request_goes_on_as_it_came", WHOLE),
         (LosesKey, "test_credentials_and_headers_go_on_untouched_and_ours_do_not", WHOLE),
         (Quotes, "test_a_request_cut_short_is_a_bad_request_or_none_of_ours", WHOLE),

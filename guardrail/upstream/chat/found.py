@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from guardrail.errors import UpstreamError
 from guardrail.upstream import pictures
-from guardrail.upstream.messages import NAME, PLAIN, SEALED, SIGNATURES, picture_part, stands, what_of
+from guardrail.upstream.conversation import NAME
+from guardrail.upstream.messages import PLAIN, SEALED, SIGNATURES, picture_part, stands, what_of
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.slots import What, name_of
 from guardrail.upstream.spans import Json, Node, Path
@@ -62,7 +63,7 @@ class Finder:
             self.shown.addresses.append((entry, slot, text.strip()))
         elif what is not None:
             self.shown.encoded(entry, slot, node, self.body)
-        elif not (name in PLAIN and NAME.fullmatch(text)):
+        elif not ((name in PLAIN or name == "role") and NAME.fullmatch(text)):
             self.tell(entry, path, text)
 
 

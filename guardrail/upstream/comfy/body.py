@@ -20,6 +20,7 @@ from guardrail.upstream.spans import Json, JsonFault, JsonLimits, Node, Path, ke
 JSON = JsonLimits(depth=32, values=200_000)
 """A workflow of the web interface has some sixty values for each node."""
 _CREDENTIALS = frozenset({"api_key_comfy_org", "auth_token_comfy_org"})
+_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{0,8192}")
 _CLIENT = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FEW_WORDS = 3
@@ -105,6 +106,7 @@ class _Reader:
                 for path, node in strings(value, (name, key)):
                     self._literal(step, key, path, node, left_out=name in negative)
         self._rest(root)
+        numbers += sum(listed_numbers(node) for node in _beside(root))
         for key in _keys(root):
             if len(key) > _LONGEST_KEY:
                 raise BadRequest(f"a name is over {_LONGEST_KEY} characters", param="prompt", code="unjudged_field")
@@ -122,14 +124,17 @@ class _Reader:
         nowhere = Step("")
         for path, node in strings(root):
             if path[0] == "prompt":
-                if len(path) > 2 and path[2] not in ("inputs", "class_type") and node.size:
+                named = len(path) == 3 and path[2] == "class_type" and not wordy(node.text(self.body))
+                if len(path) > 2 and path[2] != "inputs" and node.size and not named:
                     self._setting(path, node)
             elif path[0] == "extra_data" and len(path) > 1 and path[1] in ("extra_pnginfo", *_CREDENTIALS):
-                if path[1] in _CREDENTIALS and node.size > 8192:
-                    raise BadRequest("a key is over 8192 bytes", param=name_of(path), code="invalid_value")
+                if path[1] in _CREDENTIALS and (len(path) > 2 or not _plain_key(node.text(self.body))):
+                    raise BadRequest("a key must be a plain string", param=name_of(path), code="invalid_value")
             elif path[0] not in _NO_PROMPT or len(path) > 1:
                 self._literal(nowhere, leaf_of(path), path, node, left_out=False)
         extra = root.get("extra_data")
+        if extra is not None and extra.kind is not Json.OBJECT:
+            raise BadRequest("extra_data must be an object", param="extra_data", code="invalid_type")
         told = extra.get("extra_pnginfo") if extra is not None else None
         if told is not None and (told.members or told.kind is not Json.OBJECT):
             # The workflow of the web interface: full of texts that are not used, but for nodes that read it.
@@ -199,6 +204,22 @@ class _Reader:
                 continue
             if key not in ("positive", "negative") or ("Encode" not in source.kind and _STRINGS.search(source.kind)):
                 yield link.source
+
+
+def _plain_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None and not pictures.looks_like_base64_picture(text)
+
+
+def _beside(root: Node) -> Iterator[Node]:
+    """What is sent on beside the inputs of nodes, whose links are lists with a number in them."""
+    for name, member in root.members.items():
+        if name == "prompt":
+            for step in member.members.values():
+                yield from (told for key, told in step.members.items() if key != "inputs")
+        elif name == "extra_data":
+            yield from (told for key, told in member.members.items() if key != "extra_pnginfo")
+        else:
+            yield member
 
 
 def _keys(root: Node) -> Iterator[str]:

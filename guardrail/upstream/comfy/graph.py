@@ -15,6 +15,8 @@ from guardrail.upstream.spans import Json, Node
 NODES = 2000
 """The most nodes of a graph that is read; the largest published workflows have a few hundred."""
 
+_LONGEST_CLASS = 256  # bytes
+
 
 @dataclass(frozen=True)
 class Link:
@@ -55,6 +57,8 @@ class Graph:
         kind, inputs = node.get("class_type"), node.get("inputs")
         if node.kind is not Json.OBJECT or kind is None or kind.kind is not Json.STRING:
             raise _wrong("every node of prompt needs a class_type")
+        if kind.size > _LONGEST_CLASS:
+            raise _wrong(f"a class_type is over {_LONGEST_CLASS} bytes")
         if inputs is not None and inputs.kind is not Json.OBJECT:
             raise _wrong("the inputs of a node must be an object")
         step = Step(kind.text(self.body))

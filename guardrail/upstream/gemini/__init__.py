@@ -1,4 +1,4 @@
-"""The Gemini API, of Google AI and of Vertex AI: generateContent, whole and streamed."""
+"""The Gemini API, of Google AI and of Vertex AI: generateContent, whole and streamed, and files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from guardrail.upstream.dialect import (
     StreamReader,
 )
 from guardrail.upstream.gemini import answer as answers
-from guardrail.upstream.gemini import refuse, routes, stream
+from guardrail.upstream.gemini import files, refuse, routes, stream
 from guardrail.upstream.gemini.body import gather
 from guardrail.upstream.limits import Limits
 
@@ -29,18 +29,20 @@ __all__ = ["Gemini"]
 
 
 class Gemini:
-    """Fulfils `Dialect` for generateContent. Holds its limits and nothing of any request."""
+    """Fulfils `Dialect` for generateContent. Remembers pictures that were uploaded, within bounds."""
 
     name = "gemini"
 
-    def __init__(self, *, limits: Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None, setup: Setup | None = None) -> None:
         self.limits = talking(limits or Limits())
+        self._setup = setup or Setup()
+        self._files = files.memory()
 
     @classmethod
     def open(cls, setup: Setup) -> Gemini:
         """Raises ConfigError for any option: this dialect has none."""
         setup.no_options(cls.name)
-        return cls(limits=setup.limits)
+        return cls(limits=setup.limits, setup=setup)
 
     def door(self, method: str, path: str) -> Door:
         """What to do with a route: `path` as the client sent it, without the query, with or without a version."""
@@ -57,12 +59,14 @@ class Gemini:
         fetch_file: FetchFile,
     ) -> Call:
         """Read a call on a judged route. Raises BadRequest for what cannot be read or judged, or is over a limit."""
+        if method == "POST" and routes.uploads(path):
+            return files.read(path, query, headers, body, self.limits, self._setup.public(headers))
         streams = routes.streams(path) if method == "POST" else None
         if streams is None:
             raise no_such_route()
         form = routes.form_of(query, streamed=streams)
         check_json(headers, body, self.limits)
-        got = gather(body, self.limits)
+        got = gather(body, self.limits, self._files.get)
         await got.resolve(fetch, fetch_file)
         got.stream = streams and form == "event"
         route = "streamGenerateContent" if streams else "generateContent"
@@ -79,6 +83,8 @@ class Gemini:
 
     async def read_answer(self, call: Call, status: int, headers: Headers, body: bytes, fetch: Fetch) -> Answer:
         """Find every picture of a whole answer. Raises UpstreamError for what is no answer."""
+        if call.state.get(routes.FORM) == files.UPLOAD:
+            return files.read_answer(call, status, headers, body, self.limits, self._files)
         return await answers.read_answer(call, status, headers, body, fetch, self.limits)
 
     def without(self, answer: Answer, refused: Mapping[int, Decision], one_bad: OneBad) -> Reply:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from guardrail.errors import BadRequest
 from guardrail.upstream import pictures
 from guardrail.upstream.bodies import json_object
-from guardrail.upstream.conversation import Conversation
+from guardrail.upstream.conversation import ROLES, Conversation, spoken
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.gemini import names
 from guardrail.upstream.gemini.names import plain
@@ -18,7 +19,7 @@ from guardrail.upstream.spans import Edit, Json, Node, Path, keys, strings
 
 _NAME = re.compile(r"[A-Za-z0-9_./+:-]{0,128}")
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/_=-]*+")
-_PLAIN_LEAVES = frozenset({"role", "mimetype", "id", "language", "outcome"})
+_PLAIN_LEAVES = frozenset({"mimetype", "id", "language", "outcome"})
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ class _InlinePlace(Place):
         return self.start, self.end, b'"inlineData":{"mimeType":"' + kind + b'","data":"' + data + b'"}'
 
 
-def gather(body: bytes, limits: Limits) -> Gathered:
-    """Read a body. Raises BadRequest for what is not strict JSON, cannot be judged or is over a limit."""
+def gather(body: bytes, limits: Limits, file: Callable[[str], bytes | None] = lambda _: None) -> Gathered:
+    """Read a body; `file` gives the picture that was uploaded under an address.
+
+    Raises BadRequest for what is not strict JSON, cannot be judged or is over a limit.
+    """
     root = json_object(body, limits)
     _one_casing(root, ())
-    reading = _Reading(body, Gathered(limits))
+    reading = _Reading(body, Gathered(limits), file)
     for number, key in enumerate(keys(root)):
         if wordy(key):
             reading.talk.text(f"field-name[{number}]", key)
@@ -68,8 +72,9 @@ def _one_casing(node: Node, path: Path) -> None:
 class _Reading:
     """One body that is being read."""
 
-    def __init__(self, body: bytes, got: Gathered) -> None:
+    def __init__(self, body: bytes, got: Gathered, file: Callable[[str], bytes | None]) -> None:
         self.body = body
+        self.file = file
         self.got = got
         self.talk = Conversation(got)
         self.turns = 0
@@ -119,7 +124,7 @@ class _Reading:
             # The model's own, sealed by the vendor, who takes back nothing else.
             if not _SIGNATURE.fullmatch(text) or pictures.looks_like_base64_picture(text):
                 raise BadRequest(f"{name_of(path)} is no signature", param=name_of(path), code="invalid_value")
-        elif not (name in _PLAIN_LEAVES and _NAME.fullmatch(text)):
+        elif not (name in _PLAIN_LEAVES and _NAME.fullmatch(text)) and not (name == "role" and text in ROLES):
             texts.append(text)
 
     def inline(self, node: Node, path: Path) -> None:
@@ -153,9 +158,14 @@ class _Reading:
             raise BadRequest(f"{param} must be an object with fileUri", param=param, code="invalid_type")
         self.rest(fields, path)
         target = uri.text(self.body).strip()
+        uploaded = self.file(target)
+        if uploaded is not None:
+            self.got.picture(self.got.image_slot(), uploaded, param)
+            return
         if pictures.url_scheme(target) not in ("https", "http") or "googleapis.com" in target.lower():
             raise BadRequest(
-                f"{param} names a file that only the generator can open; send the picture as inlineData or by https",
+                f"{param} names a file that did not come up through this guard; upload it here, or send the picture "
+                "as inlineData or by https",
                 param=param,
                 code="unjudged_reference",
             )
@@ -176,6 +186,8 @@ class _Reading:
         """Tools by name; the words of their declarations are one text."""
         words: list[str] = []
         for index, tool in enumerate(node.items or [node]):
+            if tool.kind is not Json.OBJECT:
+                raise BadRequest(f"{name_of((key, index))} must be an object", param=key, code="invalid_type")
             for name, member in tool.members.items():
                 if member.kind is Json.NULL:
                     continue
@@ -185,8 +197,8 @@ class _Reading:
                         param=name_of((key, index, name)),
                         code="unjudged_tool",
                     )
-                words += (found.text(self.body) for _, found in strings(member))
-        said = self.talk.cleared("tools", "\n".join(word for word in words if not _NAME.fullmatch(word)))
+                words += (spoken(found.text(self.body), at) for at, found in strings(member))
+        said = self.talk.cleared("tools", "\n".join(word for word in words if word.strip()))
         if said.strip():
             self.talk.text("tools", said)
 

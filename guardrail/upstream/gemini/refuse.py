@@ -14,6 +14,8 @@ from guardrail.upstream.envelope import message
 from guardrail.upstream.gemini.routes import FORM
 
 PROMPT, IMAGE = "SAFETY", "IMAGE_SAFETY"
+UPLOADED = ("x-goog-upload-status", "final")
+"""Without it clients send a file again that was refused, three times. It says nothing to any other call."""
 _AUDIT_RETRY_S = 5
 _STATUS = {
     400: "INVALID_ARGUMENT",
@@ -33,10 +35,13 @@ def refuse(decision: Decision, stage: Stage, call: Call | None) -> Reply:
     """The refusal of a whole request: a blocked prompt, or one candidate without content, in the form asked for."""
     said = output(decision) if stage is Stage.OUTPUT else blocked(decision, stage)
     form = call.state.get(FORM) if call is not None else None
+    if form == "upload":
+        whole = _error(400, message(decision), PROMPT if stage is Stage.PROMPT else IMAGE)
+        return Reply(400, [("content-type", "application/json; charset=UTF-8"), UPLOADED], json.dumps(whole).encode())
     if form == "event":
         return Reply(200, [("content-type", "text/event-stream")], event(said))
-    whole: object = [said] if form == "array" else said
-    return Reply(200, [("content-type", "application/json; charset=UTF-8")], json.dumps(whole).encode())
+    listed: object = [said] if form == "array" else said
+    return Reply(200, [("content-type", "application/json; charset=UTF-8")], json.dumps(listed).encode())
 
 
 def blocked(decision: Decision, stage: Stage) -> dict[str, Any]:
@@ -77,7 +82,9 @@ def fault(error: GuardrailError) -> Reply:
     """The answer to an error. Messages of faults of our own stay inside."""
     said = fault_body(error)
     headers = [("content-type", "application/json; charset=UTF-8")]
-    if isinstance(error, Overloaded):
+    if isinstance(error, BadRequest):
+        headers.append(UPLOADED)
+    elif isinstance(error, Overloaded):
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
     elif isinstance(error, AuditError):
         headers.append(("retry-after", str(_AUDIT_RETRY_S)))

@@ -1,7 +1,7 @@
 """Routes of the Gemini API and of Vertex AI: which are judged, which pass, and that all else is closed.
 
-Compared as the bytes that came, as the other dialects do. What is closed on purpose: uploads and files (a picture would
-go in under a name that nobody can look behind), caches, batches, operations, live sessions, interactions, Imagen.
+Compared as the bytes that came, as the other dialects do. What is closed on purpose: caches, batches, operations, live
+sessions, interactions, Imagen, and downloads of files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from guardrail.errors import BadRequest
 from guardrail.upstream.dialect import Door
 
 FORM = "form"
-"""Key of a call's state: "event", "array" or "whole", the form that its answer has."""
+"""Key of a call's state: "event", "array", "whole" or "upload", the form that its answer has."""
 
 _VERSION = r"(?:/v1(?:alpha|beta1?)?)?"
 _ID = r"(?!\.\.?[/:])[A-Za-z0-9._-]{1,128}"
@@ -25,6 +25,13 @@ _MOST_QUERY = 4096
 _QUERY = frozenset({"alt", "$alt", "key", "access_token", "prettyPrint", "quotaUser", "$prettyPrint"})
 _FORMS = {"": "whole", "json": "whole", "sse": "event"}
 _LISTED = re.compile(rf"{_VERSION}(?:/publishers/google)?/models(?:/(?!\.\.?\Z)[A-Za-z0-9._-]{{1,128}})?")
+_UPLOAD = re.compile(rf"/upload{_VERSION}/files")
+_FILE = re.compile(rf"{_VERSION}/files(?:/(?!\.\.?\Z)[A-Za-z0-9._-]{{1,128}})?")
+
+
+def uploads(path: str) -> bool:
+    """True for the route that files are announced on and sent to."""
+    return _UPLOAD.fullmatch(path) is not None
 
 
 def streams(path: str) -> bool | None:
@@ -35,8 +42,10 @@ def streams(path: str) -> bool | None:
 
 def door(method: str, path: str) -> Door:
     """What to do with a route: `path` as the client sent it, without the query; the version may be left out."""
-    if method == "POST" and streams(path) is not None:
+    if method == "POST" and (streams(path) is not None or uploads(path)):
         return Door.JUDGED
+    if method in ("GET", "DELETE") and _FILE.fullmatch(path):
+        return Door.PASSED
     if (method == "POST" and _COUNTED.fullmatch(path)) or (method == "GET" and _LISTED.fullmatch(path)):
         return Door.PASSED
     return Door.CLOSED

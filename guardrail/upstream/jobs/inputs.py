@@ -107,11 +107,15 @@ class Reading:
     def read(self, node: Node, path: Path = ()) -> None:
         """Everything under `node`, whose fields are named from `path` on. Raises BadRequest."""
         for key in keys(node):
-            if wordy(key):
-                self.got.setting(key)
+            self.named(key)
         self._switches(node)
         for at, one in strings(node, path):
             self._string(at, one)
+
+    def named(self, key: str) -> None:
+        """The name of a field, which may be a sentence."""
+        if wordy(key):
+            self.got.setting(key)
 
     def settle(self) -> None:
         """Once everything was read: texts that a model may put together are judged together, too."""

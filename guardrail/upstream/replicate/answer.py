@@ -95,8 +95,11 @@ def _said(root: Node, body: bytes) -> dict[str, Any]:
 
 def _urls(state: State, found: Found, node: Node, job_id: str, public: str) -> None:
     """Addresses of the prediction itself, at the guard. Any that is not known leads to the prediction."""
+    if node.kind is not Json.OBJECT:
+        found.quiet(node, ("urls",), links=False)
     for key, member in node.members.items():
         if member.kind is not Json.STRING:
+            found.quiet(member, ("urls", key), links=False)
             continue
         address = f"{public}/v1/predictions/{job_id}"
         if key == "cancel":

@@ -27,6 +27,7 @@ from guardrail.upstream.spans import Json, JsonFault, Node, scan, text_of
 KNOWN = frozenset(
     {"input", "version", "model", "deployment", "webhook", "webhook_completed", "webhook_events_filter", "stream"}
 )
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,255}")
 _NAMES = frozenset({"version", "model", "deployment"})
 _WAIT = re.compile(r"wait(?:\s*=\s*([0-9]{1,3}))?")
 _LONGEST_WAIT_S = 60
@@ -66,6 +67,7 @@ async def create(
         reading.read(asked)
     for key, node in root.members.items():
         if key not in KNOWN:
+            reading.named(key)
             reading.read(node, (key,))
     reading.settle()
     await hooks.register(state, root, body, reading.got, headers, fetch_file)
@@ -80,7 +82,7 @@ def _word(root: Node, key: str, body: bytes) -> str:
     if node is None:
         return ""
     text = node.text(body) if node.kind is Json.STRING else ""
-    if not text or not text.isprintable() or len(text) > 256 or len(text.split()) != 1:
+    if not _NAME.fullmatch(text):
         raise BadRequest(f"{key} must be a name", status=422, param=key, code="invalid_type")
     return text
 

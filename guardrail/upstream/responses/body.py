@@ -105,6 +105,8 @@ class _Reading(Messages):
             for index, item in enumerate(node.items if node.kind is Json.ARRAY else [node]):
                 self.turn("instructions", item, (key, index))
         elif key == "tools":
+            if node.kind is not Json.ARRAY:
+                raise BadRequest("tools must be a list", param=key, code="invalid_type")
             for index, tool in enumerate(node.items):
                 self.tool(tool, (key, index))
         elif key in ("stream", "background"):
@@ -163,13 +165,14 @@ class _Reading(Messages):
     # --------------------------------------------------------------------------------------------------- settings
 
     def tool(self, node: Node, path: Path) -> None:
-        kind = node.get("type")
+        kind, container = node.get("type"), node.get("container")
         said = kind.text(self.body) if kind is not None and kind.kind is Json.STRING else ""
         names = {key.casefold() for key in keys(node)}
         if (
             not _TOOLS.fullmatch(said)
             or {"file_ids", "vector_store_ids", "server_url"} & names
             or self._images(node, said)
+            or (container is not None and container.kind is Json.STRING)
         ):
             raise BadRequest(
                 f"{name_of(path)}: this tool brings in what nobody has judged",
@@ -181,7 +184,9 @@ class _Reading(Messages):
             return
         for key, member in node.members.items():
             if key == "input_image_mask" and member.kind is not Json.NULL:
-                self.value(member, (*path, key), (key,), [])
+                texts: list[str] = []
+                self.value(member, (*path, key), (key,), texts)
+                self.said(name_of((*path, key)), texts)
             elif key not in ("type", "model"):
                 self.setting(member, (*path, key))
 

@@ -42,6 +42,12 @@ async function chat(model) {
   return { turns: [told(first), told(await talk.sendMessage({ message: "now by night" }))] };
 }
 
+// A picture that goes up by itself, and an edit of it by its address.
+async function upload(model, picture = "good") {
+  const file = await client.files.upload({ file: path(picture), config: { mimeType: "image/png" } });
+  return ask(model, [{ fileData: { fileUri: file.uri, mimeType: "image/png" } }, "by night"]);
+}
+
 // The message of an error is the body of the answer.
 function failed(error) {
   const body = JSON.parse(error.message.slice(error.message.indexOf("{")));
@@ -101,7 +107,8 @@ const scenarios = {
   busy: (name) => ask(name),
   html: (name) => ask(name),
   address: (name) => ask(name),
-  upload: () => client.files.upload({ file: path("good") }),
+  upload: (name) => upload(name),
+  "input-upload": (name) => upload(name, "bad"),
   imagen: (name) => post(`models/${name}:predict`, { instances: [{ prompt: "a bicycle" }] }),
   interactions: (name) => post("interactions", { model: name, input: "a bicycle" }),
 };

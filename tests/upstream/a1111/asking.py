@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from guardrail.upstream.a1111 import A1111
-from guardrail.upstream.dialect import Answer, Call, Headers
-from tests.upstream.asking import JSON, Store, b64
+from guardrail.upstream.dialect import Call
+from tests.upstream.asking import Asking, b64, inputs, texts
+
+__all__ = ["IMG2IMG", "TXT2IMG", "answer", "answered", "asked", "inputs", "read", "texts"]
 
 TXT2IMG = "/sdapi/v1/txt2img"
 IMG2IMG = "/sdapi/v1/img2img"
@@ -25,29 +26,10 @@ def answer(*pictures: bytes, prompt: str = "a red bicycle", **more: Any) -> byte
     return f'{{"images":[{entries}] , "parameters": {json.dumps(more)},\n "info":{json.dumps(info)}}}'.encode()
 
 
-def read(
-    path: str,
-    body: bytes,
-    *,
-    dialect: A1111 | None = None,
-    store: Store | None = None,
-    method: str = "POST",
-    headers: Headers = JSON,
-    query: str = "",
-) -> Call:
+_ASKING = Asking(A1111, TXT2IMG)
+answered = _ASKING.answered
+
+
+def read(path: str, body: bytes, **more: Any) -> Call:
     """Read a call as the server would."""
-    store = store or Store()
-    reader = dialect or A1111()
-    return asyncio.run(reader.read(method, path, query, headers, body, store.fetch, store.fetch_file))
-
-
-def answered(call: Call, body: bytes, status: int = 200, headers: Headers = JSON) -> Answer:
-    return asyncio.run(A1111().read_answer(call, status, headers, body, Store().fetch))
-
-
-def texts(call: Call) -> dict[str, str]:
-    return {one.slot: one.text or "" for one in call.request.texts}
-
-
-def inputs(call: Call) -> dict[str, bytes]:
-    return {one.slot: one.data or b"" for one in call.request.inputs}
+    return _ASKING.read(body, path, **more)

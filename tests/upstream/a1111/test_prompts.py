@@ -33,9 +33,9 @@ def test_brackets_weights_and_schedules_are_resolved(prompt, said):
 
 @pytest.mark.parametrize("piece", ["[", "(", "[a:", "(a:1)", "[a|", "\\", "]:1)"])
 def test_a_prompt_of_nothing_but_brackets_takes_no_time(piece):
-    began = time.perf_counter()
+    began = time.process_time()
     readings(piece * (32_000 // len(piece)))
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_styles_in_a_prompt_are_found():

@@ -94,11 +94,11 @@ class TestChat(DialectContract):
             CHAT,
             body=b'{"messages":[{"role":"user","content":[{"type":"text","text":"make it autumn"},'
             b'{"type":"image_url","image_url":{"url":"https://a.example/1"}}]}],"disable_safety_checker":true,'
-            b'"extra_body":{"google":{"safety_settings":[{"category":"X","threshold":"BLOCK_NONE"}]}}}',
+            b'"extra_body":{"google":{"safety_settings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"}]}}}',
             sent=(
                 '{"messages":[{"role":"user","content":[{"type":"text","text":"make it autumn"},'
                 f'{{"type":"image_url","image_url":{{"url":"{url(PERSON)}"}}}}]}}],"disable_safety_checker":false,'
-                '"extra_body":{"google":{"safety_settings":[{"category":"X","threshold":"BLOCK_MEDIUM_AND_ABOVE"}]}}}'
+                '"extra_body":{"google":{"safety_settings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_MEDIUM_AND_ABOVE"}]}}}'
             ).encode(),
             clamped=("disable_safety_checker", "safetySettings"),
             texts=("make it autumn",),

@@ -58,6 +58,19 @@ async def test_a_word_in_any_slot_is_judged(body):
     assert any(WORD in text for text in judged(await ask({**SAID, **body})))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        message("hi", role="forbidden"),
+        message("hi", role="user:draw_what_is_forbidden"),
+        {"tools": [{"type": "function", "function": {"name": "f", "description": "forbidden"}}]},
+        {"tools": [{"type": "function", "function": {"name": "draw_the_forbidden"}}]},
+    ],
+)
+async def test_one_word_that_a_model_reads_is_judged(body):
+    assert any("forbidden" in text for text in judged(await ask({**SAID, **body})))
+
+
 async def test_turns_are_judged_one_by_one_and_as_one_text():
     roles = zip(("user", "assistant", "user"), ("take her jacket off", "ok", "now the\nrest"), strict=True)
     call = await ask({"messages": [{"role": role, "content": said} for role, said in roles]})
@@ -116,6 +129,10 @@ NOBODY: list[bytes | dict[str, Any]] = [
     {**SAID, "web_page": "https://a.example/page"},
     {**SAID, "disable_safety_checker": "no"},
     {**SAID, "numbers": [1] * 300},
+    {**SAID, "safety_settings": [{"category": "a sentence of some words"}]},
+    {**SAID, "safety_settings": [{"category": URL}]},
+    {**SAID, "safetySettings": "HARM_x"},
+    {**SAID, "extra_body": {"google": {"safety_settings": [{"threshold": {"note": "x"}}]}}},
 ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from guardrail.upstream.comfy import Comfy
-from guardrail.upstream.dialect import Call, Headers
-from tests.upstream.asking import JSON, Store
+from tests.upstream.asking import Asking, inputs, texts
+
+__all__ = ["SAMPLER", "asked", "history", "inputs", "nodes", "read", "texts", "view"]
 
 SAMPLER = {"cfg": 8.0, "seed": 5, "sampler_name": "dpmpp_2m", "positive": ["6", 0], "negative": ["7", 0]}
 
@@ -41,25 +41,4 @@ def view(name: str, folder: str = "output") -> str:
     return f"filename={name}&subfolder=&type={folder}"
 
 
-def read(
-    body: bytes = b"",
-    path: str = "/prompt",
-    *,
-    dialect: Comfy | None = None,
-    store: Store | None = None,
-    method: str = "POST",
-    headers: Headers = JSON,
-    query: str = "",
-) -> Call:
-    """Read a call as the server would."""
-    store = store or Store()
-    reader = dialect or Comfy()
-    return asyncio.run(reader.read(method, path, query, headers, body, store.fetch, store.fetch_file))
-
-
-def texts(call: Call) -> dict[str, str]:
-    return {one.slot: one.text or "" for one in call.request.texts}
-
-
-def inputs(call: Call) -> dict[str, bytes]:
-    return {one.slot: one.data or b"" for one in call.request.inputs}
+read = Asking(Comfy, "/prompt").read

@@ -201,6 +201,14 @@ def test_a_picture_in_the_graph_itself_is_judged():
             {"prompt": {str(k): {"class_type": "x", "inputs": {"a": [str((k + 1) % 9), 0]}} for k in range(9)}}
         ).encode(),
         json.dumps({"prompt": {"1": {"class_type": "x", "inputs": {"y" * 300: 1}}}}).encode(),
+        json.dumps({"prompt": {"1": {"class_type": "x" * 300}}}).encode(),
+        asked(extra_data="a text"),
+        asked(extra_data={"api_key_comfy_org": "two words"}),
+        asked(extra_data={"api_key_comfy_org": ["a key"]}),
+        asked(extra_data={"auth_token_comfy_org": b64(PICTURE)}),
+        asked(extra_data={"x": list(range(300))}),
+        asked(numbers=list(range(300))),
+        asked({"1": {"class_type": "x", "is_changed": list(range(300))}}),
     ],
 )
 def test_what_is_no_graph_is_refused(body):
@@ -212,17 +220,17 @@ def test_ten_thousand_nodes_are_refused_at_once():
     graph = {
         str(k): {"class_type": "CLIPTextEncode", "inputs": {"text": "a", "x": [str(k - 1), 0]}} for k in range(10_000)
     }
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadRequest, match="nodes"):
         read(asked(graph))
-    assert time.perf_counter() - began < 3.0
+    assert time.process_time() - began < 3.0
 
 
 def test_as_many_nodes_as_are_read_take_no_time():
     graph = {str(k): {"class_type": "x", "inputs": {"text": [str(k - 1), 0]} if k else {}} for k in range(2_000)}
-    began = time.perf_counter()
+    began = time.process_time()
     read(asked(graph))
-    assert time.perf_counter() - began < 3.0
+    assert time.process_time() - began < 3.0
 
 
 def test_texts_that_grow_with_every_join_are_refused():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-from guardrail.upstream.dialect import Answer, Call, Headers, Setup
+from guardrail.upstream.dialect import Setup
 from guardrail.upstream.fal import Fal
-from tests.upstream.asking import JSON, Store
+from tests.upstream.asking import Asking, inputs, texts
+
+__all__ = ["APP", "HTTPS", "JOB", "PUBLIC", "SETUP", "answered", "asked", "inputs", "queued", "read", "result", "texts"]
 
 APP = "/fal-ai/flux/dev"
 JOB = "8f5e2c1a-0b7d-4f0e-9a51-2f6f7c1d9e33"
@@ -42,32 +43,5 @@ def queued(base: str = "https://queue.fal.run/fal-ai/flux", **more: Any) -> byte
     return json.dumps({"status": "IN_QUEUE", "request_id": JOB, **addresses, "queue_position": 0, **more}).encode()
 
 
-def read(
-    body: bytes = b"",
-    path: str = APP,
-    *,
-    dialect: Fal | None = None,
-    store: Store | None = None,
-    method: str = "POST",
-    headers: Headers = JSON,
-    query: str = "",
-) -> Call:
-    """Read a call as the server would."""
-    store = store or Store()
-    reader = dialect or Fal.open(SETUP)
-    return asyncio.run(reader.read(method, path, query, headers, body, store.fetch, store.fetch_file))
-
-
-def answered(
-    call: Call, body: bytes, *, dialect: Fal | None = None, store: Store | None = None, status: int = 200
-) -> Answer:
-    reader = dialect or Fal.open(SETUP)
-    return asyncio.run(reader.read_answer(call, status, JSON, body, (store or Store()).fetch))
-
-
-def texts(call: Call) -> dict[str, str]:
-    return {one.slot: one.text or "" for one in call.request.texts}
-
-
-def inputs(call: Call) -> dict[str, bytes]:
-    return {one.slot: one.data or b"" for one in call.request.inputs}
+_ASKING = Asking(lambda: Fal.open(SETUP), APP)
+read, answered = _ASKING.read, _ASKING.answered

@@ -53,9 +53,11 @@ class TestGemini(DialectContract):
     dialect = Gemini()
     closed = (
         ("GET", f"{MODEL}:generateContent"),
-        ("POST", "/upload/v1beta/files"),
+        ("GET", "/upload/v1beta/files"),
         ("POST", "/v1beta/files"),
-        ("GET", "/v1beta/files/abc"),
+        ("POST", "/v1beta/files:register"),
+        ("GET", "/v1beta/files/abc:download"),
+        ("GET", "/download/v1beta/files/abc:download"),
         ("POST", "/v1beta/cachedContents"),
         ("POST", f"{MODEL}:batchGenerateContent"),
         ("POST", f"{MODEL}:predict"),

@@ -137,6 +137,9 @@ NOBODY: list[bytes | dict[str, Any]] = [
     {**SAID, "generationConfig": {"candidateCount": 99}},
     {**SAID, "generationConfig": {"seedImage": b64(png(1, 40))}},
     {**SAID, "numbers": [1] * 300},
+    {**SAID, "tools": "a text"},
+    {**SAID, "tools": ["a text"]},
+    {**SAID, "tools": [[{"googleSearch": {}}]]},
     {"contents": SAID["contents"], "Contents": SAID["contents"]},
 ]
 

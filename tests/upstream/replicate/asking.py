@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-from guardrail.upstream.dialect import Answer, Call, Headers, Setup
+from guardrail.upstream.dialect import Setup
 from guardrail.upstream.replicate import Replicate
-from tests.upstream.asking import JSON, Store
+from tests.upstream.asking import Asking, inputs, texts
+
+__all__ = [
+    "CREATE",
+    "HTTPS",
+    "MODEL",
+    "PUBLIC",
+    "SETUP",
+    "VENDOR",
+    "answered",
+    "asked",
+    "inputs",
+    "prediction",
+    "read",
+    "texts",
+    "told",
+]
 
 CREATE = "/v1/predictions"
 MODEL = "/v1/models/black-forest-labs/flux-schnell/predictions"
@@ -62,32 +77,5 @@ def told(output: Any = None, **more: Any) -> bytes:
     return prediction(output, urls=f"{PUBLIC}/v1/predictions", **more)
 
 
-def read(
-    body: bytes = b"",
-    path: str = CREATE,
-    *,
-    dialect: Replicate | None = None,
-    store: Store | None = None,
-    method: str = "POST",
-    headers: Headers = JSON,
-    query: str = "",
-) -> Call:
-    """Read a call as the server would."""
-    store = store or Store()
-    reader = dialect or Replicate.open(SETUP)
-    return asyncio.run(reader.read(method, path, query, headers, body, store.fetch, store.fetch_file))
-
-
-def answered(
-    call: Call, body: bytes, *, dialect: Replicate | None = None, store: Store | None = None, status: int = 200
-) -> Answer:
-    reader = dialect or Replicate.open(SETUP)
-    return asyncio.run(reader.read_answer(call, status, JSON, body, (store or Store()).fetch))
-
-
-def texts(call: Call) -> dict[str, str]:
-    return {one.slot: one.text or "" for one in call.request.texts}
-
-
-def inputs(call: Call) -> dict[str, bytes]:
-    return {one.slot: one.data or b"" for one in call.request.inputs}
+_ASKING = Asking(lambda: Replicate.open(SETUP), CREATE)
+read, answered = _ASKING.read, _ASKING.answered

@@ -126,6 +126,17 @@ def test_a_body_that_could_be_read_in_two_ways_is_refused(body, code):
     assert refused(body).code == code
 
 
+@pytest.mark.parametrize("version", ["two words", DATA + b64(OUT), "-x", ""])
+def test_a_version_is_a_name(version):
+    body = json.dumps({"version": version, "input": {"prompt": "a red bicycle"}}).encode()
+    assert refused(body).code == "invalid_type"
+
+
+def test_a_sentence_for_the_name_of_a_field_is_judged():
+    body = json.dumps({"version": "v", "a field whose name says it all": 1, "input": {"prompt": "x"}}).encode()
+    assert "a field whose name says it all" in texts(read(body)).values()
+
+
 def test_what_stands_beside_the_input_is_judged_too():
     said = json.dumps({"input": {"prompt": "x"}, "extra": {"text": "a red bicycle in the snow"}}).encode()
     assert "a red bicycle in the snow" in texts(read(said)).values()
@@ -202,6 +213,14 @@ def test_a_picture_in_logs_or_errors_is_left_out():
     echo = json.dumps({"detail": "wrong", "invalid": DATA + b64(OUT)}).encode()
     told = answered(read(asked()), echo, status=422)
     assert json.loads(told.body) == {"detail": "wrong", "invalid": ""}
+
+
+@pytest.mark.parametrize("urls", [DATA + b64(OUT), ["https://replicate.delivery/x"], {"a": [DATA + b64(OUT)]}])
+def test_addresses_in_another_form_are_left_out(urls):
+    said = json.loads(prediction(status="starting"))
+    told = answered(read(asked()), json.dumps({**said, "urls": urls}).encode())
+    assert b64(OUT) not in told.body.decode()
+    assert "replicate.delivery" not in told.body.decode()
 
 
 def test_the_picture_that_the_caller_sent_may_come_back():

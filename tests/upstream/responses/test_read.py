@@ -50,6 +50,7 @@ SLOTS: list[dict[str, Any]] = [
     {"tools": [{"type": "function", "name": "f", "description": WORD}]},
     {"tools": [{**TOOL, "style": WORD}]},
     {"text": {"format": {"type": "json_schema", "schema": {"description": WORD}}}},
+    {"tools": [{**TOOL, "input_image_mask": {"image_url": URL, "note": WORD}}]},
     {"metadata": {"x": WORD}},
     {WORD: 1},
 ]
@@ -58,6 +59,26 @@ SLOTS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("body", SLOTS, ids=lambda body: json.dumps(body)[:60])
 async def test_a_word_in_any_slot_is_judged(body):
     assert any(WORD in text for text in judged(await ask({**SAID, **body})))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [{"type": "function", "name": "f", "description": "forbidden"}]},
+        {"tools": [{"type": "function", "name": "draw_the_forbidden"}]},
+        item(role="forbidden", content="hi"),
+    ],
+)
+async def test_one_word_that_a_model_reads_is_judged(body):
+    assert any("forbidden" in text for text in judged(await ask({**SAID, **body})))
+
+
+async def test_the_names_of_types_and_roles_are_no_texts():
+    assert judged(await ask({**item(role="user", content="hi"), "tools": [{"type": "custom"}]})) == [
+        "hi",
+        "yes",
+        "hi\nyes",
+    ]
 
 
 PICTURES: list[dict[str, Any]] = [
@@ -103,7 +124,10 @@ NOBODY: list[bytes | dict[str, Any]] = [
     {**SAID, "tools": [{"type": "mcp", "server_url": "https://m.example/"}]},
     {**SAID, "tools": [{"type": "file_search", "vector_store_ids": ["v"]}]},
     {**SAID, "tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["f"]}}]},
+    {**SAID, "tools": [{"type": "code_interpreter", "container": "cntr_filled_elsewhere"}]},
     {**SAID, "tools": [{"type": "web_search", "image_results": True}]},
+    {**SAID, "tools": {"type": "function", "name": "f", "description": "x"}},
+    {**SAID, "tools": "x"},
     {**SAID, "tools": [{"type": "unheard_of"}]},
     {**SAID, "stream": 1},
     {**SAID, "background": "yes"},
