@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from guardrail.inference.manifest import packaged
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,3 +44,47 @@ def test_every_file_of_the_package_is_in_the_wheel(names):
 @pytest.mark.slow
 def test_licence_and_notice_travel_with_it(names):
     assert {name.rsplit("/", 1)[-1] for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
+
+
+HEAVY = {"torch", "torchvision", "opencv-python", "opencv-python-headless", "scikit-learn", "scipy", "transformers"}
+HEAVY |= {"open_clip_torch", "onnxscript", "ray", "pandas", "pyarrow", "diffusers", "tensorflow", "httpx"}
+
+
+def test_the_base_install_needs_none_of_the_heavy_packages():
+    """It is to stay under 400 MB on disk; PyTorch alone is more. The extras may have them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    base = {re.split(r"[^\w-]", one, maxsplit=1)[0] for one in project["dependencies"]}
+    assert len(base) > 20
+    assert base & HEAVY == set()
+    assert "torch" in {re.split(r"[^\w-]", one, maxsplit=1)[0] for one in project["optional-dependencies"]["export"]}
+
+
+STARTS = """
+import sys
+import guardrail.cli.build, guardrail.cli.check, guardrail.cli.serve, guardrail.server
+from guardrail.checks import installed
+for opener in installed().values():
+    opener()
+print(sorted(sys.modules.keys() & set(sys.argv[1:])))
+"""
+
+
+def test_what_a_guard_starts_with_imports_none_of_the_heavy_packages():
+    heavy = [*HEAVY, "cv2", "sklearn", "open_clip"]
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS, *heavy], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_notice_names_every_package_that_weights_are_taken_from():
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    taken = {
+        f"{package.package} {package.version}"
+        for weight in packaged().weights.values()
+        for source in weight.sources
+        for package in source.packages
+    }
+    assert len(taken) > 5
+    words = " ".join(notice.split())
+    assert [one for one in sorted(taken) if one not in words] == []

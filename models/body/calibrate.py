@@ -19,7 +19,8 @@ import onnxruntime
 from guardrail.errors import CheckError
 from guardrail.inference.build import nanodet
 from guardrail.inference.build.quantise import observed
-from guardrail.inference.image.bodies import SIDE, padded
+from guardrail.inference.image.align import Pixels
+from guardrail.inference.image.bodies import GREY, SIDE
 from guardrail.inference.image.decode import Limits, decode
 
 SHARE = 0.9999
@@ -38,12 +39,20 @@ def main(folder: str, listed: str) -> None:
             print(f"left out: {error}", file=sys.stderr)
             continue
         count += 1
-        for name, value in zip(names, session.run(names, {"image": padded(frame.fit(SIDE))}), strict=True):
+        for name, value in zip(names, session.run(names, {"image": normalised(frame.fit(SIDE))}), strict=True):
             bottom, top = np.quantile(value, [1 - SHARE, SHARE])
             low[name], high[name] = min(low[name], float(bottom)), max(high[name], float(top))
     ranges = {name: [float(f"{low[name]:.5g}"), float(f"{high[name]:.5g}")] for name in names}
     json.dump({"pictures": count, "quantile": SHARE, "ranges": ranges}, sys.stdout, indent=1)
     print()
+
+
+def normalised(view: Pixels) -> np.ndarray:
+    """float32 (1, H, W, 3) as the published graph reads it; grey at the right and below, so that 32 divides H and W."""
+    height, width = view.shape[:2]
+    canvas = np.full((1, -(-height // 32) * 32, -(-width // 32) * 32, 3), GREY[0], np.float32)
+    canvas[0, :height, :width] = view
+    return ((canvas - nanodet.MEAN) / nanodet.SPREAD).astype(np.float32)
 
 
 if __name__ == "__main__":

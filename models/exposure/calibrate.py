@@ -35,7 +35,7 @@ def main(net: str, graph: str, listed: str) -> None:
     low, high, count = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0), 0
     for line in Path(listed).read_text("utf-8").splitlines():
         try:
-            picture = prepared(Path(line))
+            picture, _ = prepared(Path(line))
         except (CheckError, OSError) as error:
             print(f"left out: {error}", file=sys.stderr)
             continue

@@ -8,20 +8,22 @@ import numpy as np
 
 from guardrail.inference.build import nsfwjs, open_nsfw
 from guardrail.inference.image.decode import Limits, decode
+from guardrail.inference.image.nudity import blocked
 
-MEAN_BGR = np.array([104, 117, 123], np.float32)
-
-
-def open_nsfw_reads(path: Path) -> np.ndarray:
-    """float32 (1, 224, 224, 3), B, G, R minus the mean. The JPEG round trip is left out: both graphs read the same."""
-    frame = decode(path.read_bytes(), Limits()).frames[0]
-    return (frame.square(256)[16:240, 16:240, ::-1].astype(np.float32) - MEAN_BGR)[None]
+Inputs = tuple[np.ndarray, np.ndarray]
+"""What the published float graph reads of a picture, and what the 8-bit build does."""
 
 
-def nsfwjs_reads(path: Path) -> np.ndarray:
-    """float32 (1, 224, 224, 3), R, G, B from 0 to 1."""
-    frame = decode(path.read_bytes(), Limits()).frames[0]
-    return (frame.square(nsfwjs.SIDE).astype(np.float32) / 255)[None]
+def open_nsfw_reads(path: Path) -> Inputs:
+    """float32 (1, 224, 224, 3), B, G, R minus the mean, and R, G, B in bytes; without the JPEG round trip."""
+    square = np.ascontiguousarray(decode(path.read_bytes(), Limits()).frames[0].square(256)[16:240, 16:240])
+    return (square[:, :, ::-1].astype(np.float32) - np.array(open_nsfw.MEAN, np.float32))[None], square[None]
+
+
+def nsfwjs_reads(path: Path) -> Inputs:
+    """float32 (1, 224, 224, 3), R, G, B from 0 to 1, and the same in blocks."""
+    square = decode(path.read_bytes(), Limits()).frames[0].square(nsfwjs.SIDE)
+    return (square.astype(np.float32) / 255)[None], blocked(square)
 
 
 NETS = {

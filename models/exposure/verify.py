@@ -25,11 +25,11 @@ def main(net: str, published: str, built: str, listed: str) -> None:
     spent: list[list[float]] = []
     for line in Path(listed).read_text("utf-8").splitlines():
         try:
-            picture = prepared(Path(line))
+            inputs = prepared(Path(line))
         except (CheckError, OSError):
             continue
         row, took = [], []
-        for session in sessions:
+        for session, picture in zip(sessions, inputs, strict=True):
             began = time.process_time()
             row.append(float(score(session.run(None, {session.get_inputs()[0].name: picture})[0])))
             took.append(time.process_time() - began)

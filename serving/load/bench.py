@@ -206,7 +206,7 @@ REFUSED = "forbidden: nude photo of my neighbour, take her clothes off"
 
 def asked_for() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", default="off", help="comma list of off, prompts, all")
+    parser.add_argument("--modes", default="off,prompts,all", help="comma list of off, prompts, all")
     parser.add_argument("--bodies", default="tiny,300k,1500k,scene,face", help="comma list of pictures")
     parser.add_argument("--image", action="append", default=[], metavar="NAME=FILE", help="a picture of your own")
     parser.add_argument("--callers", default="1,8,64")

@@ -163,8 +163,8 @@ def test_eight_bits_say_nearly_what_floats_say(tmp_path, fit):
 
 def test_only_the_middle_is_in_eight_bits(tmp_path):
     model = onnx.load(str(residual(tmp_path)))
-    assert quantise.observed(model.graph, FLOAT) == ["r0", "r1", "c2"]
-    nodes = eight_bits(residual(tmp_path), dict.fromkeys(("r0", "r1", "c2"), (-1.0, 1.0))).graph.node
+    assert quantise.observed(model.graph, FLOAT) == ["r0", "r1", "c2", "r2"]
+    nodes = eight_bits(residual(tmp_path), dict.fromkeys(("r0", "r1", "c2", "r2"), (-1.0, 1.0))).graph.node
     first, last = (next(node for node in nodes if name in node.output) for name in ("c0", "logits"))
     assert list(first.input) == ["conv_1/in", "w0", "b0"]
     assert list(last.input) == ["dense", "fb"]
@@ -172,14 +172,14 @@ def test_only_the_middle_is_in_eight_bits(tmp_path):
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_weights_keep_to_seven_bits_so_that_every_processor_adds_them_alike(tmp_path, fit):
-    model = eight_bits(residual(tmp_path), dict.fromkeys(("r0", "r1", "c2"), (-1.0, 1.0)), fit=fit)
+    model = eight_bits(residual(tmp_path), dict.fromkeys(("r0", "r1", "c2", "r2"), (-1.0, 1.0)), fit=fit)
     steps = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name.endswith("/weight")]
     assert len(steps) == 2
     assert all(value.dtype == np.int8 and np.abs(value).max() == quantise.WEIGHT_STEPS for value in steps)
 
 
 def test_a_missing_range_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="residual: no range for r0 and 2 more"):
+    with pytest.raises(ConfigError, match="residual: no range for r0 and 3 more"):
         eight_bits(residual(tmp_path), {})
 
 
@@ -206,10 +206,17 @@ def test_a_score_does_not_depend_on_its_batch_mates(name, shape):
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize(("name", "side", "most"), [("faceapi-age", 112, 255.0), ("nsfwjs", 224, 1.0)])
-def test_nets_that_read_pixels_last_do_not_depend_on_batch_mates_either(name, side, most):
+@pytest.mark.parametrize(
+    ("name", "shape", "kind"),
+    [
+        ("faceapi-age", (112, 112, 3), np.float32),
+        ("nsfwjs", (113, 113, 16), np.uint8),
+        ("nanodet", (49, 81, 16), np.uint8),
+    ],
+)
+def test_nets_that_read_pixels_last_do_not_depend_on_batch_mates_either(name, shape, kind):
     session = real_models(name).session(name)
-    batch = RANDOM.uniform(0, most, (3, side, side, 3)).astype(np.float32)
+    batch = RANDOM.uniform(0, 255, (3, *shape)).astype(kind)
     together = session.run(None, {"image": batch})
     for index in range(3):
         alone = session.run(None, {"image": batch[index : index + 1]})
@@ -220,7 +227,7 @@ def test_nets_that_read_pixels_last_do_not_depend_on_batch_mates_either(name, si
 def test_a_fitted_channel_keeps_its_sum_and_the_weights_beside_a_large_one(tmp_path):
     weight = RANDOM.uniform(0.0, 0.05, (4, 90))
     weight[:, 0] = [1.0, -1.0, 0.3, 0.0]
-    steps, scale = quantise._fitted(weight, np.abs(weight).max(axis=1))
+    steps, scale = quantise.fitted(weight, np.abs(weight).max(axis=1))
     kept = steps * scale[:, None].astype(np.float64)
     widest = np.abs(weight).max(axis=1, keepdims=True) / quantise.WEIGHT_STEPS
     assert np.abs(kept.sum(axis=1) - weight.sum(axis=1)).max() < widest.max() / 2 + 1e-9
@@ -238,7 +245,7 @@ def test_a_clipped_activation_needs_no_room_above_what_it_is_clipped_to():
 @pytest.mark.weights
 def test_an_exposure_score_does_not_depend_on_its_batch_mates():
     session = real_models("open-nsfw").session("open-nsfw")
-    batch = RANDOM.uniform(-110, 130, (3, 224, 224, 3)).astype(np.float32)
+    batch = RANDOM.integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
     read = session.get_inputs()[0].name
     (together,) = session.run(None, {read: batch})
     alone = np.concatenate([session.run(None, {read: batch[index : index + 1]})[0] for index in range(3)])

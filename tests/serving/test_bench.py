@@ -15,7 +15,7 @@ BENCH = Path(__file__).parents[2] / "serving" / "load" / "bench.py"
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_short_bench_measures_the_guard_beside_the_bare_generator(tmp_path):
-    short = ["--rounds", "1", "--seconds", "0.3", "--callers", "1", "--bodies", "tiny", "--no-nginx"]
+    short = ["--modes", "off", "--rounds", "1", "--seconds", "0.3", "--callers", "1", "--bodies", "tiny", "--no-nginx"]
     done = subprocess.run(
         [sys.executable, BENCH, *short, "--json", tmp_path / "out.json"],
         capture_output=True,

@@ -27,6 +27,7 @@ BUILDERS: Mapping[str, str] = {
     "nsfwjs": "guardrail.inference.build.nsfwjs:build",
     "open-nsfw": "guardrail.inference.build.open_nsfw:build",
     "use": "guardrail.inference.build.use:build",
+    "yunet": "guardrail.inference.build.yunet:build",
 }
 
 

@@ -20,6 +20,7 @@ from guardrail.inference.image import align
 from guardrail.inference.image.align import Pixels, Points
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import Face, chip_of
+from guardrail.inference.image.frame import Frame, size_of
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact
 
@@ -106,7 +107,7 @@ class AgeReader:
         v1 = _both(chip_of(artifact, face, align.DLIB, 2 * AGE_V1_SIDE), SMOOTH_AGE_V1)
         nets: dict[str, tuple[Net, list[Pixels]]] = {AGE_V1: (self._age_v1, [_halved(view) for view in v1])}
         if FACEAPI in self.names:
-            chip = boxed(picture(artifact).frames[face.frame].rgb, face)
+            chip = boxed(picture(artifact).frames[face.frame], face)
             nets[FACEAPI] = self._faceapi, _both(chip, SMOOTH_FACEAPI)
         ages = {name: net(np.stack(views)) for name, (net, views) in nets.items()}
         if any(float(both.min()) < PLAIN_YEARS for both in ages.values()):
@@ -126,21 +127,21 @@ class AgeReader:
         return np.asarray(answer, np.float32).reshape(-1)
 
 
-def boxed(rgb: Pixels, face: Face) -> Pixels:
+def boxed(source: Frame | Pixels, face: Face) -> Pixels:
     """The face as face-api was measured on it: the detector's box made square, black where the picture ends.
 
     uint8 (FACEAPI_SIDE, FACEAPI_SIDE, 3). A face that lies askew is turned upright by its landmarks instead.
     """
-    height, width = rgb.shape[:2]
+    width, height = size_of(source)
     x0, y0, x1, y1 = face.box
     across = face.landmarks[1] - face.landmarks[0]
     askew = abs(math.degrees(math.atan2(float(across[1]), float(across[0])))) > ASKEW_DEG
     cut_off = min(x0, y0) <= 0.0 or max(x1, y1) >= 1.0
     if face.turn_deg or askew or cut_off:
-        return align.chip(rgb, face.landmarks, BOX, FACEAPI_SIDE)
+        return align.chip(source, face.landmarks, BOX, FACEAPI_SIDE)
     corner = np.array([(x0 + x1) * width, (y0 + y1) * height], np.float32) / 2
     edge = max((x1 - x0) * width, (y1 - y0) * height)
-    return align.chip(rgb, corner + (CORNERS - np.float32(0.5)) * np.float32(edge), CORNERS, FACEAPI_SIDE)
+    return align.chip(source, corner + (CORNERS - np.float32(0.5)) * np.float32(edge), CORNERS, FACEAPI_SIDE)
 
 
 def _both(chip: Pixels, width: float) -> list[Pixels]:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from guardrail.inference.image.frame import Frame, cut, size_of
+
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
@@ -44,31 +46,29 @@ def similarity(source: Points, target: Points) -> NDArray[np.float64]:
     return np.column_stack([turn, centre_b - turn @ centre_a])
 
 
-def chip(rgb: Pixels, landmarks: Points, template: Points, side: int) -> Pixels:
-    """Cut the square of `side` pixels out of `rgb` in which `landmarks` lie as in `template`.
+def chip(source: Frame | Pixels, landmarks: Points, template: Points, side: int) -> Pixels:
+    """Cut the square of `side` pixels out of `source` in which `landmarks` lie as in `template`.
 
-    `rgb` is uint8 (H, W, 3); `landmarks` are (5, 2) pixels of it. What lies outside the picture is black. Only
-    the part that is needed is touched; it is shrunk by a whole factor first, so that a large face is averaged
-    and not sampled. Returns uint8 (side, side, 3).
+    `source` is a frame, or uint8 (H, W, 3); `landmarks` are (5, 2) pixels of it. What lies outside the picture is
+    black. Only the part that is needed is touched; it is shrunk by a whole factor first, so that a large face is
+    averaged and not sampled. Returns uint8 (side, side, 3).
     """
     to_picture = _inverse(similarity(landmarks, template * side))
     corners = np.array([(0, 0), (side, 0), (0, side), (side, side)], np.float64)
     covered = corners @ to_picture[:, :2].T + to_picture[:, 2]
-    height, width = rgb.shape[:2]
-    factor = max(1, math.floor(math.hypot(to_picture[0, 0], to_picture[1, 0])))
-    margin = 2 * factor
+    width, height = size_of(source)
+    scale = math.hypot(to_picture[0, 0], to_picture[1, 0])
+    margin = 2 * max(1, math.floor(scale))
     left = int(np.clip(math.floor(covered[:, 0].min()) - margin, 0, width - 1))
     top = int(np.clip(math.floor(covered[:, 1].min()) - margin, 0, height - 1))
     right = int(np.clip(math.ceil(covered[:, 0].max()) + margin, left + 1, width))
     bottom = int(np.clip(math.ceil(covered[:, 1].max()) + margin, top + 1, height))
-    part = Image.fromarray(np.ascontiguousarray(rgb[top:bottom, left:right]))
-    if factor > 1:
-        part = part.reduce(factor)
+    part, factor, left, top = cut(source, (left, top, right, bottom), scale)
     shifted = to_picture.copy()
     shifted[:, 2] -= (left, top)
     shifted /= factor
-    cut = part.transform((side, side), Image.Transform.AFFINE, tuple(shifted.ravel()), Image.Resampling.BILINEAR)
-    return np.asarray(cut)
+    seen = part.transform((side, side), Image.Transform.AFFINE, tuple(shifted.ravel()), Image.Resampling.BILINEAR)
+    return np.asarray(seen)
 
 
 def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from guardrail.inference.image import yunet
 from guardrail.inference.image.align import Pixels
+from guardrail.inference.image.blocks import blocks, filled
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.weights import Models
@@ -28,8 +29,9 @@ SEEN = 0.55
 MOST_BODIES = 16  # of one frame, the surest first
 NMS_IOU = 0.6  # as published with NanoDet
 STRIDES, BINS = (8, 16, 32), 11
-# What the network was taught with, as R, G, B (config/legacy_v0.x_configs/nanodet-g.yml), and the grey of its margins.
-MEAN, SPREAD, GREY = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 114
+# What the network was taught to see as nothing, as R, G, B: its own mean around the picture, and grey in the margin
+# that fills the picture up to a multiple of 32.
+NOTHING, GREY = (124, 116, 104), (114, 114, 114)
 Map = NDArray[np.float32]
 
 
@@ -81,7 +83,7 @@ class BodyFinder:
 
 def bodies_in(session: Any, frame: Frame, at: int = 0) -> list[Body]:
     """The people of one frame, the `at`-th, the surest first. `session` is NanoDet's."""
-    view = frame.fit(SIDE, GAP)
+    view = frame.fit(SIDE, GAP, plain=True)
     height, width = view.shape[:2]
     answers = session.run([f"heads_{stride}" for stride in STRIDES], {"image": padded(view)})
     rows = np.concatenate([_decode(heads[0], stride) for heads, stride in zip(answers, STRIDES, strict=True)])
@@ -94,15 +96,16 @@ def bodies_in(session: Any, frame: Frame, at: int = 0) -> list[Body]:
     ]
 
 
-def padded(view: Pixels) -> Map:
-    """float32 (1, H, W, 3): `view` less MEAN, by SPREAD; grey at the right and below, so that 32 divides both sides."""
+def padded(view: Pixels) -> Pixels:
+    """uint8 (1, H / 2 + 1, W / 2 + 1, 16): `view` in blocks that begin one pixel before it.
+
+    Grey at the right and below, so that 32 divides H and W, and NOTHING in the one pixel around it all.
+    """
     height, width = view.shape[:2]
-    canvas = np.empty((1, -(-height // 32) * 32, -(-width // 32) * 32, 3), np.float32)
-    for at, (mean, spread) in enumerate(zip(MEAN, SPREAD, strict=True)):
-        scale, shift = np.float32(1 / spread), np.float32(mean / spread)
-        canvas[..., at] = GREY * scale - shift
-        canvas[0, :height, :width, at] = view[..., at] * scale - shift
-    return canvas
+    canvas = filled(-(-height // 32) * 32 + 2, -(-width // 32) * 32 + 2, NOTHING)
+    canvas[height + 1 : -1, 1:-1, :3] = canvas[1 : height + 1, width + 1 : -1, :3] = GREY
+    canvas[1 : height + 1, 1 : width + 1, :3] = view
+    return blocks(canvas)
 
 
 def _decode(heads: Map, stride: int) -> yunet.Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,16 +91,16 @@ class FaceFinder:
         Two templates are compared by their dot product: 0.363 is the published threshold for one pair of adults.
         """
         key = f"face-template:{face.frame}:{face.landmarks.tobytes().hex()}"
-        return artifact.once(key, lambda: self._template(_frame(artifact, face), face))
+        return artifact.once(key, lambda: self._template(picture(artifact).frames[face.frame], face))
 
     def _search(self, artifact: Artifact) -> tuple[Face, ...]:
         session = self.session
         found = [face for at, frame in enumerate(picture(artifact).frames) for face in faces_in(session, frame, at)]
         return tuple(sorted(found, key=lambda face: -face.area))
 
-    def _template(self, rgb: Pixels, face: Face) -> NDArray[np.float32]:
+    def _template(self, frame: Frame, face: Face) -> NDArray[np.float32]:
         session = self._models.session("sface")
-        chip = align.chip(rgb, face.landmarks, align.ARCFACE, 112)
+        chip = align.chip(frame, face.landmarks, align.ARCFACE, 112)
         batch = np.ascontiguousarray(chip.transpose(2, 0, 1)[None], dtype=np.float32)
         (raw,) = session.run(None, {session.get_inputs()[0].name: batch})
         vector = np.asarray(raw[0], np.float32)
@@ -113,27 +112,27 @@ def faces_in(session: Any, frame: Frame, at: int = 0) -> list[Face]:
     rows, turns = search(session, frame)
     areas = np.clip(rows[:, 2] - rows[:, 0], 0, None) * np.clip(rows[:, 3] - rows[:, 1], 0, None)
     largest = np.argsort(-areas, kind="stable")[:MOST_FACES]
-    faces = [_face(frame.rgb, rows[i], turns[i], at) for i in largest]
+    faces = [_face(frame, rows[i], turns[i], at) for i in largest]
     return sorted(faces, key=lambda face: -face.area)
 
 
 def chip_of(artifact: Artifact, face: Face, template: Points, side: int) -> Pixels:
     """The chip of a face found in this artifact, cut by another model's template. uint8 (side, side, 3)."""
-    return align.chip(_frame(artifact, face), face.landmarks, template, side)
+    return align.chip(picture(artifact).frames[face.frame], face.landmarks, template, side)
 
 
-def _face(rgb: Pixels, row: NDArray[np.float32], turn: int, frame: int) -> Face:
-    height, width = rgb.shape[:2]
+def _face(frame: Frame, row: NDArray[np.float32], turn: int, at: int) -> Face:
+    height, width = frame.height, frame.width
     x0, y0, x1, y1 = (float(value) for value in row[:4])
     landmarks = row[4:14].reshape(5, 2).copy()
     box = (max(0.0, x0 / width), max(0.0, y0 / height), min(1.0, x1 / width), min(1.0, y1 / height))
     return Face(
-        frame=frame,
+        frame=at,
         score=float(row[14]),
         box=box,
         landmarks=landmarks,
         size_px=min(x1 - x0, y1 - y0),
-        sharpness=_sharpness(rgb, landmarks),
+        sharpness=_sharpness(frame, landmarks),
         frontality=frontality(landmarks),
         turn_deg=turn,
     )
@@ -156,17 +155,11 @@ def frontality(landmarks: Points) -> float:
     return float(np.clip(min(sideways, narrow), 0.0, 1.0))
 
 
-def _sharpness(rgb: Pixels, landmarks: Points) -> float:
+def _sharpness(frame: Frame, landmarks: Points) -> float:
     try:
-        chip = align.chip(rgb, landmarks, align.ARCFACE, 64)
+        chip = align.chip(frame, landmarks, align.ARCFACE, 64)
     except (ValueError, np.linalg.LinAlgError):
         return 0.0
     grey = chip.astype(np.float32).mean(axis=2)
     laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     return float(laplacian.std())
-
-
-def _frame(artifact: Artifact, face: Face) -> Pixels:
-    frames: Sequence[Any] = picture(artifact).frames
-    rgb: Pixels = frames[face.frame].rgb
-    return rgb

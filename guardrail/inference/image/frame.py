@@ -33,7 +33,7 @@ class Frame:
         # Two threads may make the same size at once; both make the same, and one is kept.
         self._reductions: dict[int, Image.Image] = {}
         self._shrunk: dict[int, Pixels] = {}
-        self._sizes: dict[tuple[int, int, float], Pixels] = {}
+        self._sizes: dict[tuple[int, int, float, bool], Pixels] = {}
 
     @property
     def height(self) -> int:
@@ -48,26 +48,35 @@ class Frame:
         """uint8 (H, W, 3), read-only; a view whose pixels lie four bytes apart."""
         return self._pixels[..., :3]
 
+    def averaged(self, factor: int) -> Pixels:
+        """The frame averaged down by a whole factor: uint8 (h, w, 3)."""
+        if factor <= 1:
+            return self.rgb
+        if factor not in self._shrunk:
+            self._shrunk[factor] = _rgb(self._reduced(factor))
+        return self._shrunk[factor]
+
     def shrunk(self, side: int) -> Pixels:
         """The frame averaged down by the smallest whole factor that makes its long side at most `side` pixels.
 
         The cheapest way to a smaller picture, by far. Returns uint8 (h, w, 3); `shrink_factor(side)` is the factor.
         """
-        return self._averaged(self.shrink_factor(side))
+        return self.averaged(self.shrink_factor(side))
 
     def shrink_factor(self, side: int) -> int:
         return -(-max(self.width, self.height) // side)
 
-    def fit(self, side: int, gap: float = 2.0) -> Pixels:
+    def fit(self, side: int, gap: float = 2.0, *, plain: bool = False) -> Pixels:
         """The frame with its long side at most `side` pixels, proportions kept, never enlarged: uint8 (h, w, 3).
 
-        `gap` is that of `square`.
+        `gap` is that of `square`. `plain` takes the mean of the pixels that one becomes and no more around it, at two
+        thirds of the cost.
         """
         longest = max(self.width, self.height)
         if longest <= side:
             return self.rgb
         size = max(1, round(self.width * side / longest)), max(1, round(self.height * side / longest))
-        return self._resized(size, gap)
+        return self._resized(size, gap, plain)
 
     def letterbox(self, side: int, fill: int = 0) -> Pixels:
         """`fit(side)` in the top left corner of a square of `side` pixels, the rest `fill`: uint8 (side, side, 3)."""
@@ -109,30 +118,46 @@ class Frame:
         if factor <= 1:
             return self._image()
         if factor not in self._reductions:
-            # 4 is made of 2, which others probably asked for already.
-            half = self._reductions.get(factor // 2) if factor % 2 == 0 else None
+            # 4 is made of 2, which somebody asks for as well: together they cost little more than either.
+            half = self._reduced(factor // 2) if factor % 2 == 0 else None
             self._reductions[factor] = half.reduce(2) if half is not None else self._image().reduce(factor)
         return self._reductions[factor]
 
-    def _averaged(self, factor: int) -> Pixels:
-        if factor <= 1:
-            return self.rgb
-        if factor not in self._shrunk:
-            self._shrunk[factor] = _rgb(self._reduced(factor))
-        return self._shrunk[factor]
-
-    def _resized(self, size: tuple[int, int], gap: float) -> Pixels:
-        key = (*size, gap)
+    def _resized(self, size: tuple[int, int], gap: float, plain: bool = False) -> Pixels:
+        key = (*size, gap, plain)
         if key not in self._sizes:
             factor = max(1, int(min(self.width / size[0], self.height / size[1]) / gap))
             small = self._reduced(factor)
             if small.size == size:
-                return self._averaged(factor)
-            self._sizes[key] = _rgb(small.resize(size, Image.Resampling.BILINEAR))
+                return self.averaged(factor)
+            how = Image.Resampling.BOX if plain else Image.Resampling.BILINEAR
+            self._sizes[key] = _rgb(small.resize(size, how))
         return self._sizes[key]
 
     def __repr__(self) -> str:  # never the content
         return f"Frame({self.width}x{self.height}, {self.view}, frame {self.index})"
+
+
+def cut(source: Frame | Pixels, box: tuple[int, int, int, int], scale: float) -> tuple[Image.Image, int, int, int]:
+    """The part of a frame or of R, G, B pixels inside `box` (x0, y0, x1, y1), to be shrunk by `scale` at least.
+
+    Returns it averaged down by a whole factor, that factor, and the pixel of the source (x, y) at which it begins: at
+    the box's corner or a little before it. Of a frame, what others averaged before is used.
+    """
+    whole = max(1, math.floor(scale))
+    factor = whole - 1 if whole > 4 and whole % 2 else whole
+    x0, y0, x1, y1 = box
+    if not isinstance(source, Frame):
+        return Image.fromarray(np.ascontiguousarray(source[y0:y1, x0:x1])).reduce(factor), factor, x0, y0
+    made = factor & -factor  # the largest power of two in it: those sizes lie ready
+    left, top = x0 // made, y0 // made
+    part = source.averaged(made)[top : -(-y1 // made), left : -(-x1 // made)]
+    return Image.fromarray(np.ascontiguousarray(part)).reduce(factor // made), factor, left * made, top * made
+
+
+def size_of(source: Frame | Pixels) -> tuple[int, int]:
+    """Width and height of a frame, or of R, G, B pixels."""
+    return (source.width, source.height) if isinstance(source, Frame) else (source.shape[1], source.shape[0])
 
 
 def _rgb(image: Image.Image) -> Pixels:

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.align import Pixels
+from guardrail.inference.image.blocks import blocks, filled
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import Face, FaceFinder
-from guardrail.inference.image.views import View, views
+from guardrail.inference.image.views import SIDE, View, views
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact
 
 OPEN_NSFW, NSFWJS, DETECTOR = "open-nsfw", "nsfwjs", "yunet"
-MEAN_BGR = np.array([104, 117, 123], np.float32)
+GREY = (128, 128, 128)  # what nsfwjs takes for nothing
 JPEG_QUALITY = 75  # open_nsfw was taught on JPEGs; without the round trip its score moves by up to 0.21
 HENTAI, PORN, SEXY = 1, 3, 4  # of nsfwjs' five classes
 
@@ -122,16 +123,14 @@ class ExposureMeter:
         if not self._second or _settled(first, view):
             return Looked(first)
         session = self._models.session(NSFWJS)
-        batch = view.whole[None].astype(np.float32) / np.float32(255)
-        (answer,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(batch)})
+        (answer,) = session.run(None, {session.get_inputs()[0].name: blocked(view.whole)})
         shares = np.asarray(answer)[0]
         explicit, sexy = (_finite(float(share), NSFWJS) for share in (shares[HENTAI] + shares[PORN], shares[SEXY]))
         return Looked(first, min(explicit, 1.0), sexy, view.close)
 
     def _open_nsfw(self, look: Pixels) -> float:
         session = self._models.session(OPEN_NSFW)
-        batch = (_jpeg(look)[:, :, ::-1].astype(np.float32) - MEAN_BGR)[None]
-        (answer,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(batch)})
+        (answer,) = session.run(None, {session.get_inputs()[0].name: _jpeg(look)[None]})
         return float(np.asarray(answer)[0, 1])
 
 
@@ -158,6 +157,13 @@ def _of(faces: tuple[Face, ...], at: int) -> list[Face]:
 def _on(curve: tuple[tuple[float, ...], tuple[float, ...]], score: float) -> float:
     """A score on the graded scale: monotone, piecewise linear through the curve's points."""
     return float(np.interp(score, *curve))
+
+
+def blocked(whole: Pixels) -> Pixels:
+    """A square of SIDE pixels as nsfwjs reads it: uint8 (1, 113, 113, 16), blocks that end two grey pixels after it."""
+    canvas = filled(SIDE + 2, SIDE + 2, GREY)
+    canvas[:SIDE, :SIDE, :3] = whole
+    return blocks(canvas)
 
 
 def _jpeg(view: Pixels) -> Pixels:

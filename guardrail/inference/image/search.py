@@ -17,7 +17,7 @@ from PIL import Image
 
 from guardrail.inference.image import yunet
 from guardrail.inference.image.align import Pixels
-from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.frame import Frame, cut, size_of
 from guardrail.inference.image.skin import skin_share
 
 # Of the 79 false faces that reach 0.5 among 500 hard negatives 45 are left at 0.6 and 22 at 0.7, of 106 true ones 94 %
@@ -54,6 +54,7 @@ DOUBTED, CONFIRMED = 0.8, 0.5
 FAINT = 64  # grey levels between the darkest and the brightest hundredth: below that contrast is stretched
 SOFT_SIDES = (128, 64)  # sides to which a frame is averaged before it is enlarged again: takes dots and noise away
 STRETCHED = 1.9  # a picture this long may have been pulled that way
+Source = Frame | Pixels
 
 
 def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
@@ -66,7 +67,6 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     full confidence is looked at in other turns, and a doubtful one again. `session` is YuNet's.
     """
     frame = _clear(frame)
-    rgb = frame.rgb
     rows = _at(session, frame, SIDE)
     best = float(rows[0, 14]) if len(rows) else 0.0
     skin = best >= TRACE or skin_share(frame.shrunk(SMALL_SIDE)[::4, ::4].reshape(-1, 3)) >= SKIN
@@ -76,7 +76,7 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     if _factor(frame, LARGE) < _factor(frame, SIDE) and _is_group(rows):
         rows = _merged(rows, _at(session, frame, LARGE))
     if _factor(frame, SIDE) > 1:
-        rows = _merged(rows, _spots(session, rgb, rows))
+        rows = _merged(rows, _spots(session, frame, rows))
     if not skin and (not len(rows) or rows[0, 14] < TRACE):
         return rows[:0], []
     # In a frame without edges a look at fewer of its pixels shows nothing, whichever way up.
@@ -92,12 +92,12 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
         rows = _softened(session, frame)
         turns = np.zeros(len(rows), np.int64)
     for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if rows[i, 14] < SURE][:MOST_TURNED]:
-        rows[i], turns[i] = _best_turn(session, rgb, rows[i], int(turns[i]))
+        rows[i], turns[i] = _best_turn(session, frame, rows[i], int(turns[i]))
     for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if rows[i, 14] < DOUBTED][:MOST_TURNED]:
-        rows[i, 14] = _seen_again(session, rgb, rows[i], int(turns[i]))
+        rows[i, 14] = _seen_again(session, frame, rows[i], int(turns[i]))
     small = ((rows[:, 2:4] - rows[:, :2]).max(axis=1, initial=0.0) < SMALL_FACE) & (turns == 0)
     for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if small[i]][:MOST_SHARPENED]:
-        rows[i] = _sharpened(session, rgb, rows[i])
+        rows[i] = _sharpened(session, frame, rows[i])
     if turns.any():
         # One face lies on its side, so the picture does: look for its neighbours the same way.
         most = int(np.bincount(np.round(turns[turns > 0] / 90).astype(int) % 4).argmax()) * 90
@@ -131,7 +131,7 @@ def _merged(rows: yunet.Found, more: yunet.Found) -> yunet.Found:
     return rows[yunet.keep(rows)]
 
 
-def _spots(session: Any, rgb: Pixels, rows: yunet.Found) -> yunet.Found:
+def _spots(session: Any, frame: Frame, rows: yunet.Found) -> yunet.Found:
     """Faces at the best spots that are not yet one, looked at closely.
 
     A spot that was hardly one has to look more like a face then.
@@ -141,7 +141,7 @@ def _spots(session: Any, rgb: Pixels, rows: yunet.Found) -> yunet.Found:
     found = [np.zeros((0, 15), np.float32)]
     for row in rows[(rows[:, 14] < FACE) & (rows[:, 14] >= least)][:most]:
         centre, half = (row[:2] + row[2:4]) / 2, max(1.25 * float(max(row[2] - row[0], row[3] - row[1])), NEAR_SIDE / 3)
-        seen = _turned(session, rgb, np.concatenate([centre - half, centre + half]), 0, NEAR_SIDE)
+        seen = _turned(session, frame, np.concatenate([centre - half, centre + half]), 0, NEAR_SIDE)
         found.append(seen[seen[:, 14] >= (FACE if row[14] >= TRACE else AGE_FACE)])
     return np.concatenate(found)
 
@@ -232,78 +232,87 @@ def _turn_back(rows: yunet.Found, matrix: NDArray[np.float64], centre: NDArray[A
     )
 
 
-def _best_turn(session: Any, rgb: Pixels, row: NDArray[np.float32], angle: int) -> tuple[NDArray[np.float32], int]:
+def _best_turn(session: Any, source: Source, row: NDArray[np.float32], angle: int) -> tuple[NDArray[np.float32], int]:
     """The face of `row`, found at `angle`, in the turn in which it scores best; `row` itself when none is better."""
     centre, half = (row[:2] + row[2:4]) / 2, 0.95 * float(max(row[2] - row[0], row[3] - row[1]))
     around = np.concatenate([centre - half, centre + half]).astype(np.float32)
     best = row.copy()
     if angle == 0:
         # Seen as closely as its turns will be, or a face on its head keeps the score that it had from afar.
-        near = _turned(session, rgb, around, 0, NEAR_SIDE)[:1]
+        near = _turned(session, source, around, 0, NEAR_SIDE)[:1]
         best[14] = near[0, 14] if len(near) else FACE
     for quarter in (90, 180, 270) if angle == 0 else ():
-        best, angle = _better(session, rgb, around, quarter, best, angle)
+        best, angle = _better(session, source, around, quarter, best, angle)
     # A face at 45 degrees is found upright or at a right angle too, so its neighbours on both sides settle it.
     for eighth in ((angle - 45) % 360, (angle + 45) % 360):
-        best, angle = _better(session, rgb, around, eighth, best, angle)
+        best, angle = _better(session, source, around, eighth, best, angle)
     return (best, angle) if angle else (row, 0)
 
 
-def _seen_again(session: Any, rgb: Pixels, row: NDArray[np.float32], turn: int) -> float:
+def _seen_again(session: Any, source: Source, row: NDArray[np.float32], turn: int) -> float:
     """The score of a doubtful face, or what is left of it from close by, as it is and mirrored; FACE at least."""
-    mirrored = row.copy()
-    mirrored[[0, 2]] = rgb.shape[1] - 1 - row[[2, 0]]
-    looks = (_near(session, rgb, row, turn, SPOT), _near(session, rgb[:, ::-1], mirrored, -turn % 360, SPOT))
-    seen = sum(float(found[:, 14].max(initial=0.0)) for found in looks) / len(looks)
+    looks = (_near(session, source, row, turn, SPOT, mirrored) for mirrored in (False, True))
+    seen = sum(float(found[:, 14].max(initial=0.0)) for found in looks) / 2
     return float(row[14]) if seen >= CONFIRMED else max(FACE, min(seen, float(row[14])))
 
 
-def _sharpened(session: Any, rgb: Pixels, row: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sharpened(session: Any, source: Source, row: NDArray[np.float32]) -> NDArray[np.float32]:
     """The row with its landmarks as they are seen from close by, where a face is."""
-    near = _near(session, rgb, row, 0, FACE)
+    near = _near(session, source, row, 0, FACE)
     sharp = row.copy()
     if len(near):
         sharp[4:14] = near[0, 4:14]
     return sharp
 
 
-def _near(session: Any, rgb: Pixels, row: NDArray[np.float32], turn: int, at_least: float) -> yunet.Found:
+def _near(
+    session: Any, source: Source, row: NDArray[np.float32], turn: int, at_least: float, mirrored: bool = False
+) -> yunet.Found:
     """What stands in the middle of the square around a face, seen from close by."""
     centre, edge = (row[:2] + row[2:4]) / 2, float(max(row[2] - row[0], row[3] - row[1]))
     around = np.concatenate([centre - 0.95 * edge, centre + 0.95 * edge]).astype(np.float32)
-    found = _turned(session, rgb, around, turn, NEAR_SIDE, at_least)
+    found = _turned(session, source, around, turn, NEAR_SIDE, at_least, mirrored)
     middle: yunet.Found = found[np.abs((found[:, :2] + found[:, 2:4]) / 2 - centre).max(axis=1) < edge / 2]
     return middle
 
 
 def _better(
-    session: Any, rgb: Pixels, around: NDArray[np.float32], turn: int, best: NDArray[np.float32], angle: int
+    session: Any, source: Source, around: NDArray[np.float32], turn: int, best: NDArray[np.float32], angle: int
 ) -> tuple[NDArray[np.float32], int]:
-    for found in _turned(session, rgb, around, turn, NEAR_SIDE)[:1]:
+    for found in _turned(session, source, around, turn, NEAR_SIDE)[:1]:
         if found[14] > best[14] + (0.02 if angle == 0 else 0.0):
             return found, turn
     return best, angle
 
 
 def _turned(
-    session: Any, rgb: Pixels, region: NDArray[np.float32], turn: int, side: int, at_least: float = FACE
+    session: Any,
+    source: Source,
+    region: NDArray[np.float32],
+    turn: int,
+    side: int,
+    at_least: float = FACE,
+    mirrored: bool = False,
 ) -> yunet.Found:
     """Faces in the square around `region` (x0, y0, x1, y1), looked at after a turn of `turn` degrees at `side` pixels.
 
-    Rows come back in pixels of `rgb`.
+    Rows come back in pixels of `source`. Of what is looked at in a mirror only boxes and scores mean something.
     """
     centre = (region[:2] + region[2:4]) / 2
     edge = float(max(region[2] - region[0], region[3] - region[1]))
     scale = edge / side
     matrix = _turn(turn) * scale
-    factor = max(1, math.floor(scale))
-    half = edge * 0.7072 + 2 * factor
+    half = edge * 0.7072 + 2 * max(1, math.floor(scale))
     x0, y0 = (max(0, math.floor(c - half)) for c in centre)
-    x1, y1 = (min(limit, math.ceil(c + half)) for c, limit in zip(centre, (rgb.shape[1], rgb.shape[0]), strict=True))
+    x1, y1 = (min(limit, math.ceil(c + half)) for c, limit in zip(centre, size_of(source), strict=True))
     if x1 <= x0 or y1 <= y0:  # a box beyond the frame: nothing there to turn
         return np.zeros((0, 15), np.float32)
-    part = Image.fromarray(np.ascontiguousarray(rgb[y0:y1, x0:x1])).reduce(factor)
+    part, factor, left, top = cut(source, (x0, y0, x1, y1), scale)
     middle = np.array([side / 2, side / 2], np.float32)
-    affine = np.column_stack([matrix, centre - matrix @ middle - (x0, y0)]) / factor
+    affine = np.column_stack([matrix, centre - matrix @ middle - (left, top)]) / factor
     view = part.transform((side, side), Image.Transform.AFFINE, tuple(affine.ravel()), Image.Resampling.BILINEAR)
-    return _turn_back(yunet.detect(session, np.asarray(view), at_least), matrix, middle, centre)
+    pixels = np.asarray(view)
+    rows = yunet.detect(session, pixels[:, ::-1] if mirrored else pixels, at_least)
+    if mirrored:
+        rows[:, [0, 2]] = side - rows[:, [2, 0]]
+    return _turn_back(rows, matrix, middle, centre)

@@ -29,10 +29,10 @@ def detect(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> F
     """
     height, width = view.shape[:2]
     padded = np.zeros((1, 3, _up32(height), _up32(width)), np.float32)
-    padded[0, :, :height, :width] = view[:, :, ::-1].transpose(2, 0, 1)  # the graph reads B, G, R
-    names = [output.name for output in session.get_outputs()]
-    raw = dict(zip(names, session.run(None, {session.get_inputs()[0].name: padded}), strict=True))
-    rows = np.concatenate([_decode(raw, stride, padded.shape[3] // stride, at_least) for stride in STRIDES])
+    for at in range(3):  # the graph reads B, G, R; a colour at a time is faster than all at once
+        padded[0, at, :height, :width] = view[:, :, 2 - at]
+    answers = session.run([f"heads_{stride}" for stride in STRIDES], {session.get_inputs()[0].name: padded})
+    rows = np.concatenate([_decode(heads[0], stride, at_least) for heads, stride in zip(answers, STRIDES, strict=True)])
     rows = rows[np.argsort(-rows[:, 14], kind="stable")][:MOST_BEFORE_NMS]
     rows[:, :14] *= scale
     return rows[keep(rows)]
@@ -54,17 +54,18 @@ def keep(rows: Found, iou: float = NMS_IOU) -> list[int]:
     return kept
 
 
-def _decode(answers: dict[str, NDArray[np.float32]], stride: int, columns: int, at_least: float) -> Found:
-    sure, there = (np.clip(answers[f"{part}_{stride}"][0, :, 0], 0, 1) for part in ("cls", "obj"))
+def _decode(heads: NDArray[np.float32], stride: int, at_least: float) -> Found:
+    """Faces among the cells of one grid, (16, h, w): two logits, the box, the landmarks."""
+    sure, there = 1.0 / (1.0 + np.exp(-np.clip(heads[:2], -30, 30)))
     score = np.sqrt(sure * there)
-    cells = np.flatnonzero(score >= at_least)
-    box, points = answers[f"bbox_{stride}"][0, cells], answers[f"kps_{stride}"][0, cells]
-    cell = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
-    centre = (cell + box[:, :2]) * stride
-    half = np.exp(np.clip(box[:, 2:], -10, 6)) * (stride / 2)
-    landmarks = (points.reshape(-1, 5, 2) + cell[:, None]) * stride
+    down, across = np.nonzero(score >= at_least)
+    found = heads[2:, down, across].T
+    cell = np.stack([across, down], axis=1).astype(np.float32)
+    centre = (cell + found[:, :2]) * stride
+    half = np.exp(np.clip(found[:, 2:4], -10, 6)) * (stride / 2)
+    landmarks = (found[:, 4:].reshape(-1, 5, 2) + cell[:, None]) * stride
     return np.concatenate(
-        [centre - half, centre + half, landmarks.reshape(-1, 10), score[cells, None]], axis=1, dtype=np.float32
+        [centre - half, centre + half, landmarks.reshape(-1, 10), score[down, across, None]], axis=1, dtype=np.float32
     )
 
 

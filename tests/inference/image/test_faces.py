@@ -226,22 +226,16 @@ class Again:
     def get_inputs(self):
         return [type("Named", (), {"name": "x"})()]
 
-    def get_outputs(self):
-        names = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in yunet.STRIDES]
-        return [type("Named", (), {"name": name})() for name in names]
-
     def run(self, wanted, feed):
         score, (height, width) = self.scores.pop(0), feed["x"].shape[2:]
         answers = []
-        for part in ("cls", "obj", "bbox", "kps"):
-            for stride in yunet.STRIDES:
-                cells = (height // stride) * (width // stride)
-                answer = np.zeros((1, cells, {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}[part]), np.float32)
-                if part in ("cls", "obj") and stride == 16:
-                    answer[0, 4 * (width // stride) + 4] = score
-                if part == "bbox":
-                    answer[..., 2:] = np.log(4.0)
-                answers.append(answer)
+        for stride in yunet.STRIDES:
+            heads = np.zeros((1, 16, height // stride, width // stride), np.float32)
+            heads[0, :2] = -30.0
+            heads[0, 4:6] = np.log(4.0)
+            if stride == 16:
+                heads[0, :2, 4, 4] = np.log(score / (1 - score)) if score else -30.0
+            answers.append(heads)
         return answers
 
 

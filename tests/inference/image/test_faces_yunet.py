@@ -24,28 +24,21 @@ class OneCell:
     def get_inputs(self):
         return [Named("input")]
 
-    def get_outputs(self):
-        return [Named(f"{part}_{stride}") for part in ("cls", "obj", "bbox", "kps") for stride in yunet.STRIDES]
-
     def run(self, wanted, feed):
         pixels = feed["input"]
         self.saw.append(pixels.shape)
-        answers = {}
+        answers = []
         for stride in yunet.STRIDES:
             rows, columns = pixels.shape[2] // stride, pixels.shape[3] // stride
-            score = np.zeros((1, rows * columns, 1), np.float32)
-            box = np.zeros((1, rows * columns, 4), np.float32)
-            box[..., 2:] = np.log(np.array([32, 48]) / stride)
+            heads = np.zeros((1, 16, rows, columns), np.float32)
+            heads[0, :2] = -30.0
+            heads[0, 4:6] = np.log(np.array([32, 48]) / stride)[:, None, None]
+            heads[0, 6:] = np.arange(10, dtype=np.float32)[:, None, None] / 10
             if stride == 16:
                 for (row, column), value in self.cells.items():
-                    score[0, row * columns + column] = value
-            answers |= {
-                f"cls_{stride}": score,
-                f"obj_{stride}": score,
-                f"bbox_{stride}": box,
-                f"kps_{stride}": np.tile(np.arange(10, dtype=np.float32) / 10, (1, rows * columns, 1)),
-            }
-        return [answers[output.name] for output in self.get_outputs()]
+                    heads[0, :2, row, column] = np.log(value / (1 - value))
+            answers.append(heads)
+        return answers
 
 
 def test_a_cell_becomes_a_box_and_landmarks_in_pixels():
