@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -22,6 +22,11 @@ from guardrail.errors import ConfigError
 from guardrail.home import Home
 
 MAX_FILE_BYTES = 1 << 20
+PREFIX = "GUARDRAIL_"
+ALSO_READ = re.compile(r"GUARDRAIL_(KEY|CONFIG|TEST_[A-Z]+)")
+"""Variables that are no settings: the key, the settings file, and what the tests are told."""
+INJECTED = re.compile(r"GUARDRAIL_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT(_[0-9]+_(TCP|UDP|SCTP)\w*)?)")
+"""What Kubernetes puts into every pod for each service whose name begins with guardrail."""
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -263,6 +268,7 @@ def load(
     """
     environ = os.environ if environ is None else environ
     named = {key.name: key for key in keys()}
+    _refuse_stray(environ, {key.variable for key in named.values()})
     origin: dict[str, str] = {}
     tree: dict[str, Any] = {}
 
@@ -291,6 +297,16 @@ def load(
     except ValidationError as error:
         raise ConfigError("; ".join(_said(dict(item), origin) for item in error.errors(include_url=False))) from None
     return Configuration(settings, origin, file, environ.get("GUARDRAIL_KEY") or None)
+
+
+def _refuse_stray(environ: Mapping[str, str], known: Collection[str]) -> None:
+    """A misspelt variable would leave a door open that its operator believes is shut. Raises ConfigError."""
+    for name in environ:
+        if not name.startswith(PREFIX) or name in known or ALSO_READ.fullmatch(name) or INJECTED.fullmatch(name):
+            continue
+        near = get_close_matches(name, sorted(known), 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; `guardrail config keys` lists those there are"
+        raise ConfigError(f"environment: no setting is named {name}{hint}")
 
 
 def _plain(value: Any) -> Any:

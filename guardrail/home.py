@@ -61,9 +61,18 @@ class Home:
         return cls(Path(path).expanduser(), secret=around.get("GUARDRAIL_KEY") or None)
 
     def folder(self, *below: str) -> Path:
-        """A folder of this home, made where it is not there yet, readable by its owner only."""
+        """A folder of this home, made where it is not there yet, readable by its owner only.
+
+        Raises ConfigError when it cannot be made.
+        """
         path = self.path.absolute().joinpath(*below)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: the folder of all state cannot be made there: {error.strerror}; "
+                "name one that can be written with --home or GUARDRAIL_HOME"
+            ) from None
         return path
 
     def key(self, purpose: str) -> bytes:
@@ -105,7 +114,10 @@ class Home:
         if not path.exists():
             if self.key_file:
                 raise ConfigError(f"key_file: {path} does not exist; 32 bytes in hex or base64 are expected there")
-            _create(path)
+            try:
+                _create(path)
+            except OSError as error:
+                raise ConfigError(f"{path}: a key cannot be made there: {error.strerror}") from None
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii", errors="replace")

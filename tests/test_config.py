@@ -44,6 +44,60 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one(tmp_path):
         load(None, {"server.prot": "1", "home": str(tmp_path)}, {})
 
 
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("GUARDRAIL_SERVER_ACESS_KEY", "GUARDRAIL_SERVER_ACCESS_KEY"),
+        ("GUARDRAIL_ACCESS_KEY", "GUARDRAIL_SERVER_ACCESS_KEY"),
+        ("GUARDRAIL_AUDIT_REQUIERD", "GUARDRAIL_AUDIT_REQUIRED"),
+    ],
+)
+def test_a_misspelt_variable_stops_the_start_with_the_nearest_known_one(tmp_path, variable, nearest):
+    """Left out in silence it would leave a door open that its operator believes is shut."""
+    with pytest.raises(ConfigError, match=rf"environment: no setting is named {variable}; did you mean .*{nearest}"):
+        load(None, {"home": str(tmp_path)}, {variable: "hush-hush"})
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "GUARDRAIL_SERVICE_HOST",
+        "GUARDRAIL_SERVICE_PORT_HTTP",
+        "GUARDRAIL_PORT",
+        "GUARDRAIL_PORT_8080_TCP_ADDR",
+        "GUARDRAIL_DB_SERVICE_PORT",
+        "GUARDRAIL_TEST_POSTGRES",
+        "GUARDRAILS_X",
+    ],
+)
+def test_variables_that_others_set_for_themselves_are_none_of_ours(tmp_path, variable):
+    """Kubernetes puts some into every pod for a service called guardrail."""
+    assert load(None, {"home": str(tmp_path)}, {variable: "tcp://10.0.0.1:8080"}).settings.server.port == 8080
+
+
+def test_the_file_is_the_one_given_or_else_the_one_the_environment_names_or_else_the_one_under_home(file, tmp_path):
+    under_home = tmp_path / "home" / "guardrail.yaml"
+    under_home.parent.mkdir()
+    under_home.write_text("server: {port: 5555}\n")
+    named = tmp_path / "named.yaml"
+    named.write_text("server: {port: 4444}\n")
+    home = {"GUARDRAIL_HOME": str(under_home.parent)}
+    for given, environ, port, origin in (
+        (file, {**home, "GUARDRAIL_CONFIG": str(named)}, 1111, file),
+        (None, {**home, "GUARDRAIL_CONFIG": str(named)}, 4444, named),
+        (None, home, 5555, under_home),
+    ):
+        held = load(given, {}, environ)
+        assert (held.settings.server.port, held.file) == (port, origin)
+        assert held.origin["server.port"] == f"file {origin}"
+    assert load(None, {}, {"GUARDRAIL_HOME": str(tmp_path)}).file is None
+
+
+def test_a_settings_file_that_is_named_and_not_there_stops_the_start(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
+        load(None, {"home": str(tmp_path)}, {"GUARDRAIL_CONFIG": str(tmp_path / "nowhere.yaml")})
+
+
 def test_a_wrong_value_names_its_origin_and_not_itself(tmp_path):
     with pytest.raises(ConfigError, match=r"environment \(GUARDRAIL_SERVER_PORT\): server.port: .*integer") as caught:
         load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_PORT": "s3cret"})

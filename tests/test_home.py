@@ -104,3 +104,10 @@ def test_a_key_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(ConfigError, match="the key cannot be read"):
         Home(tmp_path, key_file=tmp_path / "file").key("registry")
+
+
+@pytest.mark.parametrize("below", [(), ("audit",)])
+def test_a_home_that_cannot_be_made_says_where_and_what_to_do(tmp_path: Path, below: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match=r"file/home.*: the folder of all state cannot be made there: .*--home"):
+        Home(tmp_path / "file" / "home").folder(*below)

@@ -15,7 +15,7 @@ import typer
 
 from guardrail.audit import AuditLog, Entry, Head, Reader, export, holds, verify
 from guardrail.cli.audit_view import explained, listed
-from guardrail.cli.common import console, point_in_time, progress, settings
+from guardrail.cli.common import console, point_in_time, print_table, progress, settings
 from guardrail.errors import AuditError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -122,7 +122,7 @@ def run_list(
             before=before,
             limit=limit,
         )
-    console.print(listed(found))
+    print_table(listed(found))
 
 
 @app.command("export")

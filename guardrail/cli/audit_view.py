@@ -170,7 +170,7 @@ def _looks(looks: Sequence[Mapping[str, Any]]) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column.startswith("time"))
+        table.add_column(column, overflow="fold", no_wrap=column.startswith("time") or column == "id")
     return table
 
 

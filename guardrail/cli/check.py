@@ -36,7 +36,7 @@ SAY_EVERY_S = 5.0
 """How often progress is said where standard error is no terminal."""
 FIELDS = frozenset({"id", "prompt", "inputs", "mask", "outputs", "tenant"})
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, subcommand_metavar="")
 
 
 @app.callback(invoke_without_command=True)

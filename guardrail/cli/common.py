@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from guardrail import config
 from guardrail.errors import GuardrailError
@@ -20,6 +20,8 @@ console = Console(highlight=False)
 """Results: standard output."""
 progress = Console(stderr=True, highlight=False)
 """Progress, warnings and errors: standard error."""
+
+_WIDE = Console(highlight=False, width=100_000, color_system=None)
 
 R = TypeVar("R")
 
@@ -39,12 +41,28 @@ def settings(ctx: typer.Context, **flags: Any) -> config.Configuration:
     return config.load(given["file"], {**given["flags"], **own})
 
 
+def print_table(table: RenderableType) -> None:
+    """Print a table: folded to the width of a terminal; in a file or a pipe one whole line for each row."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with _WIDE.capture() as printed:
+        _WIDE.print(table)
+    for line in printed.get().splitlines():
+        typer.echo(line.rstrip())
+
+
 def run(command: Callable[[], R]) -> R:
-    """Run a command; an error of ours becomes one line on standard error and exit status 2."""
+    """Run a command; an error of ours or a file that cannot be used is a line on standard error and exit status 2."""
     try:
         return command()
     except GuardrailError as error:
         sys.stderr.write(f"guardrail: {error}\n")
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file that the operator could mend
+        sys.stderr.write(f"guardrail: {error.filename}: {error.strerror}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from guardrail.cli.common import console, settings
+from guardrail.cli.common import print_table, settings
 from guardrail.config import keys as all_keys
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -28,16 +29,20 @@ def show(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json")] = 
         rows = [{"name": n, "value": v, "origin": o} for n, v, o in held.shown()]
         typer.echo(json.dumps({"file": str(held.file) if held.file else None, "settings": rows}, indent=2))
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for name, value, origin in held.shown():
-        table.add_row(name, escape(value), escape(origin), style=None if origin != "default" else "dim")
-    console.print(table)
+    _print(("setting", "value", "from"), held.shown())
 
 
 @app.command()
 def keys() -> None:
     """List every setting with its meaning, its default and its name in the environment."""
-    table = Table("setting", "environment", "default", "meaning", box=None, pad_edge=False)
-    for key in all_keys():
-        table.add_row(key.name, key.variable, escape(str(key.default)), key.help)
-    console.print(table)
+    rows = [(key.name, key.variable, str(key.default), key.help) for key in all_keys()]
+    _print(("setting", "environment", "default", "meaning"), rows)
+
+
+def _print(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        table.add_column(name, overflow="fold")  # a path that is cut short is no path
+    for row in rows:
+        table.add_row(*map(escape, row), style="dim" if row[-1] == "default" else None)
+    print_table(table)

@@ -20,7 +20,7 @@ from guardrail.cli.common import console, progress, settings
 READY_S = 60.0
 ASK_S = 60.0
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, subcommand_metavar="")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 from guardrail.checks.clip import FOLDER
 from guardrail.cli import bench, clip
 from guardrail.cli.build import open_models, sources, with_progress
-from guardrail.cli.common import console, run, settings
+from guardrail.cli.common import console, print_table, run, settings
 from guardrail.errors import ConfigError
 from guardrail.inference.manifest import Weight
 from guardrail.inference.weights import Models, Sources
@@ -81,13 +81,13 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             typer.echo(json.dumps(rows, indent=2))
             return
-        table = Table("name", "here", "MB", "licence of weights", "needed by", "scores")
+        table = Table("name", "here", "MB", "licence of weights", "needed by", "scores", box=None, pad_edge=False)
         for row in rows:
             needed = ", ".join(row["required_by"]) or f"optional: {', '.join(row['optional_for']) or 'nothing'}"
             size = f"{row['size'] / 1e6:.1f}"
             cells = (row["name"], "yes" if row["here"] else "no", size, row["licence_weights"], needed, row["scores"])
             table.add_row(*(escape(str(cell)) for cell in cells))
-        console.print(table)
+        print_table(table)
 
     run(work)
 

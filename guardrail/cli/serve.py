@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ MB = 1_000_000
 RESTART_S = 1.0
 WATCH_S = 0.2
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, subcommand_metavar="")
 
 
 @app.callback(invoke_without_command=True)
@@ -68,6 +69,9 @@ def serve(
     else:
         from guardrail.cli.build import ensure_weights
 
+        if apart := forgetful(configuration):
+            progress.print(apart)
+        _try_out(configuration)
         ensure_weights(configuration)
         raise SystemExit(_supervise(configuration, count))
 
@@ -77,21 +81,27 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
     from guardrail.cli.build import open_guard
     from guardrail.server import Metrics, build_app, logs
     from guardrail.server import serve as listen_and_serve
+    from guardrail.server.process import listen
 
     chosen = configuration.settings
     metrics = Metrics()
     stop_logs = logs.start(logging.getLevelNamesMapping()[chosen.log.level.upper()])
-    guard = open_guard(configuration, observer=metrics)
-    upstreams, server = upstreams_of(configuration), server_settings(configuration)
-    application = build_app(guard, upstreams, server, metrics)
-    if chosen.policy.watch:
-        application.watch(guard.book.files)
 
     def say(host: str, port: int) -> None:
         policies = ", ".join(guard.book.labels())
-        progress.print(f"guardrail listens on http://{host}:{port} with policy {policies}")
+        shown = f"[{host}]" if ":" in host else host
+        progress.print(
+            f"guardrail listens on http://{shown}:{port} with policy {policies}", markup=False, soft_wrap=True
+        )
 
     try:
+        # What is quickly told wrong comes before what takes seconds to open, and a download on the first start.
+        upstreams, server = upstreams_of(configuration), server_settings(configuration)
+        listen(chosen.server.host, chosen.server.port, reuse_port=reuse_port).close()
+        guard = open_guard(configuration, observer=metrics)
+        application = build_app(guard, upstreams, server, metrics)
+        if chosen.policy.watch:
+            application.watch(guard.book.files)
         listen_and_serve(
             application,
             chosen.server.host,
@@ -102,6 +112,21 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
         )
     finally:
         stop_logs()
+
+
+def forgetful(configuration: Configuration) -> str:
+    """What is to be said where several processes serve a protocol whose calls belong together; else nothing."""
+    from guardrail.upstream.registry import ONE_PROCESS
+
+    chosen = configuration.settings.server
+    named = [name for name, one in chosen.upstreams.items() if (one.dialect or name) in ONE_PROCESS]
+    if chosen.workers == 1 or not named:
+        return ""
+    return (
+        f"warning: server.workers is {chosen.workers}, but {', '.join(named)} remembers jobs and conversations in one "
+        "process: a poll, a stream or a next turn that reaches another one is refused (404 or 400). "
+        "Run one worker for it, or one guard for each caller"
+    )
 
 
 def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
@@ -182,10 +207,27 @@ def _upstreams(given: list[str]) -> dict[str, str]:
     named = {}
     for item in given:
         name, equals, address = item.partition("=")
-        if equals and not address:
-            raise ConfigError(f"--upstream {name}: name=address is expected, as in openai=https://host/v1")
+        if not name or "://" in name or (equals and not address):
+            said = name if equals and name and "://" not in name else "(address alone)"
+            raise ConfigError(f"--upstream {said}: name=address is expected, as in openai=https://host/v1")
+        if name in named:
+            raise ConfigError(
+                f"--upstream {name} is given twice; two generators of one dialect are told apart by names of their own "
+                "in server.upstreams, as in studio: {dialect: openai, url: https://host/v1}"
+            )
         named[name] = address
     return named
+
+
+def _try_out(configuration: Configuration) -> None:
+    """What would stop every worker alike, said once. Raises ConfigError."""
+    from guardrail.server.process import listen
+
+    chosen = configuration.settings.server
+    if chosen.port == 0:
+        raise ConfigError("server.port: several workers share one port, so 0 (any free one) cannot be used")
+    upstreams_of(configuration)
+    listen(chosen.host, chosen.port, reuse_port=True).close()
 
 
 def _worker(configuration: Configuration) -> None:
@@ -197,8 +239,6 @@ def _supervise(configuration: Configuration, count: int) -> int:
 
     A worker that ends with status 2 was configured wrongly: its successor would fare no better, so all end.
     """
-    if configuration.settings.server.port == 0:
-        raise ConfigError("server.port: several workers share one port, so 0 (any free one) cannot be used")
     context = multiprocessing.get_context("spawn")
     workers: list[BaseProcess] = []
     ending = False
@@ -229,4 +269,15 @@ def _supervise(configuration: Configuration, count: int) -> int:
             else:
                 time.sleep(RESTART_S)
                 workers[at] = hire()
-    return max((abs(worker.exitcode or 0) for worker in workers), default=0)
+    return _status([worker.exitcode for worker in workers])
+
+
+def _status(codes: Sequence[int | None]) -> int:
+    """Exit status of all workers together: 2 where one was configured wrongly, 1 where one broke, else 0.
+
+    A worker that was told to end before it listened for that died of the signal, which is as it should be.
+    """
+    if 2 in codes:
+        return 2
+    orderly = {0, None, -signal.SIGTERM, -signal.SIGINT}
+    return int(any(code not in orderly for code in codes))

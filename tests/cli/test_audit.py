@@ -154,6 +154,14 @@ def test_show_of_an_id_that_is_not_there_fails(audit, log):
     assert audit("show", "rcpt-9").exit_code == 1
 
 
+def test_list_gives_each_record_a_line_and_its_id_whole(audit, log):
+    head, *lines = audit("list").stdout.splitlines()
+    assert head.split() == ["number", "time", "(UTC)", "kind", "action", "tenant", "id", "rules"]
+    assert [line.split()[:2] for line in lines] == [["2", lines[0].split()[1]], ["1", lines[1].split()[1]]]
+    assert ["rule-1" in lines[0].split(), "rcpt-1" in lines[1].split()] == [True, True]
+    assert "undress-request" in lines[1]
+
+
 def test_list_filters(audit, log):
     assert [word in audit("list", "--kind", "ruling").stdout for word in ("rule-1", "undress-request")] == [True, False]
     assert [word in audit("list", "--action", "block").stdout for word in ("rule-1", "rcpt-1")] == [False, True]

@@ -98,6 +98,18 @@ def test_pictures_are_read_and_judged(guard, capsys, tmp_path):
     assert (answer["action"], answer["stage"]) == ("block", "output")
 
 
+def test_a_line_is_judged_by_the_policy_of_its_tenant(tmp_path, texts, capsys):
+    (tmp_path / "policy.yaml").write_text(POLICY.partition("  - id: gore-output")[0])
+    lenient = POLICY.partition("  - id: gore-output")[0].replace("action: block", "action: flag")
+    (tmp_path / "studio.yaml").write_text(lenient.replace("gore-block", "gore-flag"))
+    book = PolicyBook.open(tmp_path / "policy.yaml", tenants={"studio": tmp_path / "studio.yaml"})
+    guard = Guard([texts], book, digest_key=b"d" * 32, threads=1)
+    asked = [{"id": name, "prompt": "gore", **more} for name, more in (("a", {}), ("b", {"tenant": "studio"}))]
+    _, answers = run(guard, capsys, *asked, {"id": "c", "prompt": "gore", "tenant": "nobody we know"})
+    assert [answer["action"] for answer in answers] == ["block", "flag", "block"]
+    guard.looker.close()
+
+
 def test_signals_only_skips_the_policy(guard, capsys):
     _, [answer] = run(guard, capsys, {"id": 1, "prompt": "gore"}, signals_only=True)
     assert set(answer) == {"id", "signals", "errors", "took_ms"}

@@ -31,7 +31,9 @@ def test_list_names_every_weight_with_its_licence(run):
 def test_list_shows_a_table(run):
     answer = run("list")
     assert answer.exit_code == 0
-    assert "yunet" in answer.stdout
+    (line,) = [line for line in answer.stdout.splitlines() if line.startswith("yunet ")]
+    assert line.split()[1:3] == ["no", f"{packaged()['yunet'].size / 1e6:.1f}"]
+    assert line.endswith(packaged()["yunet"].scores)
 
 
 def test_a_path_that_is_not_there_is_an_error(run):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from guardrail.cli.serve import _upstreams, upstreams_of
+from guardrail.cli.serve import _upstreams, forgetful, upstreams_of
 from guardrail.config import load
 from guardrail.errors import BadRequest, ConfigError
 from guardrail.upstream.moderation import Moderation
@@ -70,3 +70,15 @@ def test_what_cannot_work_stops_the_start(tmp_path, text, said):
 def test_an_option_without_its_address_says_what_is_expected():
     with pytest.raises(ConfigError, match="name=address"):
         _upstreams(["openai="])
+
+
+def test_several_workers_in_front_of_what_one_process_remembers_are_said_at_the_start(tmp_path):
+    def said(text: str, workers: int) -> str:
+        return forgetful(load(None, {"home": str(tmp_path), "server.upstreams": text, "server.workers": workers}, {}))
+
+    assert "studio remembers jobs" in said("{studio: {dialect: fal, url: 'https://a'}}", 2)
+    assert "replicate, openai-all remembers" in said(
+        "{replicate: 'https://a', openai: 'https://b', openai-all: 'https://c'}", 4
+    )
+    assert said("{replicate: 'https://a'}", 1) == ""
+    assert said("{openai: 'https://a', comfy: 'http://b'}", 4) == ""

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,8 @@ from tests.server.upstream import ScriptedUpstream
 from tests.system.conftest import CLEAN, JSON, Got, System, wait_for
 
 GUARDRAIL = (sys.executable, "-c", "from guardrail.cli import main; main()")
+START_S = 60.0
+"""About 3 on an idle machine, for each process."""
 POLICY = """
 version: 1
 name: strict
@@ -49,12 +52,14 @@ class Served:
 
 
 @contextmanager
-def serving(models: Models, home: Path, *flags: str, **environ: str) -> Iterator[tuple[Served, ScriptedUpstream]]:
+def serving(
+    models: Models, home: Path, *flags: str, port: int = 0, **environ: str
+) -> Iterator[tuple[Served, ScriptedUpstream]]:
     with ScriptedUpstream() as upstream:
         upstream.script = lambda heard: script.images(CLEAN)
         home.mkdir(parents=True)
         log = home / "log"
-        command = [*GUARDRAIL, "serve", "--port", "0", "--upstream", f"openai={upstream.url}"]
+        command = [*GUARDRAIL, "serve", "--port", str(port), "--upstream", f"openai={upstream.url}"]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*command, *flags],
@@ -64,7 +69,7 @@ def serving(models: Models, home: Path, *flags: str, **environ: str) -> Iterator
             )
         served = Served(process, log, 0, home)
         try:
-            wait_for(lambda: "listens on http://" in log.read_text() or process.poll() is not None, 30)
+            wait_for(lambda: "listens on http://" in log.read_text() or process.poll() is not None, START_S)
             said = log.read_text()
             assert process.poll() is None, said
             served.port = int(said.partition("listens on http://127.0.0.1:")[2].split()[0])
@@ -136,6 +141,108 @@ def test_with_a_full_disk_under_the_records_nothing_leaves_and_when_there_is_spa
         timeout=30,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_requests_under_way_while_policies_change_are_each_decided_by_one_of_them(models, tmp_path):
+    """Twenty reloads, some of a broken file, under requests that never pause: no error, no third policy."""
+    policy = tmp_path / "policy.yaml"
+    texts = [POLICY.format(rule=rule, at_least=0.5) for rule in ("first", "second")]
+    policy.write_text(texts[0])
+    flags = ("--policy", str(policy))
+    with serving(models, tmp_path / "home", *flags, GUARDRAIL_POLICY_WATCH="false") as (served, _):
+        seen: list[tuple[int, tuple[str, ...]]] = []
+        ended = threading.Event()
+
+        def ask() -> None:
+            while not ended.is_set():
+                refused, answered = served.generate("without clothes"), served.generate()
+                seen.append((answered.status, tuple(refused.error["moderation_details"]["categories"])))
+
+        callers = [threading.Thread(target=ask) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for at in range(20):
+            policy.write_text("rules: [" if at % 4 == 3 else texts[(at + 1) % 2])
+            served.process.send_signal(signal.SIGHUP)
+            so_far = len(seen)
+            wait_for(lambda so_far=so_far: len(seen) > so_far + 3)
+        ended.set()
+        for caller in callers:
+            caller.join(20)
+        reloads = [json.loads(line) for line in served.log.read_text().splitlines() if '"policies ' in line]
+    assert set(seen) == {(200, ("first",)), (200, ("second",))}
+    # Two signals that come while one is handled are one to the process.
+    assert {line["event"] for line in reloads} == {"policies reloaded", "policies not reloaded, the old ones stay"}
+    assert all(line["faults"] for line in reloads if line["level"] == "error")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux only: it finds the workers under /proc")
+def test_a_worker_that_dies_is_replaced_and_all_of_them_reload_and_end_together(models, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.format(rule="first", at_least=0.5))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ("--policy", str(policy), "--workers", "2")
+    with serving(models, tmp_path / "home", *flags, port=port, GUARDRAIL_POLICY_WATCH="false") as (served, _):
+
+        def listening() -> int:
+            return served.log.read_text().count("listens on http://")
+
+        def rules() -> set[str]:
+            """By which rules a score of connections, spread over the workers, is refused."""
+            got = [served.generate("without clothes") for _ in range(20)]
+            return {rule for one in got for rule in one.error["moderation_details"]["categories"]}
+
+        wait_for(lambda: listening() == 2, START_S)
+        assert rules() == {"first"}
+        policy.write_text(POLICY.format(rule="second", at_least=0.5))
+        served.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: rules() == {"second"})
+        os.kill(workers_of(served.process.pid)[0], signal.SIGKILL)
+        wait_for(lambda: listening() == 3, START_S)
+        assert rules() == {"second"}
+        pids = workers_of(served.process.pid)
+        assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The server processes under a supervisor, as Linux knows them."""
+    below = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [one for one in below if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def test_what_prometheus_and_a_log_reader_are_told_of_real_traffic(models, tmp_path, portrait):
+    with serving(models, tmp_path / "home") as (served, upstream):
+        assert served.generate().status == 200
+        assert served.generate("trek haar kleren uit, mijn buurvrouw").status == 400
+        upstream.script = lambda heard: script.images(portrait[: len(portrait) // 2])
+        assert served.generate().status == 400
+        page = served.call("GET", "/metrics").body.decode()
+        wait_for(lambda: served.log.read_text().count('"event":"request"') == 3)
+        log = served.log.read_text()
+
+    def count(name: str) -> float:
+        (line,) = [line for line in page.splitlines() if line.startswith(f"{name} ")]
+        return float(line.rpartition(" ")[2])
+
+    assert count('guardrail_requests_total{decision="allow",route="generations",status="200"}') == 1
+    assert count('guardrail_requests_total{decision="block",route="generations",status="400"}') == 1
+    assert count('guardrail_decisions_total{action="hold",stage="output"}') == 1
+    assert count('guardrail_unknown_signals_total{signal="output.exposure"}') == 1
+    assert count('guardrail_stage_seconds_count{stage="upstream"}') == 2
+    assert count('guardrail_stage_seconds_count{stage="record"}') == 3
+    assert count('guardrail_stage_seconds_count{stage="warm-up"}') == 1
+    assert count("guardrail_queue_depth") == 0
+    assert count("guardrail_in_flight_requests") == 0
+    lines = [json.loads(line) for line in log.splitlines() if not line.startswith("guardrail listens on ")]
+    said = [line for line in lines if line["event"] == "request"]
+    assert [(line["decision"], line["status"]) for line in said] == [("allow", 200), ("block", 400), ("hold", 400)]
+    assert {"ts", "level", "id", "route", "tenant", "outcome", "stage", "rules", "ms", "upstream_ms"} <= said[0].keys()
+    for word in ("bicycle", "buurvrouw", "kleren"):
+        assert word not in log + page
 
 
 def test_a_registry_that_changes_from_another_process_is_seen(models, tmp_path, portrait):

@@ -1,0 +1,148 @@
+"""A start that cannot work: one line that says what, where and what to do, status 2, and nothing fetched before."""
+
+from __future__ import annotations
+
+import errno
+import signal
+
+import pytest
+
+from guardrail.cli import app, common
+from guardrail.cli.serve import _status
+from guardrail.errors import AuditError
+from guardrail.server.process import listen
+
+GENERATOR = "openai=http://127.0.0.1:9/v1"
+
+
+@pytest.fixture
+def said(tmp_path, capsys, monkeypatch):
+    """Run the command as its entry point does; what it says on standard error. There are no weights under home."""
+    monkeypatch.setenv("GUARDRAIL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("GUARDRAIL_MODELS_CACHE", raising=False)
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            common.run(lambda: app([str(one) for one in arguments]))
+        assert ended.value.code == 2
+        told: str = capsys.readouterr().err.strip()
+        assert "\n" not in told
+        assert not (tmp_path / "home" / "models").exists()
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "no generator to stand in front of: name one with --upstream openai=https://host/v1"),
+        (["--upstream", "openai=host/v1"], "upstream openai: base_url must be http"),
+        (["--upstream", "openai=ftp://host"], "upstream openai: base_url must be http"),
+        (["--upstream", "https://sk-hush@host/v1"], "name=address is expected, as in openai=https://host/v1"),
+        (["--upstream", "=https://sk-hush@host"], "name=address is expected"),
+        (["--upstream", "openai="], "--upstream openai: name=address is expected"),
+        (["--upstream", "paint=https://host"], "no dialect is called 'paint'; there are"),
+        (["--upstream", GENERATOR, "--upstream", GENERATOR], "--upstream openai is given twice"),
+        (["--upstream", GENERATOR, "--port", "70000"], "server.port: input should be less than or equal to 65535"),
+        (["--upstream", GENERATOR, "--port", "0", "--workers", "2"], "server.port: several workers share one port"),
+        (["--upstream", GENERATOR, "--host", "no host", "--port", "0"], "cannot listen on no host:0"),
+    ],
+)
+def test_what_serve_cannot_work_with_is_said(said, flags, words):
+    told = said("serve", *flags)
+    assert told.startswith("guardrail: ")
+    assert words in told
+    assert "sk-hush" not in told
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_said_once_and_before_anything_is_fetched(said, workers):
+    with listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        told = said("serve", "--upstream", GENERATOR, "--port", str(port), "--workers", workers)
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another server.port" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("server: {port: [", "s.yaml:2:1: not YAML"),
+        ("- a", "s.yaml: a mapping of settings is expected"),
+        ("sever: {port: 1}", "no setting named 'sever.port'; did you mean 'server.port'?"),
+        ("server: {port: hush}", "s.yaml: server.port: input should be a valid integer"),
+        ("server: {upstreams: {openai: {adress: 'https://hush'}}}", "server.upstreams.openai.adress"),
+    ],
+)
+def test_a_settings_file_that_is_wrong_is_named_with_its_place(said, tmp_path, text, words):
+    (tmp_path / "s.yaml").write_text(text + "\n")
+    told = said("--config", tmp_path / "s.yaml", "serve")
+    assert words in told
+    assert "hush" not in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["serve", "--upstream", GENERATOR, "--port", "0"],
+        ["check", "--prompt", "x"],
+        ["audit", "verify"],
+        ["registry", "list"],
+        ["bank", "list"],
+        ["models", "pull"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_home_that_cannot_be_used_is_said_by_every_command(said, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    told = said("--home", tmp_path / "file", *command)
+    assert f"guardrail: {tmp_path / 'file'}" in told
+    assert "--home or GUARDRAIL_HOME" in told
+
+
+def test_a_cache_that_cannot_be_made_is_said_with_its_path(said, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert said("--set", f"models.cache={tmp_path / 'file'}", "check", "--prompt", "x") == (
+        f"guardrail: {tmp_path / 'file'}: File exists"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (AuditError("audit log: no space"), 2),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x.db"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_an_end_has_a_status_by_who_must_act(error, status):
+    def ends():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        common.run(ends)
+    assert ended.value.code == status
+
+
+def test_a_fault_of_ours_is_not_taken_for_one_of_the_operators():
+    def breaks():
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    with pytest.raises(OSError, match="descriptor"):
+        common.run(breaks)
+
+
+@pytest.mark.parametrize(
+    ("codes", "status"),
+    [
+        ([0, 0], 0),
+        ([0, -signal.SIGTERM], 0),
+        ([2, -signal.SIGTERM], 2),
+        ([0, 1], 1),
+        ([0, -signal.SIGKILL], 1),
+        ([0, -signal.SIGSEGV], 1),
+    ],
+)
+def test_the_status_of_all_workers_tells_a_wrong_setting_from_a_crash(codes, status):
+    assert _status(codes) == status
