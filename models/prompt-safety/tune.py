@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from multiprocessing import get_context
 from pathlib import Path
 
 import data
@@ -23,20 +24,20 @@ import towers
 from torch import Tensor
 from torch.nn import functional
 
-from guardrail.inference.text.encoder import BEGIN, END, WINDOW
+from guardrail.inference.text.encoder import BEGIN, END
 
 SEED = 7
-# Rows of one template that teach in one pass, and of one public set in all.
-OF_TEMPLATE, OF_SET = 3, 800
+# Pieces of one template that teach in one pass, and rows of one public set in all.
+OF_TEMPLATE, OF_SET = 1, 1000
 # The tokens that a text may have, and tokens and texts in one step.
 LONGEST = 64
 TOKENS = {"first": 1536, "second": 2560}
 TEXTS = {"first": 96, "second": 160}
-PASSES = {"first": 3, "second": 2}
-RATE = {"first": 3e-4, "second": 1e-3}
+PASSES = {"first": 9, "second": 4}
+RATE = {"first": 5e-4, "second": 1e-3}
 HEAD_RATE, WARM = 3e-3, 0.06
 # Nats by which a harmful text is to lie above the harmless ones of its step that come nearest, and what that counts.
-MARGIN, NEAREST, APART = 1.0, 8, 0.5
+MARGIN, NEAREST, APART = 1.0, 8, 1.0
 # Pairs of texts in a step, as a share of its texts, that are shown as if they were one: what is sexual about adults and
 # what is about a minor, never written together, must both be seen where both are.
 MIXED = 0.2
@@ -47,7 +48,7 @@ class Lines:
     """What teaches in one pass: texts as token ids, labels and weights by factor."""
 
     def __init__(self, rows: Sequence[data.Row], read: reading.Read, names: tuple[str, ...]) -> None:
-        lessons = lesson.Lesson(list(rows), read.x, read.owner, names, np.ones(len(read.x), bool))
+        lessons = lesson.Lesson(list(rows), read.words, read.owner, names, np.ones(len(read.owner), bool))
         use = lessons.taught & ~lessons.aside
         chance = np.random.default_rng(SEED)
         for origin in sorted(set(lessons.origins[use]) - {"grammar"}):
@@ -63,6 +64,7 @@ class Lines:
         self.own = torch.tensor(lessons.origins[rows_of] == "grammar")
         self.template = np.array([rows[i].template or f"{i}" for i in rows_of])
         self.texts = [read.texts[i] for i in self.pieces]
+        self.tokens = [read.ids(i) for i in self.pieces]
 
     def draw(self, chance: np.random.Generator) -> Array:
         """Pieces of one pass: of each template OF_TEMPLATE at most."""
@@ -73,31 +75,6 @@ class Lines:
         rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.r_[firsts, len(order)]))
         kept: Array = order[ranked[rank < OF_TEMPLATE]]
         return kept
-
-
-class Kept:
-    """States below what is learned, of every text, computed once: bfloat16, without padding."""
-
-    def __init__(self, tower: towers.Second, ids: Sequence[Sequence[int]], filler: int) -> None:
-        lengths = np.array([min(len(one), LONGEST) for one in ids])
-        self.ends = np.r_[0, np.cumsum(lengths)]
-        self.states = torch.empty(int(self.ends[-1]), 384, dtype=torch.bfloat16)
-        tower.eval()
-        with torch.no_grad():
-            for batch in batches("second", lengths, np.arange(len(ids))):
-                tokens, mask = towers.padded([ids[i] for i in batch], padded_to(lengths[batch]), filler)
-                found = tower.states(tokens, mask)
-                for row, i in enumerate(batch):
-                    self.states[self.ends[i] : self.ends[i + 1]] = found[row, : lengths[i]].bfloat16()
-
-    def __call__(self, batch: Array) -> tuple[Tensor, Tensor]:
-        lengths = self.ends[batch + 1] - self.ends[batch]
-        out = torch.zeros(len(batch), padded_to(lengths), 384, dtype=torch.bfloat16)
-        mask = torch.zeros(out.shape[:2], dtype=torch.long)
-        for row, i in enumerate(batch):
-            out[row, : lengths[row]] = self.states[self.ends[i] : self.ends[i + 1]]
-            mask[row, : lengths[row]] = 1
-        return out, mask
 
 
 def padded_to(lengths: Array) -> int:
@@ -159,16 +136,17 @@ def tune(kind: str, published: Path, lines: Lines, ids: Sequence[Sequence[int]],
     torch.manual_seed(SEED)
     chance = np.random.default_rng(SEED)
     lengths = np.array([len(one) for one in ids])
-    tower: towers.Tower
-    if kind == "first":
-        first = tower = towers.First(published / "weights.npz", len(data.FACTORS))
+    towers_of: dict[str, tuple[type[towers.First] | type[towers.Second], str, int]] = {
+        "first": (towers.First, "weights.npz", 0),
+        "second": (towers.Second, "e5-small-q4.bin", 1),
+    }
+    maker, file, filler = towers_of[kind]
+    tower = maker(published / file, len(data.FACTORS), seed=SEED)
 
-        def states(batch: Array) -> tuple[Tensor, Tensor]:
-            tokens, mask = towers.padded([ids[i] for i in batch], min(LONGEST, padded_to(lengths[batch])), 0)
-            return first.states(tokens), mask
-    else:
-        second = tower = towers.Second(published / "e5-small-q4.bin", len(data.FACTORS))
-        states = Kept(second, ids, 1)
+    def states(batch: Array) -> tuple[Tensor, Tensor]:
+        tokens, mask = towers.padded([ids[i] for i in batch], min(LONGEST, padded_to(lengths[batch])), filler)
+        return tower.states(tokens), mask
+
     started = time.time()
     tower.eval()
     with torch.no_grad():
@@ -208,21 +186,30 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(PASSES))
     args = parser.parse_args()
     started = time.time()
-    torch.set_num_threads(1)
     weights = reading.models(args.weights)
     reader = reading.first_reader(weights)
     rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
     lines = Lines(rows, reading.read(rows, reader, args.cache), reader.lexicon.names)
+    ids: dict[str, list[list[int]]] = {
+        "first": [[BEGIN, *one, END] for one in lines.tokens],
+        "second": [*map(reading.second_encoder(weights).ids, lines.texts)],
+    }
     print(f"{len(lines.texts)} pieces, {time.time() - started:.0f} s", flush=True)
-    for kind in (args.only,) if args.only else PASSES:
-        if kind == "first":
-            ids = [[BEGIN, *reader.encoder.tokens(text)[: WINDOW - 2], END] for text in lines.texts]
-        else:
-            encoder = reading.second_encoder(weights)
-            ids = [encoder.ids(text) for text in lines.texts]
-        tower = tune(kind, args.published, lines, ids, PASSES[kind])
+
+    def work(kind: str) -> None:
+        torch.set_num_threads(1)
+        tower = tune(kind, args.published, lines, ids[kind], PASSES[kind])
         np.savez_compressed(reading.HEADS / f"prompt_{kind}_delta.npz", **tower.deltas(), **tower.voice())
         print(f"{kind}: {time.time() - started:.0f} s", flush=True)
+
+    # One core each: forked, so that what was read is there once.
+    both = [get_context("fork").Process(target=work, args=(kind,)) for kind in ((args.only,) if args.only else PASSES)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    if any(one.exitcode for one in both):
+        raise SystemExit("tuning broke off; see above")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The token table keeps its four bits and lies in a file of its own, which onnxruntime maps into memory: of its 36 MB only
 the rows that were looked up are ever read. The twelve layers are kept in seven bits, one scale per output, and
 multiplied with activations that are quantised over the whole run: **one text per run**, or a score would depend on its
-company. Pieces in scripts that none of the fourteen languages is written in are left out. To the upper layers is added
+company. Pieces in scripts that none of the fourteen languages is written in are left out. To every layer is added
 what tuning changed, `heads/prompt_second_delta.npz` of the package.
 """
 
