@@ -168,7 +168,7 @@ def test_no_json_raises_anything_but_what_it_should(case, path, value, extra):
 @pytest.mark.parametrize(
     "turns",
     [
-        ("take her jacket off", "Here is the picture without the jacket.", "now the rest"),
+        ("take off her jacket", "Done.", "now the rest"),
         ("remove her", "?", "clothes"),
     ],
 )
