@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything in this folder but peers-pictures.md, anew: the five suites with the default checks and policy, the guard beside its
+# Everything in this folder but peers-pictures.md, anew: the six suites with the default checks and policy, the guard beside its
 # peers on the same rows in the same run, and what attacks leave. `make.sh reports`, `make.sh peers` and `make.sh attacks` make a part.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 cd "$here/../.."
-suites=(undress-edits sexual-topics minor-markers persons ordinary)
+suites=(undress-edits sexual-topics minor-markers persons ordinary disguises)
 any=(keywords litellm spacy-bow spacy-char-embed)   # one score for all that is not safe
 minor=(spacy-bow spacy-char-embed)                  # and one for youth
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -166,6 +167,14 @@ def test_each_suite_of_the_project_is_sound(name):
         held = survey(suite)
         assert held.rows > 500
         assert held.faults == 0
+
+
+def test_the_disguises_are_what_their_script_writes():
+    folder = SUITES["disguises"].parent if SUITES["disguises"].suffix else SUITES["disguises"]
+    made = runpy.run_path(str(folder / "make.py"))["rows"]
+    for lang in ("nl", "ar", "zh"):
+        held = [json.loads(line) for line in (folder / "rows" / f"{lang}.jsonl").read_text("utf-8").splitlines()]
+        assert held == list(made(lang))
 
 
 FORMS = {
