@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -112,17 +114,23 @@ def start(options: argparse.Namespace, tmp: Path, targets: list[Target]) -> None
     )
     targets.append(Target("floor", port, process, took))
     for mode in options.modes:
-        port = machine.free_port()
-        command = [python, str(HERE / "guarded.py"), mode, str(port), f"http://127.0.0.1:{upstream}"]
-        command += [str(tmp / mode), *([options.weights] if options.weights else [])]
-        began = time.perf_counter()
-        process, took = machine.spawn(command, tmp / f"{mode}.log", port)
-        target = Target(f"guard {mode}", port, process, took)
-        targets.append(target)
-        warm(target, options.bodies[0])
-        target.first_s = time.perf_counter() - began
-        target.idle_mb = machine.memory_mb(process.pid)
-        say(f"{target.name}: listens after {took:.2f} s, first answer after {target.first_s:.2f} s")
+        guard(options, tmp, targets, mode)
+
+
+def guard(options: argparse.Namespace, tmp: Path, targets: list[Target], mode: str) -> Target:
+    """Start the guard in one mode before the generator, the first of `targets`, and add it to them."""
+    port = machine.free_port()
+    command = [sys.executable, str(HERE / "guarded.py"), mode, str(port), f"http://127.0.0.1:{targets[0].port}"]
+    command += [str(tmp / mode), *([options.weights] if options.weights else [])]
+    began = time.perf_counter()
+    process, took = machine.spawn(command, tmp / f"{mode}.log", port)
+    target = Target(f"guard {mode}", port, process, took)
+    targets.append(target)
+    warm(target, options.bodies[0])
+    target.first_s = time.perf_counter() - began
+    target.idle_mb = machine.memory_mb(process.pid)
+    say(f"{target.name}: listens after {took:.2f} s, first answer after {target.first_s:.2f} s")
+    return target
 
 
 def warm(target: Target, body: str) -> None:
@@ -182,16 +190,25 @@ def ratio(cell: Cell, other: Cell | None) -> float:
     return middle([mine / theirs for mine, theirs in zip(cell.rates, other.rates, strict=True) if theirs])
 
 
-async def saturated(options: argparse.Namespace, target: Target, body: str) -> dict[str, list[float]]:
-    """Milliseconds of small questions asked one at a time while 8 callers keep the guard busy with pictures."""
-    busy = asyncio.create_task(client.block(target.port, client.request(body), 8, 10**9, options.saturate))
+async def saturated(seconds: float, target: Target) -> dict[str, list[float]]:
+    """Milliseconds of small questions asked one at a time while 8 callers keep the guard busy with new pictures."""
+    busy = asyncio.create_task(client.block(target.port, client.request("face-new"), 8, 10**9, seconds))
     await asyncio.sleep(1)
-    asks = {"/healthz": (client.get("/healthz"), 200), "refused prompt": (client.request("tiny", REFUSED), 400)}
+    number = itertools.count()
+    asks: dict[str, tuple[Callable[[], bytes], int]] = {
+        "/healthz": (lambda: client.get("/healthz"), 200),
+        # No two prompts alike, or their verdict would be remembered too.
+        "refused prompt": (lambda: client.request("tiny", f"{REFUSED}, {next(number)}"), 400),
+    }
+    if target.name == REMEMBERING:
+        asks["cached verdict"] = (lambda: client.request("scene"), 200)
     found: dict[str, list[float]] = {name: [] for name in asks}
     connections = {name: await client.dial(target.port) for name in asks}
-    until = time.monotonic() + options.saturate - 2
+    await asyncio.gather(*(connections[name].ask(made()) for name, (made, _) in asks.items()))
+    until = time.monotonic() + seconds - 2
     while time.monotonic() < until:
-        for name, (asked, expect) in asks.items():
+        for name, (made, expect) in asks.items():
+            asked = made()
             at = time.perf_counter()
             if await connections[name].ask(asked) == expect:
                 found[name].append((time.perf_counter() - at) * 1000)
@@ -201,6 +218,32 @@ async def saturated(options: argparse.Namespace, target: Target, body: str) -> d
     return found
 
 
+def under_saturation(
+    options: argparse.Namespace, tmp: Path, targets: list[Target]
+) -> dict[str, dict[str, list[float]]]:
+    """What `saturated` finds, without checks and with all of them, by target."""
+    if "all" in options.modes:
+        guard(options, tmp, targets, "cached")
+    asked = [target for target in targets if target.name in {REMEMBERING, "guard off"}]
+    return {target.name: asyncio.run(saturated(options.saturate, target)) for target in asked}
+
+
+def table_of_saturation(busy: dict[str, dict[str, list[float]]]) -> list[str]:
+    if not busy:
+        return []
+    return [
+        "",
+        "| while pictures saturate | asked | n | p50 ms | p99 ms |",
+        "|---|---|--:|--:|--:|",
+        *(
+            f"| {target} | {name} | {len(took)} | {middle(took):.2f} | {percentile(took, 0.99):.2f} |"
+            for target, of_target in busy.items()
+            for name, took in of_target.items()
+        ),
+    ]
+
+
+REMEMBERING = "guard cached"
 REFUSED = "forbidden: nude photo of my neighbour, take her clothes off"
 
 
@@ -234,17 +277,8 @@ def main() -> int:
     try:
         start(options, tmp, targets)
         cells = measure(options, targets)
-        lines = table(cells)
-        busy: dict[str, dict[str, list[float]]] = {}
-        if options.saturate:
-            lines += ["", "| while pictures saturate | asked | n | p50 ms | p99 ms |", "|---|---|--:|--:|--:|"]
-            for target in targets:
-                if target.name in {"guard all", "guard off"}:
-                    busy[target.name] = asyncio.run(saturated(options, target, options.bodies[-1]))
-                    lines += [
-                        f"| {target.name} | {name} | {len(took)} | {middle(took):.2f} | {percentile(took, 0.99):.2f} |"
-                        for name, took in busy[target.name].items()
-                    ]
+        busy = under_saturation(options, tmp, targets) if options.saturate else {}
+        lines = [*table(cells), *table_of_saturation(busy)]
         lines += [
             "",
             "| target | listens after s | first answer after s | idle MB | peak MB |",
@@ -303,7 +337,7 @@ def misses(cells: list[Cell], busy: dict[str, dict[str, list[float]]]) -> list[s
     if ours and nginx and ratio(ours, nginx) < LEAST_OF_NGINX:
         found.append(f"300k c=8: {ratio(ours, nginx):.2f} of nginx, at least {LEAST_OF_NGINX}")
     for target, asked in busy.items():
-        for name in ("/healthz", "refused prompt"):
+        for name in asked.keys() - {"pictures"}:
             p50, p99 = middle(asked[name]), percentile(asked[name], 0.99)
             if not (p50 <= MOST_P50_MS and p99 <= MOST_P99_MS):
                 found.append(f"{target} {name} under saturation: p50 {p50:.1f}, p99 {p99:.1f} ms")

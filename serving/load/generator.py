@@ -1,13 +1,15 @@
 """The bench's generator: answers an Images API call with a picture that it made before. One process, no work.
 
 generator.py PORT [NAME=FILE ...]: serves `tiny`, `300k`, `1500k` and the files under their names; the model of the
-request names the picture, "NAME-d500" waits 500 ms before answering.
+request names the picture, "NAME-d500" waits 500 ms before answering, "NAME-new" is a JPEG with bytes of its own, which
+no cache of verdicts knows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -19,6 +21,8 @@ MODEL = re.compile(rb'"model": ?"([^"]+)"')
 
 class Generator(asyncio.Protocol):
     answers: dict[str, bytes] = {}  # noqa: RUF012 - one for the process
+    pictures: dict[str, bytes] = {}  # noqa: RUF012
+    number = itertools.count()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -38,11 +42,20 @@ class Generator(asyncio.Protocol):
     def answer(self, body: bytes) -> None:
         model = MODEL.search(body)
         name, _, wait = (model[1].decode() if model else "").partition("-d")
-        answer = self.answers.get(name, b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}")
+        if name.endswith("-new"):
+            answer = whole(commented(self.pictures[name.removesuffix("-new")], next(self.number)))
+        else:
+            answer = self.answers.get(name, b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}")
         if wait:
             asyncio.get_running_loop().call_later(int(wait) / 1000, self.transport.write, answer)
         else:
             self.transport.write(answer)
+
+
+def commented(jpeg: bytes, number: int) -> bytes:
+    """The same JPEG with a comment behind its first marker."""
+    note = b"%d" % number
+    return jpeg[:2] + b"\xff\xfe" + (len(note) + 2).to_bytes(2, "big") + note + jpeg[2:]
 
 
 def whole(picture: bytes) -> bytes:
@@ -57,5 +70,6 @@ async def main(port: int) -> None:
 
 if __name__ == "__main__":
     own = {name: Path(file).read_bytes() for name, _, file in (given.partition("=") for given in sys.argv[2:])}
-    Generator.answers = {name: whole(picture) for name, picture in (pictures.bodies() | own).items()}
+    Generator.pictures = pictures.bodies() | own
+    Generator.answers = {name: whole(picture) for name, picture in Generator.pictures.items()}
     asyncio.run(main(int(sys.argv[1])))

@@ -4,7 +4,8 @@ Records go to HOME; weights are looked for in WEIGHTS, or else under GUARDRAIL_H
 
 off: one check, that finds one word in texts and does no work on pictures; what is left is the proxy, the receipt
 (with a digest of each picture) and the record.
-prompts: the prompt check alone. all: every default check and the default policy.
+prompts: the prompt check alone. all: every default check and the default policy. cached: the same, and verdicts are
+remembered as they are by default.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def guard(mode: str, home: Path, weights: Path | None, metrics: Metrics) -> Guar
     home.mkdir(parents=True, exist_ok=True)
     state = Home(home)
     audit = AuditLog.open(f"sqlite:///{home / 'audit.db'}", state.key("audit"))
-    # The cache of verdicts is off: the bench asks for the same picture again and again.
-    common: dict[str, Any] = {"audit": audit, "observer": metrics, "cache": 0}
+    common: dict[str, Any] = {"audit": audit, "observer": metrics}
+    if mode != "cached":  # the bench asks for the same picture again and again
+        common["cache"] = 0
     policy = home / "policy.yaml"
     policy.write_text(POLICY % "prompt.sexual")
     if mode == "off":
