@@ -253,5 +253,7 @@ def read_names(file: Path) -> str:
 
 
 def packaged_names() -> str:
-    """The list of names that is shipped with this version."""
-    return files("guardrail.inference").joinpath("heads/names.txt").read_text("utf-8")
+    """The lists of names that are shipped with this version, one behind the other; each begins with its section."""
+    folder = files("guardrail.inference").joinpath("heads/names")
+    lists = sorted((one for one in folder.iterdir() if one.name.endswith(".txt")), key=lambda one: one.name)
+    return "\n".join(one.read_text("utf-8") for one in lists)

@@ -64,6 +64,7 @@ _KEYS_BESIDE = {c: row[max(0, i - 1) : i] + row[i + 1 : i + 2] for row in _ROWS 
 
 
 _NONE: frozenset[int] = frozenset()
+_NUMERALS = frozenset("〇零一二三四五六七八九十百千两兩")
 # Arabic writes "the", "and", "in", "for" onto the word; the first that fits is taken off for a second look-up.
 _ARABIC = re.compile("[\u0621-\u064a]")
 _ARABIC_PREFIXES = ("وال", "بال", "فال", "كال", "لل", "ال", "و", "ب", "ف", "ل")
@@ -383,7 +384,8 @@ class Lexicon:
     def _within(self, run: str) -> Iterator[tuple[int, int, set[int]]]:
         """Words within a run of a script without spaces: first character, the one after the last, and concepts.
 
-        A word inside one of the list's covers ("!アイス") is part of another word, and left out.
+        A word inside one of the list's covers ("!アイス") is part of another word, and left out; so is the tail of a
+        larger number ("五岁" in "三十五岁").
         """
         covered: dict[int, tuple[int, int]] = {}
         ends = [range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1) for i in range(len(run))]
@@ -394,7 +396,7 @@ class Lexicon:
         for i, of_one in enumerate(ends):
             for end in of_one:
                 concepts = self._unspaced.get(run[i:end])
-                if concepts is None:
+                if concepts is None or (i and run[i] in _NUMERALS and run[i - 1] in _NUMERALS):
                     continue
                 first, last = covered.get(i, (i, i))
                 if not (end <= last and (first, last) != (i, end)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.resources import files
 
 import pytest
 
@@ -72,9 +73,25 @@ def test_characters_gods_and_subjects_of_paintings_are_no_persons(text: str) -> 
     assert not SHIPPED.finds(f"a painting of {text} in a forest")
 
 
+def test_each_shipped_list_begins_with_its_section_and_says_no_name_twice() -> None:
+    folder = files("guardrail.inference").joinpath("heads/names")
+    lists = [one.read_text("utf-8") for one in folder.iterdir()]
+    assert len(lists) > 5
+    for text in lists:
+        assert next(line for line in text.splitlines() if not line.startswith("#")) == "[names]"
+    alone = [Gazetteer(text).size for text in lists]
+    assert sum(alone) == SHIPPED.size > 20_000
+
+
 @pytest.mark.parametrize(
-    "text", ["a rose in may", "ice cube in a glass", "doe maar gewoon", "will smith and wesson shoot"]
-)
+    "text",
+    ["a rose in may", "ice cube in a glass", "doe maar gewoon", "will smith and wesson shoot",
+     "will power and patience", "a sky brown with dust", "chase young birds away", "a little mix of colours",
+     "bad bunny on the lawn", "summer walker on a trail", "isabelle a un chapeau", "young thug life",
+     "keizer en snelle trein",
+     "de maan schijnt", "kim is here", "la rosa rossa", "das rote haus", "o leão e a rosa",
+     "noc i dzień", "gece ve gündüz"],
+)  # fmt: skip
 def test_ordinary_words_are_no_public_figures(text: str) -> None:
     assert SHIPPED.finds(text) == ("will smith" in text)
 

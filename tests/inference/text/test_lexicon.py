@@ -33,6 +33,16 @@ def test_a_concept_is_found(text: str, name: str) -> None:
     assert name in found(text)
 
 
+@pytest.mark.parametrize("text", ["三十五岁的女人", "四十三歳の男性", "二十七岁", "八十岁的爷爷"])
+def test_the_tail_of_a_larger_number_is_no_young_age(text: str) -> None:
+    assert not found(text) & {"has.youngnumber", "age.young_word"}
+
+
+@pytest.mark.parametrize("text", ["十五岁的女孩", "她五岁", "十歳の子"])
+def test_a_young_age_in_characters_is_found(text: str) -> None:
+    assert "age.young_word" in found(text)
+
+
 @pytest.mark.parametrize("text", ["a 17-year-old", "een jongen van 17 jaar", "17歳の人", "17살", "17岁的人", "17 ans"])
 def test_seventeen_is_a_minor_age(text: str) -> None:
     assert "age.minor" in found(text)
