@@ -14,7 +14,8 @@ from importlib.resources import files
 from itertools import accumulate
 
 from guardrail.inference.text.ages import GIRL_OR_BOY, counts_nothing, was_said
-from guardrail.inference.text.lexicon import Lexicon, Span
+from guardrail.inference.text.lexicon import Lexicon
+from guardrail.inference.text.wordlist import Span, WordList
 
 # Whom a text is about where it is about a child. "Girl" and "student" alone say nothing of age.
 _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
@@ -74,8 +75,8 @@ def _halves(text: str, lexicon: Lexicon) -> list[str]:
 
 
 @cache
-def _own() -> Lexicon:
-    return Lexicon(files("guardrail.inference").joinpath("heads/prompt_apart.txt").read_text("utf-8"))
+def _own() -> WordList:
+    return WordList(files("guardrail.inference").joinpath("heads/prompt_apart.txt").read_text("utf-8"))
 
 
 def _beside(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from guardrail.inference.text.lexicon import Lexicon, Span
+from guardrail.inference.text.lexicon import Lexicon
+from guardrail.inference.text.wordlist import Span
 
 # A dot between single letters ends nothing: words spelled out with dots would fall apart.
 _SENTENCE_END = re.compile(r"[!?;\n\u3002\uff01\uff1f\uff1b]+|\.+(?=\s|$|[^\W\d_]{2})")

@@ -23,10 +23,11 @@ from guardrail.errors import ConfigError
 from guardrail.inference.text.apart import readings
 from guardrail.inference.text.encoder import WIDTH, TextEncoder
 from guardrail.inference.text.fold import Folded, fold
-from guardrail.inference.text.lexicon import LONGEST_WORD, REMEMBERED, Lexicon
+from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
 from guardrail.inference.text.steps import SAID, continued
+from guardrail.inference.text.wordlist import LONGEST_WORD, REMEMBERED
 
 Floats = npt.NDArray[np.float32]
 
