@@ -18,6 +18,8 @@ from hashlib import blake2b, sha256
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 from guardrail.errors import ConfigError
 
 SECTIONS = ("names", "alone", "capital", "not persons")
@@ -56,10 +58,10 @@ class Gazetteer:
 
     def __init__(self, *lists: str) -> None:
         digest = sha256()
-        told: dict[str, set[str]] = {name: set() for name in SECTIONS}
-        firsts: dict[str, set[int]] = {}
+        names, proud, others = array("Q"), array("Q"), array("Q")
+        # How many words or characters the names have that begin so: only these are looked up.
+        self._firsts: dict[str, int] = {}
         heads: dict[str, set[int]] = {}
-        proud: set[str] = set()
         for text in lists:
             digest.update(text.encode("utf-8", "replace"))
             for section, name in _entries(text):
@@ -69,24 +71,20 @@ class Gazetteer:
                 if _UNSPACED.search(name):
                     # Two characters are too often an ordinary word.
                     if len(key) > 2 or section in ("alone", "not persons"):
-                        told["not persons" if section == "not persons" else "names"].add(key)
+                        (others if section == "not persons" else names).append(_hash(key))
                         heads.setdefault(key[:2], set()).add(len(key))
                     continue
                 words = key.split()
-                firsts.setdefault(words[0], set()).add(len(words))
+                self._firsts[words[0]] = max(self._firsts.get(words[0], 0), len(words))
                 short = len(words) == 1 or all(len(word) <= _SHORT_PART for word in words)
                 if section == "capital" or (section == "names" and short):
-                    proud.add(key)
+                    proud.append(_hash(key))
                 else:
-                    told["not persons" if section == "not persons" else "names"].add(key)
+                    (others if section == "not persons" else names).append(_hash(key))
         self.digest = digest.hexdigest()[:8]
-        self.size = len(told["names"]) + len(proud)
-        # How many words or characters the names have that begin so: only these are looked up.
-        self._firsts = {first: max(counts) for first, counts in firsts.items()}
         self._heads = {head: sorted(lengths, reverse=True) for head, lengths in heads.items()}
-        self._names = _Keys(told["names"])
-        self._proud = _Keys(proud)
-        self._others = _Keys(told["not persons"])
+        self._names, self._proud, self._others = _Keys(names), _Keys(proud), _Keys(others)
+        self.size = len(self._names) + len(self._proud)
 
     def strength(self, text: str) -> float:
         """How surely a text names a public figure: STRENGTH with a find, 0.0 without. Linear in the text."""
@@ -176,10 +174,13 @@ class Gazetteer:
 
 
 class _Keys:
-    """A set of texts, kept as sorted 64-bit hashes: no two alike by chance."""
+    """A set of texts, kept as their 64-bit hashes in order: no two alike by chance."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._hashes = array("Q", sorted({_hash(key) for key in keys}))
+    def __init__(self, hashes: array[int]) -> None:
+        self._hashes = array("Q", np.unique(np.frombuffer(hashes, np.uint64)).tobytes())
+
+    def __len__(self) -> int:
+        return len(self._hashes)
 
     def has(self, keys: Iterable[str]) -> bool:
         return any(self._holds(_hash(key)) for key in keys)
