@@ -66,7 +66,9 @@ class Store:
         self._conn: PoolProxiedConnection | None = None
         self._checkpointer: Checkpointer | None = None
         self._sent = False
-        self._server = server = file_of(url) is None
+        self._file = file_of(url)
+        self._server = server = self._file is None
+        self._is = _identity(self._file)
         self._driver: Any = engine.dialect.loaded_dbapi
         # The row lock on the head is what BEGIN IMMEDIATE is in SQLite: one writer at a time reads it and writes.
         self._read = _READ + " FOR UPDATE" if server else _READ
@@ -188,6 +190,12 @@ class Store:
             if not self._server:
                 self._begin(cursor, wait)
             done = work(cursor)
+            if _identity(self._file) != self._is:
+                # SQLite writes on into a file that was deleted or moved away, and its records go with it.
+                raise AuditError(
+                    f"audit log {self._where} was deleted, moved or replaced while it was written; put it back, or "
+                    "start again"
+                )
             self._conn.commit()
         except BaseException:
             self._undo()
@@ -259,6 +267,17 @@ class Store:
 
     def _sql(self, text: str) -> str:
         return text.replace("?", self._mark)
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Which file stands there; None where there is none."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _use_wal(engine: Engine) -> None:

@@ -8,9 +8,10 @@ import hmac
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from guardrail.errors import AuditError, BadRequest, ConfigError, Overloaded
 from guardrail.server.admission import Admission
@@ -34,7 +35,8 @@ log = logging.getLogger("guardrail.server")
 requests = logging.getLogger(REQUEST_LOG)
 
 KEY_HEADER = b"x-guardrail-key"
-API_KEYS = (b"authorization", b"api-key", b"x-api-key")
+API_KEYS = frozenset({b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key"})
+API_KEY_FIELDS = frozenset({b"key"})  # of a query: Google's APIs take a key there too
 ASKS = frozenset({Door.JUDGED, Door.PASSED})
 LAST_RECORDS_S = 5.0
 WATCH_S = 1.0
@@ -104,7 +106,7 @@ class App:
         exchange = Exchange(self._services, upstream, scope, receive, send)
         below = path[len(mount) :]
         try:
-            exchange.tenant = self._caller(scope["headers"])
+            exchange.tenant = self._caller(scope["headers"], scope["query_string"])
             if upstream.dialect.door("GET", below) is not Door.SOCKET:
                 raise BadRequest("this route is no websocket", status=404, code="route_not_guarded")
             ticket = self.sockets.enter()
@@ -144,7 +146,7 @@ class App:
             exchange.tenant = self.settings.default_tenant
             await hook_call(exchange, method, path)
             return
-        exchange.tenant = self._caller(exchange.scope["headers"])
+        exchange.tenant = self._caller(exchange.scope["headers"], exchange.scope["query_string"])
         if door in ASKS:
             # Before anything is read or judged: a generator that is down costs nobody's time.
             try:
@@ -171,7 +173,7 @@ class App:
                 code="route_not_guarded",
             )
 
-    def _caller(self, headers: RawHeaders) -> str:
+    def _caller(self, headers: RawHeaders, query: bytes) -> str:
         """The tenant of a caller. Raises BadRequest (401) without Guardrail's own key where one is asked for."""
         settings = self.settings
         named = dict(reversed(headers))
@@ -184,19 +186,18 @@ class App:
                     status=401,
                     code="invalid_guardrail_key",
                 )
-        telling = {*API_KEYS} if settings.tenant_keys else set()
+        telling = set(API_KEYS) if settings.tenant_keys else set()
         if settings.tenant_header is not None:
             telling.add(settings.tenant_header.lower().encode("latin-1"))
         if len(telling) and max(Counter(name for name, _ in headers if name in telling).values(), default=0) > 1:
             # Which of the two the generator goes by is not known, so neither says whose policy holds.
             raise BadRequest("a header that says who calls is given twice", code="invalid_header")
         if settings.tenant_keys:
-            for name in API_KEYS:
-                # Servers part the scheme from the key at any white space.
-                key = b"".join(named.get(name, b"").split()[-1:])
-                tenant = settings.tenant_keys.get(hashlib.sha256(key).hexdigest())
-                if tenant is not None:
-                    return tenant
+            told = {settings.tenant_keys.get(hashlib.sha256(key).hexdigest()) for key in _keys(headers, query)} - {None}
+            if len(told) > 1:
+                raise BadRequest("keys of two tenants are given", code="invalid_header")
+            if told:
+                return str(*told)
         if settings.tenant_header is not None:
             name_said = named.get(settings.tenant_header.lower().encode("latin-1"), b"").decode("latin-1")
             if name_said:
@@ -293,6 +294,17 @@ class App:
             task.cancel()
         await self.client.close()
         await self.guard.close()
+
+
+def _keys(headers: RawHeaders, query: bytes) -> Iterator[bytes]:
+    """Whatever a generator could take for the caller's key: some take the word after the scheme, some the last one."""
+    for name, value in headers:
+        if name in API_KEYS:
+            yield from value.split()
+    for field in query.replace(b";", b"&").split(b"&"):
+        name, _, value = field.partition(b"=")
+        if unquote_to_bytes(name).lower() in API_KEY_FIELDS:
+            yield unquote_to_bytes(value)
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:

@@ -54,10 +54,11 @@ def fault_of(error: BaseException) -> UpstreamFault:
 
 def headers_of(headers: Headers) -> CIMultiDict[str]:
     """The headers that go to a generator: of what the dialect forwards, all that concerns more than one hop."""
+    # Many servers take "x_http_method_override" for the same name, so no header with an underscore goes on.
     sent = CIMultiDict(
         (name, value)
         for name, value in end_to_end(headers)
-        if (low := name.lower()) not in {"host", "content-length"} and low not in REROUTES
+        if (low := name.lower()) not in {"host", "content-length"} and low not in REROUTES and "_" not in low
     )
     if "accept-encoding" not in sent:
         # What is compressed cannot be judged; aiohttp's own list must not be offered either.

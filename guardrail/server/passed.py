@@ -12,8 +12,12 @@ from guardrail.upstream.dialect import Forward, Reply
 UNJUDGED_TYPES = frozenset({"application/json", "text/plain"})
 # PNG, JPEG, GIF, WebP, BMP, TIFF, SVG; an AVIF or HEIF file names itself after four bytes of length.
 STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"<svg", b"<?xml")
-# Data URLs, the field that pictures come in, and how PNG, GIF and JPEG begin in base64.
-WITHIN = (b"data:image", b";base64,", b'"b64_json"', b"iVBORw0KGgo", b"R0lGODdh", b"R0lGODlh", b'"/9j/')
+# Data URLs, the field that pictures come in, and how PNG, GIF, JPEG (also with escaped slashes), WebP, AVIF and HEIC
+# begin in base64.
+WITHIN = (
+    b"data:image", b";base64,", b'"b64_json"', b"iVBORw0KGgo", b"R0lGODdh", b"R0lGODlh", b'"/9j/', b'"\\/9j\\/',
+    b'"UklGR', b"Z0eXBhdmlm", b"Z0eXBhdmlz", b"Z0eXBoZWlj", b"Z0eXBtaWYx",
+)  # fmt: skip
 LONGEST = max(len(mark) for mark in WITHIN)
 
 

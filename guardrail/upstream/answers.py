@@ -9,6 +9,7 @@ from guardrail.errors import UpstreamError
 from guardrail.types import Decision
 from guardrail.upstream import pictures
 from guardrail.upstream.dialect import HOP_BY_HOP, Headers
+from guardrail.upstream.embedded import embedded
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, keys, listed_numbers, scan, strings
 
@@ -60,14 +61,26 @@ def check_error(headers: Headers, body: bytes, limits: Limits) -> None:
     try:
         root = scan(body, limits.json)
     except JsonFault:
-        low = body.lower() if len(body) <= _SHORT_TEXT else b"<"
-        if not body.isascii() or b"<" in low or b"data:" in low or pictures.sniff(body) is not None:
+        text = body.decode("latin-1") if len(body) <= _SHORT_TEXT else "<"
+        opaque = "<" in text or "data:" in text.lower() or pictures.sniff(body) is not None or shows(text)
+        if not text.isascii() or opaque:
             raise UpstreamError("it is an error that is neither JSON nor a short text") from None
         return
     check_keys(root)
+    if listed_numbers(root) > limits.numbers:
+        raise UpstreamError(f"it is an error whose lists hold more than {limits.numbers} numbers")
     for path, node in strings(root):
-        if holds_picture(node, body) or (path and path[-1] == "b64_json"):
+        if holds_picture(node, body) or (path and path[-1] == "b64_json") or shows(node.text(body)):
             raise UpstreamError("it is an error that carries a picture")
+
+
+def shows(text: str) -> bool:
+    """True for a text that holds a picture, or shows one where it is read as Markdown or HTML.
+
+    An address by itself shows none: errors quote those that the caller sent.
+    """
+    found = embedded(text, whole=False)
+    return bool(found.opaque or found.data or found.svg or (found.addresses and ("![" in text or "<" in text)))
 
 
 def check_keys(root: Node) -> None:

@@ -27,10 +27,14 @@ SIGNATURES = frozenset({"thought_signature", "signature", "encrypted_content"})
 """What a model gave out sealed, to get it back: nobody but its vendor reads it."""
 PICTURE_LEAVES = frozenset({"image_url", "image", "b64_json", "result", "partial_image_b64"})
 PICTURE_PARENTS = frozenset({"image_url", "images", "image", "source", "input_image", "input_image_mask", "mask"})
-# Sound, films, documents: nothing here can look at them.
+# Sound, films, documents, and what a model has made of a picture or a text: nothing here can look at them.
 _UNSEEN_TYPES = frozenset(
-    {"input_audio", "audio", "video_url", "input_video", "video", "file", "input_file", "document"}
-)
+    {"input_audio", "audio", "video_url", "input_video", "video", "file", "input_file", "document",
+     "image_embeds", "audio_embeds", "prompt_embeds"}
+)  # fmt: skip
+BY_REFERENCE = frozenset({"preset", "chat_template", "prompt_embeds", "prompt_token_ids"})
+"""Settings by which a server says something else than the texts of a body: what lies behind a name, a program that
+writes the prompt, and a prompt in numbers."""
 _LEAST_BASE64 = 24
 _LONGEST_URL = 10_000  # characters
 _HARM = re.compile(r"(?:HARM_|BLOCK_)[A-Z_]{1,60}|OFF|SEVERITY|PROBABILITY")
@@ -76,7 +80,9 @@ class Messages:
                 param=name_of(path),
                 code="unjudged_media",
             )
-        if node.get("file_id") is not None or (said == "item_reference"):
+        # vLLM keeps pictures of earlier calls and takes one by its `uuid`, whatever picture stands beside it.
+        kept = node.get("uuid") is not None and any("image" in name.casefold() for name in (said, *node.members))
+        if node.get("file_id") is not None or said == "item_reference" or kept:
             raise BadRequest(
                 f"{name_of(path)} refers to what is not in the request; send it itself",
                 param=name_of(path),
@@ -127,6 +133,12 @@ class Messages:
         """Turn a switch of a vendor's own safety back on. True where this is one. Raises BadRequest."""
         if node.kind is Json.NULL:
             return False
+        if name.casefold() in BY_REFERENCE:
+            raise BadRequest(
+                f"{name} brings in what is not among the texts of the request; send it as a message",
+                param=name,
+                code="unjudged_reference",
+            )
         if name in _SWITCHES:
             if node.kind not in _SWITCHES.values():
                 raise BadRequest(f"{name} must be true or false", param=name, code="invalid_type")

@@ -46,12 +46,16 @@ class Part:
 def media_type(header: str) -> tuple[str, dict[str, str]]:
     """A Content-Type header as its type in lower case and its parameters.
 
-    Raises MultipartFault when it is malformed or names a parameter twice.
+    Raises MultipartFault when it is malformed, names a parameter twice, or names one in a way that some readers decode
+    and others do not: `charset*=utf-8''utf-7`, or a character set inside the value of another parameter.
     """
     found = _MEDIA_TYPE.match(header)
     if found is None:
         raise MultipartFault("the content type cannot be read")
-    return found.group(1).lower(), _parameters(header, found.end())
+    parameters = _parameters(header, found.end())
+    if header.lower().count("charset") > ("charset" in parameters) or any("*" in name for name in parameters):
+        raise MultipartFault("the content type has a parameter that parsers read differently")
+    return found.group(1).lower(), parameters
 
 
 def _parameters(header: str, at: int) -> dict[str, str]:
@@ -79,7 +83,7 @@ def boundary_of(parameters: dict[str, str]) -> bytes:
     boundary = parameters.get("boundary")
     if boundary is None:
         raise MultipartFault("the content type names no boundary")
-    if not _BOUNDARY.fullmatch(boundary) or any(name.startswith("boundary*") for name in parameters):
+    if not _BOUNDARY.fullmatch(boundary):
         raise MultipartFault("the boundary is malformed")
     return boundary.encode("ascii")
 

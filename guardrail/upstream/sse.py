@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from guardrail.errors import UpstreamError
+from guardrail.upstream.answers import shows
 
 _BOM = b"\xef\xbb\xbf"
 # Python's and JavaScript's line splitters end lines at these too, and would read `data:` behind them.
 _OTHER_ENDS = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
+# Readers that strip lines, or take any case, read these as data.
+_LIKE_DATA = re.compile(rb"(?:\s|\xef\xbb\xbf|\xc2\xa0)*+data\s*+:", re.IGNORECASE)
 _MOST_LINES = 1000  # in one event
 MOST_OTHER = 1024  # bytes of a line that is not data, and of data that is not JSON
 
@@ -99,6 +102,8 @@ class Cutter:
                 raise UpstreamError("a line of its stream that is not data is too long")
             elif _OTHER_ENDS.search(raw, start, end):
                 raise UpstreamError("a line of its stream ends for some readers where it goes on for others")
+            elif _LIKE_DATA.match(raw, start, end) or shows(raw[start:end].decode("utf-8", "replace")):
+                raise UpstreamError("a line of its stream is data or a picture for some readers, and none for others")
             elif raw.startswith(b"event:", start):
                 name = raw[start + 6 : end].removeprefix(b" ")
         self._first = False

@@ -355,6 +355,23 @@ def test_whatever_a_step_of_the_writing_throws_is_an_audit_error_and_leaves_noth
     assert verify(url, KEY) == []
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["gone", "another one"])
+def test_a_file_that_is_deleted_or_replaced_takes_no_more_records_until_it_is_back(sqlite_url, replaced):
+    """SQLite would write on into the file that nobody finds any more, and say that all is well."""
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    away = path.with_suffix(".away")
+    with AuditLog.open(sqlite_url, KEY) as log:
+        log.append_wait(entry("before"))
+        path.rename(away)
+        if replaced:
+            path.write_bytes(away.read_bytes())
+        with pytest.raises(AuditError, match="deleted, moved or replaced"):
+            log.append_wait(entry("lost"))
+        away.replace(path)
+        assert log.append_wait(entry("after")).seq == 2
+    assert verify(sqlite_url, KEY) == []
+
+
 def test_records_reach_the_disk_within_the_window(sqlite_url):
     steps = Steps()
     with AuditLog.open(sqlite_url, KEY, window_s=2.0, step=steps) as log:

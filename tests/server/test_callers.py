@@ -7,6 +7,9 @@ import hashlib
 import pytest
 
 from guardrail.server import ServerSettings
+from tests.server.conftest import ROUTE
+
+JSON = {"content-type": "application/json"}
 
 
 def digest(text: str) -> str:
@@ -28,7 +31,7 @@ def test_the_key_opens_and_is_not_passed_on(start, upstream, given):
     assert not [name for name in upstream.calls[0].headers if name.startswith("x-guardrail")]
 
 
-@pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
+@pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key", "x-goog-api-key"])
 def test_a_callers_api_key_names_the_tenant(start, header):
     running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme"}, tenant_header="x-team"))
     value = "Bearer sk-1" if header == "authorization" else "sk-1"
@@ -66,8 +69,26 @@ def test_a_header_that_names_the_tenant_and_comes_twice_is_refused(start, upstre
     assert upstream.calls == []
 
 
-@pytest.mark.parametrize("value", ["Bearer\tsk-1", "Bearer   sk-1", "bearer sk-1", "BEARER sk-1", "sk-1"])
+@pytest.mark.parametrize(
+    "value", ["Bearer\tsk-1", "Bearer   sk-1", "bearer sk-1", "BEARER sk-1", "sk-1", "Bearer sk-1 x", "sk-1 Bearer"]
+)
 def test_a_key_in_a_looser_spelling_is_still_the_tenants(start, value):
     running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme"}))
     assert running.ask(headers={"authorization": value}).status == 200
     assert running.guard.records[0].tenant == "acme"
+
+
+@pytest.mark.parametrize("query", ["key=sk-1", "a=b&key=sk-1", "a=b;key=sk-1", "%6bey=sk%2D1", "Key=sk-1"])
+def test_a_key_in_the_query_names_the_tenant_too(start, query):
+    # Google's APIs take it there; whoever moved it would else choose the default policy.
+    running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme"}))
+    assert running.call("POST", f"{ROUTE}?{query}", b'{"prompt": "a red bicycle"}', JSON).status == 200
+    assert running.guard.records[0].tenant == "acme"
+
+
+def test_keys_of_two_tenants_in_one_call_are_refused(start, upstream):
+    running = start(ServerSettings(tenant_keys={digest("sk-1"): "acme", digest("sk-2"): "mild"}))
+    for more in ({"api-key": "sk-2"}, {"authorization": "Bearer sk-1 sk-2"}):
+        assert running.ask(headers={"authorization": "Bearer sk-1", **more}).status == 400
+    assert running.ask(headers={"authorization": "Bearer sk-1", "api-key": "sk-1"}).status == 200
+    assert len(upstream.calls) == 1

@@ -144,6 +144,14 @@ def test_a_file_id_is_no_way_to_another_route(running, upstream, file_id):
     assert upstream.calls == []
 
 
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X_Original_URL", "Content_Encoding", "x-rewrite-url"])
+def test_no_header_by_which_a_generator_would_do_something_else_goes_on(running, upstream, name):
+    assert running.ask(headers={name: "PUT", "x-mine": "1"}).status == 200
+    heard = upstream.calls[0].headers
+    assert heard["x-mine"] == "1"
+    assert name.lower() not in heard
+
+
 def test_a_picture_by_url_is_refused_where_nothing_fetches(running, upstream):
     got = running.ask(url="https://example.test/x.png")
     assert (got.status, got.json["error"]["code"]) == (400, "url_not_allowed")

@@ -169,3 +169,21 @@ def test_a_boundary_that_is_missing_or_can_be_read_in_two_ways_is_refused(header
 
 def test_a_quoted_boundary_is_read():
     assert boundary_of(media_type('multipart/form-data; boundary="a b"')[1]) == b"a b"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "application/json; charset*=utf-8''utf-7",
+        "application/json; charset*0=utf; charset*1=-7",
+        'application/json; a="b; charset=utf-7"',
+        'application/json; charset=utf-8; a="b; Charset=utf-7"',
+    ],
+)
+def test_a_character_set_that_is_said_in_a_way_that_only_some_read_is_refused(header):
+    with pytest.raises(MultipartFault):
+        media_type(header)
+
+
+def test_a_boundary_that_is_called_one_is_read():
+    assert boundary_of(media_type("multipart/form-data; boundary=----WebKitFormBoundaryA")[1])

@@ -137,7 +137,7 @@ def boxed(source: Frame | Pixels, face: Face) -> Pixels:
     across = face.landmarks[1] - face.landmarks[0]
     askew = abs(math.degrees(math.atan2(float(across[1]), float(across[0])))) > ASKEW_DEG
     cut_off = min(x0, y0) <= 0.0 or max(x1, y1) >= 1.0
-    if face.turn_deg or askew or cut_off:
+    if askew or cut_off:
         return align.chip(source, face.landmarks, BOX, FACEAPI_SIDE)
     corner = np.array([(x0 + x1) * width, (y0 + y1) * height], np.float32) / 2
     edge = max((x1 - x0) * width, (y1 - y0) * height)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from guardrail.inference.image import align
 from guardrail.inference.image.align import Pixels, Points
+from guardrail.inference.image.closeup import FACE
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.frame import Frame
-from guardrail.inference.image.search import AGE_FACE, FACE, search
+from guardrail.inference.image.search import AGE_FACE, search
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact
 

@@ -16,22 +16,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guardrail.inference.image import yunet
-from guardrail.inference.image.align import Pixels
-from guardrail.inference.image.frame import Frame, cut, size_of
+from guardrail.inference.image.closeup import (
+    DOUBTED,
+    FACE,
+    NEAR_SIDE,
+    SURE,
+    TRACE,
+    best_turn,
+    leans,
+    looked,
+    seen_again,
+    sharpened,
+    turn_back,
+    turned_by,
+)
+from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.skin import skin_share
 
-# Of the 79 false faces that reach 0.5 among 500 hard negatives 45 are left at 0.6 and 22 at 0.7, of 106 true ones 94 %
-# and 91 % (YuNet at 640 pixels; half of those pictures are animals and objects).
-FACE = 0.6
 AGE_FACE = 0.7
-# Of 282 views of portraits on their side or head 94 % left a trace of 0.2 upright (at 512 pixels), and 11 % of 106
-# wallpapers did. Of those views 95 % had a share of skin tones of 0.09 or more.
-TRACE = 0.2
+# Of 282 views of portraits on their side or head 95 % had a share of skin tones of 0.09 or more.
 SKIN = 0.09
-# Faces of 24 pixels in pictures of 1,024 leave 0.04 or more nine times out of ten, and are among the eight best spots
-# when they leave anything; of pictures of nobody half leave three spots or fewer.
-SPOT = 0.03
-MOST_SPOTS = 5
+# Of 135 faces of 24 pixels in pictures of 1,024 nine in ten leave 0.012 or more; of 23 that were missed at five spots
+# of 0.03 nine are found at eight of 0.012. Where a spot is WEAK only a small face is looked for, and a plain one, and
+# where there is skin: of 13 true weak spots ten have a share of 0.27 or more, of 25 in 97 pictures of nobody 16.
+SPOT, WEAK, PLAIN, WEAK_SKIN = 0.012, 0.03, 0.8, 0.25
+MOST_SPOTS = 8
+# There 72 pixels are seen at 96.
+SPOT_SIDE, SPOT_HALF = 96, 36.0
 # Beside a sure face only what looks more like one is worth the time.
 SPOT_BESIDE, MOST_BESIDE = 0.1, 3
 # Where GROUP faces are found, one of them below SMALL_FACE pixels, their neighbours are looked for in every pixel.
@@ -40,21 +51,17 @@ GROUP, SMALL_FACE = 3, 48.0
 # instead of 49 then match the large one, at 24 pixels 42 instead of 40 of the 46 that are found.
 MOST_SHARPENED = 8
 EDGE = 20.0  # see Frame.steepest
-SIDE, SMALL_SIDE, NEAR_SIDE = 640, 256, 144
+SIDE, SMALL_SIDE = 640, 256
 # A picture longer than LARGE is searched at CLOSER as well, and a smaller one that leaves a trace and no face.
 LARGE, CLOSER = 1280, 960
 LONG = 2.0  # a picture longer than this is searched at a longer side
-MOST_TURNED = 4  # faces of one frame that are looked at in other turns: each costs five small passes
-# Upright faces score 0.93 in the median; the false landmarks of the same faces on their side or head reached 0.90,
-# at 45 degrees 0.92 (95th percentiles over 93 pictures of about 15 people).
-SURE = 0.92
-# A face below DOUBTED has to look like one from close by too, in the mean of that and its mirror image: of 12 boxes
-# with a score of 0.7 among 193 pictures of nobody 9 do not, and in 400 changed portraits no face that is really there.
-DOUBTED, CONFIRMED = 0.8, 0.5
+MOST_TURNED = 4  # faces of one frame that are looked at in other turns: each costs eight small passes
+# A face at 45 degrees that fills its frame is seen by no quarter turn, but leaves a trace in one: 14 that were missed
+# left 0.29 or more there or upright.
+TILTED, TILTED_SIDE = 0.25, 192
 FAINT = 64  # grey levels between the darkest and the brightest hundredth: below that contrast is stretched
 SOFT_SIDES = (128, 64)  # sides to which a frame is averaged before it is enlarged again: takes dots and noise away
 STRETCHED = 1.9  # a picture this long may have been pulled that way
-Source = Frame | Pixels
 
 
 def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
@@ -86,18 +93,21 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     rows = rows[rows[:, 14] >= FACE]
     turns = np.zeros(len(rows), np.int64)
     if hidden and (not len(rows) or rows[0, 14] < AGE_FACE):
-        more, at = _whole(session, frame, (90, 180, 270), SMALL_SIDE)
+        more, at = _turned_whole(session, frame, best)
         rows, turns = np.concatenate([rows, more]), np.concatenate([turns, at])
     if hidden and not len(rows):
         rows = _softened(session, frame)
         turns = np.zeros(len(rows), np.int64)
-    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if rows[i, 14] < SURE][:MOST_TURNED]:
-        rows[i], turns[i] = _best_turn(session, frame, rows[i], int(turns[i]))
-    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if rows[i, 14] < DOUBTED][:MOST_TURNED]:
-        rows[i, 14] = _seen_again(session, frame, rows[i], int(turns[i]))
+    askew = [rows[i, 14] < SURE or leans(rows[i]) for i in range(len(rows))]
+    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if askew[i]][:MOST_TURNED]:
+        rows[i], turns[i] = best_turn(session, frame, rows[i], int(turns[i]))
+    # Those that an age would be read of first, the least sure before the others.
+    order = np.lexsort((rows[:, 14], rows[:, 14] < AGE_FACE))
+    for i in [i for i in order if rows[i, 14] < DOUBTED][:MOST_TURNED]:
+        rows[i, 14] = seen_again(session, frame, rows[i], int(turns[i]))
     small = ((rows[:, 2:4] - rows[:, :2]).max(axis=1, initial=0.0) < SMALL_FACE) & (turns == 0)
     for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if small[i]][:MOST_SHARPENED]:
-        rows[i] = _sharpened(session, frame, rows[i])
+        rows[i] = sharpened(session, frame, rows[i])
     if turns.any():
         # One face lies on its side, so the picture does: look for its neighbours the same way.
         most = int(np.bincount(np.round(turns[turns > 0] / 90).astype(int) % 4).argmax()) * 90
@@ -140,10 +150,43 @@ def _spots(session: Any, frame: Frame, rows: yunet.Found) -> yunet.Found:
     least, most = (SPOT_BESIDE, MOST_BESIDE) if sure else (SPOT, MOST_SPOTS)
     found = [np.zeros((0, 15), np.float32)]
     for row in rows[(rows[:, 14] < FACE) & (rows[:, 14] >= least)][:most]:
-        centre, half = (row[:2] + row[2:4]) / 2, max(1.25 * float(max(row[2] - row[0], row[3] - row[1])), NEAR_SIDE / 3)
-        seen = _turned(session, frame, np.concatenate([centre - half, centre + half]), 0, NEAR_SIDE)
-        found.append(seen[seen[:, 14] >= (FACE if row[14] >= TRACE else AGE_FACE)])
-    return np.concatenate(found)
+        edge = float(max(row[2] - row[0], row[3] - row[1]))
+        if row[14] < WEAK:
+            if edge >= SMALL_FACE or _skin_of(frame, row) < WEAK_SKIN:
+                continue
+            seen = looked(session, frame, _square(row, SPOT_HALF), 0, SPOT_SIDE)
+            small = (seen[:, 2:4] - seen[:, :2]).max(axis=1) < SMALL_FACE
+            found.append(seen[small & (seen[:, 14] >= PLAIN)])
+        else:
+            half = max(1.25 * edge, NEAR_SIDE / 3)
+            seen = looked(session, frame, _square(row, half), 0, NEAR_SIDE)
+            found.append(seen[seen[:, 14] >= (FACE if row[14] >= TRACE else AGE_FACE)])
+    seen = np.concatenate(found)
+    return seen[~_parts(seen, rows[rows[:, 14] >= FACE])]
+
+
+def _skin_of(frame: Frame, row: NDArray[np.float32]) -> float:
+    """Share of skin tones in the box of a spot."""
+    factor = frame.shrink_factor(SIDE)
+    small = frame.shrunk(SIDE)
+    x0, y0, x1, y1 = (max(0, round(float(edge) / factor)) for edge in row[:4])
+    part = small[y0 : y1 + 1, x0 : x1 + 1]
+    return skin_share(part.reshape(-1, 3)) if part.size else 0.0
+
+
+def _parts(found: yunet.Found, faces: yunet.Found) -> NDArray[np.bool_]:
+    """Which of `found` lie by more than half in a face that is surer: a part of it, seen too closely."""
+    wide = np.minimum(found[:, None, 2], faces[:, 2]) - np.maximum(found[:, None, 0], faces[:, 0])
+    high = np.minimum(found[:, None, 3], faces[:, 3]) - np.maximum(found[:, None, 1], faces[:, 1])
+    own = ((found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1]))[:, None]
+    within = np.maximum(wide, 0) * np.maximum(high, 0) > own / 2
+    parts: NDArray[np.bool_] = (within & (faces[:, 14] > found[:, None, 14])).any(axis=1)
+    return parts
+
+
+def _square(row: NDArray[np.float32], half: float) -> NDArray[np.float32]:
+    centre = (row[:2] + row[2:4]) / 2
+    return np.concatenate([centre - half, centre + half])
 
 
 def _softened(session: Any, frame: Frame) -> yunet.Found:
@@ -193,7 +236,22 @@ def _as_many(frame: Frame, side: int) -> int:
     return round(side * math.sqrt(aspect)) if aspect > LONG else side
 
 
-def _whole(session: Any, frame: Frame, turns: Sequence[int], side: int) -> tuple[yunet.Found, NDArray[np.int64]]:
+def _turned_whole(session: Any, frame: Frame, best: float) -> tuple[yunet.Found, NDArray[np.int64]]:
+    """Faces of the whole frame after quarter turns and, where these or `best` leave a trace and no face, eighths."""
+    seen, turns = _whole(session, frame, (90, 180, 270), SMALL_SIDE, TRACE)
+    most = max(best, float(seen[:, 14].max(initial=0.0)))
+    rows, turns = seen[seen[:, 14] >= FACE], turns[seen[:, 14] >= FACE]
+    if most < TILTED or (len(rows) and rows[:, 14].max() >= AGE_FACE):
+        return rows, turns
+    whole = np.array([0, 0, frame.width, frame.height], np.float32)
+    tilted = [(looked(session, frame, whole, eighth, TILTED_SIDE), eighth) for eighth in (45, 135, 225, 315)]
+    found, at = zip(*((faces, np.full(len(faces), eighth, np.int64)) for faces, eighth in tilted), strict=True)
+    return np.concatenate([rows, *found]), np.concatenate([turns, *at])
+
+
+def _whole(
+    session: Any, frame: Frame, turns: Sequence[int], side: int, at_least: float = FACE
+) -> tuple[yunet.Found, NDArray[np.int64]]:
     """Faces of the whole frame after quarter turns, which cost no resampling; and the turn of each."""
     side = _as_many(frame, side)
     view, factor = frame.shrunk(side), frame.shrink_factor(side)
@@ -201,118 +259,13 @@ def _whole(session: Any, frame: Frame, turns: Sequence[int], side: int) -> tuple
     for turn in turns:
         turned = np.rot90(view, turn // 90)
         centre = np.array(turned.shape[1::-1], np.float32) / 2
-        rows = yunet.detect(session, turned, FACE)
+        rows = yunet.detect(session, turned, at_least)
         found.append(
-            _turn_back(rows, _turn(turn), centre, np.array(view.shape[1::-1], np.float32) / 2) * _scaled(factor)
+            turn_back(rows, turned_by(turn), centre, np.array(view.shape[1::-1], np.float32) / 2) * _scaled(factor)
         )
     return np.concatenate(found), np.repeat(np.array(turns, np.int64), [len(one) for one in found])
-
-
-def _turn(degrees: int) -> NDArray[np.float64]:
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[cos, -sin], [sin, cos]], np.float64)
 
 
 def _scaled(factor: float) -> NDArray[np.float32]:
     """What rows are multiplied by when pixels grow by `factor`; the score stays."""
     return np.array([factor] * 14 + [1.0], np.float32)
-
-
-def _turn_back(rows: yunet.Found, matrix: NDArray[np.float64], centre: NDArray[Any], to: NDArray[Any]) -> yunet.Found:
-    """Rows of a turned view in the pixels that `matrix` leads back to; a box becomes a square of its mean edge."""
-    scale = math.sqrt(abs(float(np.linalg.det(matrix))))
-    points = (rows[:, 4:14].reshape(-1, 5, 2) - centre) @ matrix.T + to
-    middle = ((rows[:, :2] + rows[:, 2:4]) / 2 - centre) @ matrix.T + to
-    half = (rows[:, 2:4] - rows[:, :2]).mean(axis=1, keepdims=True) / 2 * scale
-    return np.concatenate(
-        [middle - half, middle + half, points.reshape(-1, 10), rows[:, 14:]],
-        axis=1,
-        dtype=np.float32,
-        casting="same_kind",
-    )
-
-
-def _best_turn(session: Any, source: Source, row: NDArray[np.float32], angle: int) -> tuple[NDArray[np.float32], int]:
-    """The face of `row`, found at `angle`, in the turn in which it scores best; `row` itself when none is better."""
-    centre, half = (row[:2] + row[2:4]) / 2, 0.95 * float(max(row[2] - row[0], row[3] - row[1]))
-    around = np.concatenate([centre - half, centre + half]).astype(np.float32)
-    best = row.copy()
-    if angle == 0:
-        # Seen as closely as its turns will be, or a face on its head keeps the score that it had from afar.
-        near = _turned(session, source, around, 0, NEAR_SIDE)[:1]
-        best[14] = near[0, 14] if len(near) else FACE
-    for quarter in (90, 180, 270) if angle == 0 else ():
-        best, angle = _better(session, source, around, quarter, best, angle)
-    # A face at 45 degrees is found upright or at a right angle too, so its neighbours on both sides settle it.
-    for eighth in ((angle - 45) % 360, (angle + 45) % 360):
-        best, angle = _better(session, source, around, eighth, best, angle)
-    return (best, angle) if angle else (row, 0)
-
-
-def _seen_again(session: Any, source: Source, row: NDArray[np.float32], turn: int) -> float:
-    """The score of a doubtful face, or what is left of it from close by, as it is and mirrored; FACE at least."""
-    looks = (_near(session, source, row, turn, SPOT, mirrored) for mirrored in (False, True))
-    seen = sum(float(found[:, 14].max(initial=0.0)) for found in looks) / 2
-    return float(row[14]) if seen >= CONFIRMED else max(FACE, min(seen, float(row[14])))
-
-
-def _sharpened(session: Any, source: Source, row: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The row with its landmarks as they are seen from close by, where a face is."""
-    near = _near(session, source, row, 0, FACE)
-    sharp = row.copy()
-    if len(near):
-        sharp[4:14] = near[0, 4:14]
-    return sharp
-
-
-def _near(
-    session: Any, source: Source, row: NDArray[np.float32], turn: int, at_least: float, mirrored: bool = False
-) -> yunet.Found:
-    """What stands in the middle of the square around a face, seen from close by."""
-    centre, edge = (row[:2] + row[2:4]) / 2, float(max(row[2] - row[0], row[3] - row[1]))
-    around = np.concatenate([centre - 0.95 * edge, centre + 0.95 * edge]).astype(np.float32)
-    found = _turned(session, source, around, turn, NEAR_SIDE, at_least, mirrored)
-    middle: yunet.Found = found[np.abs((found[:, :2] + found[:, 2:4]) / 2 - centre).max(axis=1) < edge / 2]
-    return middle
-
-
-def _better(
-    session: Any, source: Source, around: NDArray[np.float32], turn: int, best: NDArray[np.float32], angle: int
-) -> tuple[NDArray[np.float32], int]:
-    for found in _turned(session, source, around, turn, NEAR_SIDE)[:1]:
-        if found[14] > best[14] + (0.02 if angle == 0 else 0.0):
-            return found, turn
-    return best, angle
-
-
-def _turned(
-    session: Any,
-    source: Source,
-    region: NDArray[np.float32],
-    turn: int,
-    side: int,
-    at_least: float = FACE,
-    mirrored: bool = False,
-) -> yunet.Found:
-    """Faces in the square around `region` (x0, y0, x1, y1), looked at after a turn of `turn` degrees at `side` pixels.
-
-    Rows come back in pixels of `source`. Of what is looked at in a mirror only boxes and scores mean something.
-    """
-    centre = (region[:2] + region[2:4]) / 2
-    edge = float(max(region[2] - region[0], region[3] - region[1]))
-    scale = edge / side
-    matrix = _turn(turn) * scale
-    half = edge * 0.7072 + 2 * max(1, math.floor(scale))
-    x0, y0 = (max(0, math.floor(c - half)) for c in centre)
-    x1, y1 = (min(limit, math.ceil(c + half)) for c, limit in zip(centre, size_of(source), strict=True))
-    if x1 <= x0 or y1 <= y0:  # a box beyond the frame: nothing there to turn
-        return np.zeros((0, 15), np.float32)
-    part, factor, left, top = cut(source, (x0, y0, x1, y1), scale)
-    middle = np.array([side / 2, side / 2], np.float32)
-    affine = np.column_stack([matrix, centre - matrix @ middle - (left, top)]) / factor
-    view = part.transform((side, side), Image.Transform.AFFINE, tuple(affine.ravel()), Image.Resampling.BILINEAR)
-    pixels = np.asarray(view)
-    rows = yunet.detect(session, pixels[:, ::-1] if mirrored else pixels, at_least)
-    if mirrored:
-        rows[:, [0, 2]] = side - rows[:, [2, 0]]
-    return _turn_back(rows, matrix, middle, centre)

@@ -18,6 +18,7 @@ from guardrail.upstream.answers import (
     decode,
     holds_picture,
     parse,
+    shows,
     strictest,
     without_entries,
 )
@@ -143,7 +144,11 @@ class _Found:
 
     def string(self, slot: str, node: Node) -> None:
         """Any other string. What the caller sent himself was judged before, and may come back as it is."""
-        if not node.size or not holds_picture(node, self.body):
+        if not node.size:
+            return
+        if not holds_picture(node, self.body):
+            if shows(node.text(self.body)):
+                raise UpstreamError(f"{slot} shows a picture that cannot be judged")
             return
         picture = Artifact(Kind.OUTPUT, slot, data=decode(node, self.body, self.limits, slot))
         if picture.digest not in self._sent:
@@ -163,7 +168,7 @@ class _Found:
         for path, node in strings(told):
             if path and path[0] in ("prompt", "all_prompts", "all_hr_prompts"):
                 self.text(f"info.{name_of(path)}", node.text(inner))
-            elif holds_picture(node, inner):
+            elif holds_picture(node, inner) or shows(node.text(inner)):
                 raise UpstreamError("its info carries a picture")
 
     def text(self, slot: str, text: str) -> None:

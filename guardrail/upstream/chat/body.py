@@ -34,7 +34,7 @@ NAMES = Vocabulary(
     ),
 )  # fmt: skip
 # What a server would put into the conversation by a name that nobody here can look behind.
-_BY_REFERENCE = frozenset({"preset", "previous_response_id", "conversation", "prompt_id", "cached_content"})
+_BY_REFERENCE = frozenset({"previous_response_id", "conversation", "prompt_id", "cached_content"})
 
 
 def gather(body: bytes, route: Route, limits: Limits) -> Gathered:

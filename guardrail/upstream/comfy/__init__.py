@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError, UpstreamError
 from guardrail.types import Decision, Stage
-from guardrail.upstream.bodies import check_size, no_such_route
+from guardrail.upstream.bodies import check_json, check_size, no_such_route
 from guardrail.upstream.comfy import answer as answers
 from guardrail.upstream.comfy import body as bodies
 from guardrail.upstream.comfy import recall, refuse, routes, upload
@@ -39,6 +39,7 @@ __all__ = ["Comfy"]
 OPTIONS = frozenset({"classes", "previews"})
 TEXTS = 256  # a graph has dozens of texts, each alone and joined
 PICTURES = 64
+_URLLIB = "application/x-www-form-urlencoded"
 # The server compares Origin with Host, and answers with part of a picture, or none, to those who have one already.
 _NOT_SENT = frozenset({"origin", "range", "if-range", "if-none-match", "if-modified-since"})
 
@@ -110,6 +111,10 @@ class Comfy:
         if query:
             raise BadRequest("this route takes no query", code="invalid_query")
         if route is Route.PROMPT:
+            # The server decodes the body by the character set that the header names, and reads it as JSON whatever
+            # its type is: ComfyUI's own examples say what urllib says by itself.
+            told = [pair for pair in headers if pair[0].lower() != "content-type" or pair[1].strip().lower() != _URLLIB]
+            check_json(told, body, self.limits)
             asked = bodies.gather(body, self.limits, self.known, self.classes)
             await bodies.resolve(asked, fetch_file)
             request = asked.got.request()

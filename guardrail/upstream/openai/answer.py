@@ -22,6 +22,7 @@ from guardrail.upstream.answers import (
     without_entries,
 )
 from guardrail.upstream.dialect import Answer, Fetch, Headers, OneBad, Reply
+from guardrail.upstream.embedded import embedded
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.forms import Form, refuse, refused_entry
@@ -132,6 +133,7 @@ class _Found:
                     f"the revised prompt of entry {index} is over {self.limits.prompt_chars} characters"
                 )
             self.texts.append(Artifact(Kind.PROMPT, name_of(path), text=text))
+            self.within(index, name_of(path), text)
         elif node.size < _LEAST and not direct:
             return
         elif path[-1] == "b64_json" or holds_picture(node, self.body):
@@ -140,6 +142,26 @@ class _Found:
             self.urls.append((index, slot if direct and path[2] == "url" else name_of(path), node.text(self.body)))
         elif direct and path[2] == "url":
             raise UpstreamError(f"the url of entry {index} is no address")
+        else:
+            self.within(index, name_of(path), node.text(self.body))
+
+    def within(self, index: int, slot: str, text: str) -> None:
+        """A text that may be shown as Markdown or HTML: the pictures in it.
+
+        Raises UpstreamError for what may be one and cannot be read.
+        """
+        found = embedded(text)
+        if found.opaque:
+            raise UpstreamError(f"{slot} holds what may be a picture and cannot be read")
+        for url in found.data:
+            try:
+                data = pictures.decode_data_url(url.encode(), self.limits.image_bytes).data
+            except pictures.PictureFault as fault:
+                raise UpstreamError(f"a data URL in {slot} {fault}") from None
+            self.add(index, slot, data)
+        if found.svg:
+            self.add(index, slot, found.svg.encode())
+        self.urls += [(index, slot, address) for address in found.addresses]
 
     def picture(self, index: int, slot: str, node: Node) -> None:
         self.add(index, slot, decode(node, self.body, self.limits, slot))

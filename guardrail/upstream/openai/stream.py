@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from guardrail.errors import GuardrailError, UpstreamError
 from guardrail.types import Artifact, Decision, Kind
 from guardrail.upstream import envelope, pictures
-from guardrail.upstream.answers import check_keys, decode, holds_picture
+from guardrail.upstream.answers import check_keys, decode, holds_picture, shows
 from guardrail.upstream.dialect import Event
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import name_of
@@ -53,7 +53,7 @@ class EventReader:
             root = scan(data, self._limits.json)
         except JsonFault as fault:
             text = data.decode("utf-8", "replace")
-            if len(data) <= MOST_OTHER and b"{" not in data and not pictures.looks_like_base64_picture(text):
+            if len(data) <= MOST_OTHER and b"{" not in data and not shows(text):
                 return Event(raw)  # "[DONE]", "ping"
             raise UpstreamError(f"an event of its stream is not the JSON expected: {fault}") from None
         check_keys(root)
@@ -79,6 +79,8 @@ class EventReader:
             if path[-1:] == ("b64_json",) or holds_picture(node, data):
                 slot = self._slot(root, data, said) if path == ("b64_json",) else f"event.{name_of(path)}"
                 images.append(Artifact(Kind.OUTPUT, slot, data=decode(node, data, self._limits, slot)))
+            elif shows(node.text(data)):
+                raise UpstreamError("a text in its stream shows a picture, which cannot be judged in a stream")
             elif path == ("revised_prompt",):
                 if len(node.text(data)) > self._limits.prompt_chars:
                     raise UpstreamError(f"a revised prompt is over {self._limits.prompt_chars} characters")

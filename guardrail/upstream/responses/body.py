@@ -31,7 +31,7 @@ NAMES = Vocabulary(
         re.IGNORECASE,
     ),
 )
-_BY_REFERENCE = frozenset({"prompt", "conversation", "preset"})
+_BY_REFERENCE = frozenset({"prompt", "conversation"})
 # Tools that bring in texts alone, or run where the caller sees them; what else there is may bring in anything.
 _TOOLS = re.compile(
     r"image_generation|function|custom|web_search(?:_preview)?(?:_[0-9_]{10})?|local_shell|apply_patch"
@@ -125,6 +125,8 @@ class _Reading(Messages):
         kind = node.get("type")
         said = kind.text(self.body) if kind is not None and kind.kind is Json.STRING else ""
         file_id, item_id = node.get("file_id"), node.get("id")
+        if len(path) == 2 and kind is None and item_id is not None and node.get("role") is None:
+            said = "item_reference"  # the one item whose type may be left out
         if said in _BY_ID and (said == "item_reference" or node.get("result") is None):
             data = (
                 self.known.pictures.get(item_id.text(self.body))

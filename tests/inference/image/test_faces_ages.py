@@ -12,7 +12,9 @@ from guardrail.errors import CheckError
 from guardrail.inference.image import align
 from guardrail.inference.image.ages import (
     AGE_V1,
+    BOX,
     FACEAPI,
+    FACEAPI_SIDE,
     MEAN_RGB,
     PLAIN_YEARS,
     SHARES,
@@ -137,8 +139,8 @@ def painted_face(**changes):
     rgb[..., 2] = 200
     rgb[60:160, 100:180] = (200, 0, 0)
     eyes = np.array([(125, 95), (155, 95), (140, 115), (128, 135), (152, 135)], np.float32)
-    told = {"box": (100 / 400, 60 / 300, 180 / 400, 160 / 300), "landmarks": eyes, "turn_deg": 0, **changes}
-    return rgb, Face(0, 0.95, told["box"], told["landmarks"], 80.0, 20.0, 0.9, told["turn_deg"])
+    told = {"box": (100 / 400, 60 / 300, 180 / 400, 160 / 300), "landmarks": eyes, **changes}
+    return rgb, Face(0, 0.95, told["box"], told["landmarks"], 80.0, 20.0, 0.9)
 
 
 def test_the_second_net_sees_the_square_around_the_box():
@@ -151,7 +153,7 @@ def test_the_second_net_sees_the_square_around_the_box():
 
 def test_a_box_that_leaves_the_picture_is_black_there_and_one_cut_off_goes_by_landmarks():
     rgb, found = painted_face(box=(-0.1, 0.2, 0.2, 0.6))
-    by_landmarks = boxed(rgb, painted_face(turn_deg=90)[1])
+    by_landmarks = align.chip(rgb, found.landmarks, BOX, FACEAPI_SIDE)
     assert np.array_equal(boxed(rgb, found), by_landmarks)
     near_edge = painted_face(box=(0.01, 0.2, 0.1, 0.9))[1]
     assert not boxed(rgb, near_edge)[:, :20].any()

@@ -213,9 +213,9 @@ def test_a_gif_of_a_million_tiny_blocks_is_refused_quickly():
 
 def test_a_jpeg_of_a_million_tiny_segments_is_refused_quickly():
     plain = encoded(scene(), "JPEG")
-    began = time.perf_counter()
+    began = time.process_time()
     assert "segments" in refused(plain[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + plain[2:])
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_a_jpeg_that_never_ends_is_scanned_in_linear_time():

@@ -28,6 +28,14 @@ def test_a_picture_outside_the_list_is_judged_and_belongs_to_no_entry():
     assert b64(GOOD).encode() not in reply.body
 
 
+@pytest.mark.parametrize("text", ["see {b64}", "<img src='https://a.example/x'>", "![x](https://a.example/x)"])
+@pytest.mark.parametrize("inside", [False, True], ids=["beside", "in info"])
+def test_a_text_that_shows_a_picture_is_no_answer(text, inside):
+    said = {"note": text.format(b64=b64(OTHER))}
+    with pytest.raises(UpstreamError):
+        generated(answer(GOOD, **({"info": json.dumps(said)} if inside else said)))
+
+
 def test_the_callers_own_picture_may_come_back_but_not_another_in_its_place():
     call = read(IMG2IMG, asked(init_images=[b64(MINE)]))
     assert len(answered(call, answer(GOOD, init_images=[b64(MINE)])).images) == 1

@@ -121,6 +121,20 @@ NOBODY: list[bytes | dict[str, Any]] = [
     message([{"type": "image_url", "image_url": {"url": "data:text/plain;base64," + b64(b"x" * 60)}}]),
     message("x" * 5000),
     message("hi", "assistant", reasoning_details=[{"data": "two words"}]),
+    *(
+        message([part])
+        for part in (
+            {"type": "image_url", "image_url": None, "uuid": "kept-from-before"},
+            {"type": "image_url", "image_url": {"url": URL}, "uuid": "kept-from-before"},
+            {"image_url": {"url": URL}, "uuid": "kept-from-before"},
+            {"type": "image_embeds", "image_embeds": "UEsDBBQ"},
+            {"type": "prompt_embeds", "prompt_embeds": "UEsDBBQ"},
+        )
+    ),
+    {**SAID, "chat_template": "{{ 'for' ~ 'bidden' }}"},
+    {**SAID, "extra_body": {"Chat_Template": "{{ 'for' ~ 'bidden' }}"}},
+    {**SAID, "prompt_embeds": "UEsDBBQ"},
+    {**SAID, "prompt_token_ids": [1, 2, 3]},
     {**SAID, "preset": "mine"},
     {**SAID, "model": "m@preset/mine"},
     {**SAID, "previous_response_id": "r"},

@@ -44,6 +44,18 @@ def test_a_word_is_judged_in_whatever_node_it_stands(kind, given):
     assert "forbidden" in judged(read(asked(nodes(**{"30": (kind, given)}))))
 
 
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-7", "text/plain; charset=utf-16", "text/x-yaml"])
+def test_a_body_that_the_server_would_read_as_other_words_is_refused(kind):
+    """It decodes by the character set that the header names: "+AGYAbwByAGIAaQBkAGQAZQBu-" is a word in UTF-7."""
+    with pytest.raises(BadRequest) as caught:
+        read(asked(nodes("+AGYAbwByAGIAaQBkAGQAZQBu-")), headers=(("content-type", kind),))
+    assert caught.value.status == 415
+
+
+def test_json_that_urllib_calls_a_form_is_read():
+    assert texts(read(asked(), headers=(("Content-Type", "application/x-www-form-urlencoded"),)))
+
+
 def test_a_text_that_reads_like_the_name_of_a_file_is_still_judged():
     store = Store({view("forbidden.png", "input"): PICTURE})
     for given in ({"text": "forbidden.png"}, {"mood": "forbidden.png"}):

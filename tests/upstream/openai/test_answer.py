@@ -60,6 +60,21 @@ async def test_a_data_url_is_a_picture_wherever_it_stands():
     assert found(answer) == {"data[0]": (0, A), "preview": (WHOLE, B), "extra.deep[0]": (WHOLE, C)}
 
 
+@pytest.mark.parametrize("name", ["revised_prompt", "caption"])
+@pytest.mark.parametrize("text", ["see data:;base64,{b64}", "![x]({url})", "<img src='{url}'>", "look: {url}.png"])
+async def test_a_picture_inside_a_text_is_a_picture_of_its_entry(name, text):
+    said = text.format(b64=b64(B), url=URL.removesuffix(".png") if ".png" in text else URL)
+    answer = await read({"data": [{"b64_json": b64(A)}, {"b64_json": b64(C), name: said}]}, store=Store({URL: B}))
+    assert found(answer) == {"data[0]": (0, A), "data[1]": (1, C), f"data[1].{name}": (1, B)}
+
+
+@pytest.mark.parametrize("text", ["see {b64}", "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'"])
+@pytest.mark.parametrize("name", ["revised_prompt", "caption"])
+async def test_a_text_with_what_may_be_a_picture_and_cannot_be_read_is_no_answer(name, text):
+    with pytest.raises(UpstreamError):
+        await read({"data": [{"b64_json": b64(A), name: text.format(b64=b64(B))}]})
+
+
 async def test_other_pictures_of_an_entry_belong_to_it():
     body = {"data": [{"b64_json": b64(A), "thumbnail": b64(B), "more": {"image_url": URL}}]}
     answer = await read(body, store=Store({URL: C}))
@@ -144,6 +159,7 @@ async def test_entries_are_read_to_the_limit_and_no_further():
         (400, b'{"error":{"code":"moderation_blocked"}}'),
         (500, b""),
         (503, b"upstream connect error"),
+        (400, b'{"error":{"message":"could not get https://x.example/cat.png","url":"https://docs.example/errors"}}'),
     ],
 )
 async def test_an_error_of_the_upstream_passes_as_it_is(status, body):
@@ -163,6 +179,12 @@ async def test_an_error_of_the_upstream_passes_as_it_is(status, body):
         (json.dumps({"error": f"data:image/png;base64,{b64(A)}"}).encode(), JSON),
         (b"<html><img src=data:image/png;base64,AAAA></html>", [("content-type", "text/html")]),
         (b"<svg xmlns='x'></svg>", JSON),
+        (b64(A).encode(), [("content-type", "text/plain")]),
+        (b"what was made so far: " + b64(A).encode(), [("content-type", "text/plain")]),
+        (json.dumps({"error": f"what was made so far: {b64(A)}"}).encode(), JSON),
+        (json.dumps({"error": "![what was made](https://x.example/a)"}).encode(), JSON),
+        (json.dumps({"detail": "<img src=https://x.example/a>"}).encode(), JSON),
+        (json.dumps({"detail": list(A) * 4}).encode(), JSON),
     ],
 )
 async def test_an_error_that_carries_a_picture_is_withheld(body, headers):

@@ -196,3 +196,32 @@ def test_a_picture_in_a_field_name_of_an_event_is_refused():
     with pytest.raises(UpstreamError, match="field name"):
         read(completed(A, **{"x" * 257: 1}))
     assert len(read(completed(A, **{"x" * 256: 1}))) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["![x](https://a.example/x)", "see data:;base64,{b64}", "see {b64}", "<img src=//a.example/x>"]
+)
+@pytest.mark.parametrize("name", ["revised_prompt", "caption"])
+def test_a_text_that_shows_a_picture_ends_a_stream(name, text):
+    with pytest.raises(UpstreamError):
+        read(completed(A, **{name: text.format(b64=b64(B))}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        " data: {b64}",
+        "Data: {b64}",
+        "data : {{}}",
+        "\t\ufeffdata:{{}}",
+        ": {b64}",
+        "id: {b64}",
+        "{b64}",
+        ": ![x](https://a.example/x)",
+        "data: see {b64}",
+        "data: ![x](https://a.example/x)",
+    ],
+)
+def test_a_line_that_some_reader_takes_for_data_or_a_picture_ends_a_stream(line):
+    with pytest.raises(UpstreamError):
+        read(line.format(b64=b64(B)).encode() + b"\n\n" + completed(A))
