@@ -31,8 +31,9 @@ STRANGER = 2
 # Where the default policy asks, other than at 0.5: there harmless rows are held.
 ASKED_AT = {"minor": 0.3}
 # The authors who wrote against the heads before these: their lines lie near the threshold by choice, and say nothing of
-# how sure a score is elsewhere.
-AGAINST = "A fourth"
+# how sure a score is elsewhere. Of their twins, which other minds' come closest to, so many may reach a threshold.
+AGAINST = ("A fourth", "A fifth", "The editor")
+FALSE_AGAINST = {"sexual": 0.045, "undress": 0.052, "revealing": 0.025, "person": 0.05, "minor": 0.02}
 # Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
 NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
 Learnt = tuple[list[Array], Array, Array]
@@ -123,19 +124,21 @@ class Lesson:
         """
         factor, label = data.FACTORS[h], self.label[:, h]
         own = self.judged(h)
-        fit = own & np.isfinite(held) & ~np.char.startswith(self.groups, AGAINST)
+        against = np.array([group.startswith(AGAINST) for group in self.groups])
+        fit = own & np.isfinite(held) & ~against
         told = label[fit].astype(int)
         model = LogisticRegression(C=1e3).fit(held[fit, None], told, balanced(told, self.weight[fit]))
         a = float(model.coef_[0, 0])
         plain = self.ordinary() & (label == 0)
         limits = [
             _top(held[own & (label == 0)], FALSE_TWINS[factor]),
+            _top(held[own & against & (label == 0)], FALSE_AGAINST[factor]),
             _top(final[plain & ~self.taught], FALSE_PUBLIC[factor]),
             _top(held[plain & self.aside], STRANGER * FALSE_PUBLIC[factor]),
         ]
-        print(f"{factor}: twins, not taught, strangers reach {np.round(limits, 2)}", flush=True)
+        print(f"{factor}: twins, those of AGAINST, not taught, strangers reach {np.round(limits, 2)}", flush=True)
         b = -a * max(value for value in limits if np.isfinite(value))
-        return a, b + _logit(ASKED_AT.get(factor, 0.5))
+        return a, b + logit(ASKED_AT.get(factor, 0.5))
 
 
 def teaching(rows: list[data.Row]) -> Array:
@@ -159,7 +162,7 @@ def balanced(y: Array, weight: Array) -> Array:
     return out
 
 
-def _logit(p: float) -> float:
+def logit(p: float) -> float:
     return float(np.log(p / (1 - p)))
 
 
