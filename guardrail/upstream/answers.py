@@ -9,7 +9,7 @@ from guardrail.errors import UpstreamError
 from guardrail.types import Decision
 from guardrail.upstream import pictures
 from guardrail.upstream.dialect import HOP_BY_HOP, Headers
-from guardrail.upstream.embedded import embedded
+from guardrail.upstream.embedded import Embedded, embedded
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, keys, listed_numbers, scan, strings
 
@@ -72,6 +72,20 @@ def check_error(headers: Headers, body: bytes, limits: Limits) -> None:
     for path, node in strings(root):
         if holds_picture(node, body) or (path and path[-1] == "b64_json") or shows(node.text(body)):
             raise UpstreamError("it is an error that carries a picture")
+
+
+def pictures_within(found: Embedded, limits: Limits, slot: str) -> list[bytes]:
+    """The pictures that a text of an answer carries itself, its SVG last; its addresses are left to the caller.
+
+    Raises UpstreamError for what may be one and cannot be read.
+    """
+    if found.opaque:
+        raise UpstreamError(f"{slot} holds what may be a picture and cannot be read")
+    try:
+        carried = [pictures.decode_data_url(url.encode(), limits.image_bytes).data for url in found.data]
+    except pictures.PictureFault as fault:
+        raise UpstreamError(f"a data URL in {slot} {fault}") from None
+    return [*carried, found.svg.encode()] if found.svg else carried
 
 
 def shows(text: str) -> bool:

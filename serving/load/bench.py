@@ -4,8 +4,8 @@ Blocks of the same requests go, interleaved and in random order within every rou
 where it is installed, to the least that a Python proxy costs (floor.py), and to the guard in each mode. Ratios are
 paired within a round and their median is given, so that a drift of the machine cancels out.
 cpu-ms is the CPU time of the process tree per request, read from /proc: the
-figure that neighbours on the machine change least. The last table asks for /healthz and a refused prompt while
-pictures keep every core busy.
+figure that neighbours on the machine change least. With `--saturate` a table asks for /healthz, a refused prompt and a
+picture whose verdict is remembered, while new pictures keep every core busy.
 
 Linux only. Binds to 127.0.0.1. `--assert` ends with status 1 when a target is missed.
 """

@@ -18,6 +18,7 @@ from guardrail.upstream.answers import (
     decode,
     holds_picture,
     parse,
+    pictures_within,
     strictest,
     without_entries,
 )
@@ -151,16 +152,8 @@ class _Found:
         Raises UpstreamError for what may be one and cannot be read.
         """
         found = embedded(text)
-        if found.opaque:
-            raise UpstreamError(f"{slot} holds what may be a picture and cannot be read")
-        for url in found.data:
-            try:
-                data = pictures.decode_data_url(url.encode(), self.limits.image_bytes).data
-            except pictures.PictureFault as fault:
-                raise UpstreamError(f"a data URL in {slot} {fault}") from None
+        for data in pictures_within(found, self.limits, slot):
             self.add(index, slot, data)
-        if found.svg:
-            self.add(index, slot, found.svg.encode())
         self.urls += [(index, slot, address) for address in found.addresses]
 
     def picture(self, index: int, slot: str, node: Node) -> None:

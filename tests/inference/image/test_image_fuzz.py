@@ -13,10 +13,10 @@ import pytest
 SECONDS = 20
 
 
-@pytest.mark.slow
-def test_damaged_files_of_every_kind_need_no_more_than_a_gigabyte_and_crash_nothing():
+def searched(module: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """A program beside this file that tries damaged files for SECONDS, in a process of its own."""
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.inference.image.fuzz", str(SECONDS), "7"],
+        [sys.executable, "-m", f"tests.inference.image.{module}", str(SECONDS), "7", *more],
         check=False,
         cwd=Path(__file__).parents[3],
         capture_output=True,
@@ -24,6 +24,12 @@ def test_damaged_files_of_every_kind_need_no_more_than_a_gigabyte_and_crash_noth
         timeout=100,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
+    return ran
+
+
+@pytest.mark.slow
+def test_damaged_files_of_every_kind_need_no_more_than_a_gigabyte_and_crash_nothing():
+    ran = searched("fuzz")
     decoded, refused = (int(part.split()[0]) for part in ran.stdout.split(", ")[:2])
     assert decoded > 10
     assert refused > 100
@@ -33,15 +39,7 @@ def test_damaged_files_of_every_kind_need_no_more_than_a_gigabyte_and_crash_noth
 def test_what_coverage_leads_to_crashes_nothing_either(tmp_path):
     if not importlib.util.find_spec("atheris"):
         pytest.skip("needs atheris: pip install atheris")
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.inference.image.explore", str(SECONDS), "7", str(tmp_path)],
-        check=False,
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
+    ran = searched("explore", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     runs, features = re.search(r"Done (\d+) runs", ran.stderr), re.findall(r"cov: (\d+)", ran.stderr)
     assert runs
