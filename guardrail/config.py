@@ -134,6 +134,9 @@ class ModelSettings(_Part):
     cache: str = Field("", description="Folder of fetched weights; empty is `models` under home.")
     folder: str = Field("", description="Local folder where weights are looked for first.")
     hub: str = Field("", description="Base address of a model hub to try before the package index; empty is none.")
+    providers: list[str] = Field(
+        [], description="Execution providers of onnxruntime that run the picture models, before the CPU."
+    )
 
 
 class FetchSettings(_Part):

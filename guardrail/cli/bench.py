@@ -30,9 +30,10 @@ def bench(
 
     def work() -> None:
         rows: list[tuple[str, Timing]] = []
+        providers = open_models(settings(ctx)).providers
         for name, path, cautious in _graphs(ctx, names):
             progress.print(f"timing {escape(name)}")
-            rows += [(name, one) for one in time_graph(path, runs=runs, cautious=cautious)]
+            rows += [(name, one) for one in time_graph(path, runs=runs, cautious=cautious, providers=providers)]
         if as_json:
             typer.echo(json.dumps([{"name": name, **asdict(one)} for name, one in rows], indent=2))
             return

@@ -20,7 +20,7 @@ MB = 1_000_000
 
 def open_models(configuration: Configuration) -> Models:
     """The weights of this configuration, as they are in the cache."""
-    return Models(configuration.cache)
+    return Models(configuration.cache, providers=configuration.settings.models.providers)
 
 
 def open_audit(configuration: Configuration) -> AuditLog:

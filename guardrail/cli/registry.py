@@ -24,12 +24,12 @@ from guardrail.checks.likeness import (
 )
 from guardrail.checks.person import Person, Template
 from guardrail.checks.registry import Registry
+from guardrail.cli.build import open_models
 from guardrail.cli.common import console, progress, settings
 from guardrail.errors import ConfigError
 from guardrail.home import Home
 from guardrail.inference.image.ages import AGE_V1, AgeReader
 from guardrail.inference.image.faces import FaceFinder
-from guardrail.inference.weights import Models
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -72,7 +72,7 @@ def add(
     held = settings(ctx)
     if held.settings.registry.require_consent and not to and not consent.strip():
         raise ConfigError("registry.require_consent is set: --consent says where this person's consent is kept")
-    models = Models(held.cache)
+    models = open_models(held)
     finder, ages = FaceFinder(models), AgeReader(models) if models.has(AGE_V1) else None
     registry = Registry(held.home / FOLDER, held.key(KEY_PURPOSE), model=finder.template_model)
     names = [str(path) for path in pictures or ()]

@@ -87,6 +87,11 @@ class Weight:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
     @property
+    def of_words(self) -> bool:
+        """True for a graph that reads the tokens of a text, false for one that reads pictures."""
+        return self.reads.startswith("piece ids")
+
+    @property
     def folder(self) -> str:
         """Name of the weight's folder in the cache."""
         return f"{self.name}-{self.key}"

@@ -15,6 +15,9 @@ import onnxruntime
 from guardrail.errors import ConfigError
 
 CPU = ("CPUExecutionProvider",)
+# How each accelerator runs. A score must not depend on the machine that gave it, so convolutions keep all bits of a
+# float (TF32 has 10); and a detector that is shown a new size may not first try every algorithm there is.
+RUN_WITH = {"CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 
 
 def open_session(path: Path, *, threads: int = 1, providers: Sequence[str] = CPU, cautious: bool = False) -> Any:
@@ -23,7 +26,8 @@ def open_session(path: Path, *, threads: int = 1, providers: Sequence[str] = CPU
     `threads` work on one run; `providers` are tried in order, and the CPU is always the last.
     `cautious` leaves out the layout optimisations, at which onnxruntime 1.31 crashes on transformers in fp16.
 
-    Raises ConfigError when a provider is not in this build of onnxruntime, or the graph cannot be opened.
+    Raises ConfigError when a provider is not in this build of onnxruntime or cannot be used on this machine, or the
+    graph cannot be opened.
     """
     if threads < 1:
         raise ConfigError(f"threads per session is {threads}; expected 1 or more")
@@ -46,9 +50,19 @@ def open_session(path: Path, *, threads: int = 1, providers: Sequence[str] = CPU
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     chain = [*providers, *(provider for provider in CPU if provider not in providers)]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=chain)
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=[(name, RUN_WITH.get(name, {})) for name in chain]
+        )
     except Exception as error:  # onnxruntime raises classes of its own that share no public base
         raise ConfigError(
             f"{path.name} cannot be opened by onnxruntime {onnxruntime.__version__}: {type(error).__name__}; "
             "run `guardrail models verify`, then `guardrail models pull --force`"
         ) from error
+    # Where a driver or a library is missing, onnxruntime goes on without the accelerator and only logs it.
+    idle = [name for name in providers if name not in session.get_providers()]
+    if idle:
+        raise ConfigError(
+            f"{', '.join(idle)} cannot be used on this machine: its driver or libraries are missing or of another "
+            "version than this build of onnxruntime wants. Install those, or leave the provider out"
+        )
+    return session

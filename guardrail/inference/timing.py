@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from guardrail.errors import ConfigError
-from guardrail.inference.session import open_session
+from guardrail.inference.session import CPU, open_session
 
 # What stands for a length that a graph leaves open: the detector's usual edge in pixels, and a prompt's tokens.
 PIXELS, TOKENS = 640, 16
@@ -37,6 +37,7 @@ def time_graph(
     threads: tuple[int, ...] = (1, 2),
     runs: int = 20,
     cautious: bool = False,
+    providers: Sequence[str] = CPU,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Timing]:
     """Time a graph for each number of threads and each batch; a batch that its graph does not take is left out.
@@ -47,9 +48,9 @@ def time_graph(
         raise ConfigError(f"runs is {runs}; expected 1 or more")
     found = []
     for count in threads:
-        session = open_session(path, threads=count, cautious=cautious)
+        session = open_session(path, threads=count, cautious=cautious, providers=providers)
         for batch in batches:
-            inputs = _inputs(session, batch)
+            inputs = sample_inputs(session, batch)
             if inputs is None:
                 continue
             taken = []
@@ -67,19 +68,27 @@ def time_graph(
     return found
 
 
-def _inputs(session: Any, batch: int) -> dict[str, Any] | None:
-    """Inputs that chance makes; None where the graph has a batch of its own."""
+def sample_inputs(session: Any, batch: int) -> dict[str, Any] | None:
+    """Inputs of a graph that chance makes, by name; None where the graph has a batch of its own."""
     chance = np.random.default_rng(0)
     made: dict[str, Any] = {}
     for one in session.get_inputs():
         first, *rest = one.shape
         if isinstance(first, int) and first != batch:
             return None
-        whole = "int" in one.type
-        shape = (batch, *(size if isinstance(size, int) else TOKENS if whole else PIXELS for size in rest))
-        if whole:
+        whole = "int64" in one.type or "int32" in one.type
+        edges = (size if isinstance(size, int) else TOKENS if whole else _pixels(size) for size in rest)
+        shape = (batch, *edges)
+        if "uint8" in one.type:
+            made[one.name] = chance.integers(0, 256, shape, np.uint8)
+        elif whole:
             kind = np.int32 if "int32" in one.type else np.int64
             made[one.name] = np.ones(shape, kind) if "mask" in one.name else chance.integers(1, 1000, shape, kind)
         else:
             made[one.name] = chance.random(shape, np.float32)
     return made
+
+
+def _pixels(name: str | None) -> int:
+    """The length of an edge; one that is called "H2" counts blocks of two pixels, the first and last half empty."""
+    return PIXELS // 2 + 1 if (name or "").endswith("2") else PIXELS

@@ -39,7 +39,8 @@ def _silent(name: str, done: int, total: int) -> None:
 class Models:
     """Verified weights in the folder `cache`, each opened once and shared by every thread.
 
-    `threads` work on one run of a session; `providers` are onnxruntime's, tried in order, the CPU always last.
+    `threads` work on one run of a session; `providers` are onnxruntime's, tried in order, the CPU always last. They are
+    for graphs that read pictures: those that read words are quantised for the CPU, which is as fast one text at a time.
     Nothing is fetched unless `pull` is called.
     """
 
@@ -54,7 +55,7 @@ class Models:
         self.cache = cache
         self.manifest = manifest if manifest is not None else packaged()
         self._threads = threads
-        self._providers = tuple(providers)
+        self.providers = tuple(providers)
         self._digests: dict[str, Mapping[str, str]] = {}
         self._sessions: dict[str, Any] = {}
         self._locks = {name: threading.RLock() for name in self.manifest.names()}
@@ -96,7 +97,8 @@ class Models:
         weight = self.manifest[name]
         with self._locks[weight.name]:
             if name not in self._sessions:
-                self._sessions[name] = open_session(self.path(name), threads=self._threads, providers=self._providers)
+                providers = CPU if weight.of_words else self.providers
+                self._sessions[name] = open_session(self.path(name), threads=self._threads, providers=providers)
             return self._sessions[name]
 
     def verify(self, name: str) -> None:

@@ -60,3 +60,13 @@ def test_pulling_from_an_empty_folder_fails_and_says_what_to_do(run, tmp_path, c
 
 def test_an_unknown_weight_is_an_error(run):
     assert run("pull", "nonsense", "--no-packages").exit_code == 2
+
+
+@pytest.mark.weights
+def test_bench_times_every_weight_that_is_here(monkeypatch):
+    monkeypatch.delenv("GUARDRAIL_MODELS_CACHE", raising=False)
+    answer = CliRunner().invoke(app, ["models", "bench", "--runs", "1", "--json"])
+    assert answer.exit_code == 0, answer.output
+    rows = json.loads(answer.stdout)
+    here = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
+    assert {row["name"].partition("@")[0] for row in rows} == {row["name"] for row in here if row["here"]}

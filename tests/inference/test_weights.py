@@ -312,6 +312,13 @@ def test_an_accelerator_that_is_not_there_is_refused(tmp_path, folder):
         pulled(models, folder).session("twice")
 
 
+def test_accelerators_are_for_graphs_that_read_pictures():
+    assert {weight.name for weight in map(packaged().__getitem__, packaged().names()) if weight.of_words} == {
+        "use-multilingual",
+        "multilingual-e5-small",
+    }
+
+
 def test_a_file_that_is_no_graph_is_said_to_be_none(tmp_path):
     body = b"not a graph"
     (tmp_path / "source.onnx").write_bytes(body)
