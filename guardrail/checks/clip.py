@@ -73,7 +73,7 @@ class Clip:
         concepts, probes = Concepts.read(folder), read_probes(folder)
         if not concepts.concepts and not probes:
             raise ConfigError(f"{path} has no {CONCEPTS} and no probes; `guardrail models concepts FILE` makes them")
-        return cls(ClipModel.open(path, precision=precision, providers=tools.models.providers), concepts, probes)
+        return cls(ClipModel.open(path, precision=precision), concepts, probes)
 
     def score(self, batch: Sequence[Artifact]) -> Sequence[Mapping[str, float | Unknown]]:
         return [self._score(artifact) for artifact in batch]

@@ -108,7 +108,7 @@ class KnownImage:
         for factor, hashes in held.items():
             if isinstance(hashes, Unknown):
                 said[factor] = hashes
-            elif hashes.has(artifact.sha256):
+            elif len(hashes.digests) and hashes.has(artifact.sha256):
                 said[factor] = 1.0
             else:
                 said[factor] = 0.0

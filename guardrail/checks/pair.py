@@ -19,6 +19,7 @@ from guardrail.inference.image.ages import AgeReader
 from guardrail.inference.image.bodies import SEEN, Body, BodyFinder
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import Face, FaceFinder
+from guardrail.inference.image.frame import packed
 from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Pair, Unknown
 
@@ -171,7 +172,7 @@ def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def _layouts(artifact: Artifact) -> Sequence[NDArray[np.float32]]:
     def make() -> list[NDArray[np.float32]]:
         frames = picture(artifact).frames
-        small = [Image.fromarray(np.ascontiguousarray(frame.square(256))).convert("L").reduce(16) for frame in frames]
+        small = [Image.fromarray(packed(frame.square(256))).convert("L").reduce(16) for frame in frames]
         return [np.asarray(image, np.float32) for image in small]
 
     return artifact.once("layout", make)

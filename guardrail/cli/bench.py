@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -30,10 +30,9 @@ def bench(
 
     def work() -> None:
         rows: list[tuple[str, Timing]] = []
-        providers = open_models(settings(ctx)).providers
-        for name, path, cautious in _graphs(ctx, names):
+        for name, path, how in _graphs(ctx, names):
             progress.print(f"timing {escape(name)}")
-            rows += [(name, one) for one in time_graph(path, runs=runs, cautious=cautious, providers=providers)]
+            rows += [(name, one) for one in time_graph(path, runs=runs, **how)]
         if as_json:
             typer.echo(json.dumps([{"name": name, **asdict(one)} for name, one in rows], indent=2))
             return
@@ -49,8 +48,8 @@ def bench(
     run(work)
 
 
-def _graphs(ctx: typer.Context, names: list[str] | None) -> Iterator[tuple[str, Path, bool]]:
-    """Label, graph, and whether it must be opened with care: the wanted weights, or all that are here."""
+def _graphs(ctx: typer.Context, names: list[str] | None) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Label, graph, and how a guard opens it: the wanted weights, or all that are here."""
     configuration = settings(ctx)
     models = open_models(configuration)
     here = [name for name in models.names() if models.has(name)]
@@ -59,10 +58,10 @@ def _graphs(ctx: typer.Context, names: list[str] | None) -> Iterator[tuple[str, 
         raise ConfigError(f"no weights in {models.cache}; run `guardrail models pull`")
     for name in names or here:
         if name != FOLDER:
-            yield models.label(name), models.path(name), False
+            yield models.label(name), models.path(name), {"providers": models.providers_of(name)}
             continue
         folder = brought(configuration)
         if folder is None:
             raise ConfigError("no CLIP was brought; `guardrail models export clip --help` says how")
         for precision in folder.precisions():
-            yield folder.label(precision), folder.graph("image", precision), precision == "fp16"
+            yield folder.label(precision), folder.graph("image", precision), {"cautious": precision == "fp16"}

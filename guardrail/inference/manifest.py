@@ -60,7 +60,7 @@ class Weight:
     `file` is the graph that a session opens; `built` names every file of the finished folder with its digest.
     `builder` names the recipe and its version, "fold@1": another version is another folder in the cache.
     `beside` names the weight that this one is fetched along with, where it can be had: checks that require that one use
-    both, and go on with it alone.
+    both, and go on with it alone. `accelerated` is true where an accelerator was seen to give what the CPU gives.
     """
 
     name: str
@@ -79,17 +79,13 @@ class Weight:
     built: Mapping[str, Blob]
     keep: tuple[str, ...] = field(default=())
     beside: str | None = None
+    accelerated: bool = False
 
     @property
     def key(self) -> str:
         """Twelve hex digits that tell this build from any other: source digests and builder."""
         parts = [self.builder, *sorted(f"{source.blob.name}:{source.blob.sha256}" for source in self.sources)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-    @property
-    def of_words(self) -> bool:
-        """True for a graph that reads the tokens of a text, false for one that reads pictures."""
-        return self.reads.startswith("piece ids")
 
     @property
     def folder(self) -> str:
@@ -179,6 +175,7 @@ def _weight(name: str, entry: Mapping[str, Any], where: str) -> Weight:
         built=built,
         keep=tuple(entry.get("keep", ())),
         beside=entry.get("beside"),
+        accelerated=entry.get("accelerated") is True,
     )
     unknown = set(weight.keep) - {source.blob.name for source in sources}
     if unknown:

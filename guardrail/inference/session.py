@@ -16,7 +16,7 @@ from guardrail.errors import ConfigError
 
 CPU = ("CPUExecutionProvider",)
 # How each accelerator runs. A score must not depend on the machine that gave it, so convolutions keep all bits of a
-# float (TF32 has 10); and a detector that is shown a new size may not first try every algorithm there is.
+# float (TF32 has 10); and a graph that is shown a new size may not first try every algorithm there is.
 RUN_WITH = {"CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 
 

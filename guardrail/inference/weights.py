@@ -39,8 +39,8 @@ def _silent(name: str, done: int, total: int) -> None:
 class Models:
     """Verified weights in the folder `cache`, each opened once and shared by every thread.
 
-    `threads` work on one run of a session; `providers` are onnxruntime's, tried in order, the CPU always last. They are
-    for graphs that read pictures: those that read words are quantised for the CPU, which is as fast one text at a time.
+    `threads` work on one run of a session; `providers` are onnxruntime's, tried in order, the CPU always last. They
+    run the weights that the manifest calls accelerated; all others stay on the CPU, where their sums were calibrated.
     Nothing is fetched unless `pull` is called.
     """
 
@@ -97,9 +97,14 @@ class Models:
         weight = self.manifest[name]
         with self._locks[weight.name]:
             if name not in self._sessions:
-                providers = CPU if weight.of_words else self.providers
-                self._sessions[name] = open_session(self.path(name), threads=self._threads, providers=providers)
+                self._sessions[name] = open_session(
+                    self.path(name), threads=self._threads, providers=self.providers_of(name)
+                )
             return self._sessions[name]
+
+    def providers_of(self, name: str) -> tuple[str, ...]:
+        """What runs the weight's graph: the providers of these models, or the CPU alone."""
+        return self.providers if self.manifest[name].accelerated else CPU
 
     def verify(self, name: str) -> None:
         """Check every file of the weight anew. Raises ConfigError for what is missing, changed or too much."""

@@ -98,6 +98,7 @@ CHANGES: dict[str, Change] = {
     "face of 32 in 1,024": face_of(32),
     "face of 24 in 1,024": face_of(24),
     "face of 16 in 1,024": face_of(16),
+    "shrunk to a face of 24": lambda image, ground, face: scaled(image, 24 / face),
     "portrait of 200 in 3,000": thumbnail(200, 3000),
     "portrait of 200 in 2,000": thumbnail(200, 2000),
     "stretched 2 times": lambda image, ground, face: image.resize((image.width * 2, image.height)),

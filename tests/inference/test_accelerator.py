@@ -12,7 +12,7 @@ from guardrail.inference.timing import sample_inputs
 from guardrail.inference.weights import Models
 
 CUDA = "CUDAExecutionProvider"
-OF_PICTURES = [name for name in packaged().names() if not packaged()[name].of_words]
+ACCELERATED = [name for name in packaged().names() if packaged()[name].accelerated]
 
 pytestmark = [
     pytest.mark.weights,
@@ -26,9 +26,9 @@ def both():
     return Models(folder), Models(folder, providers=(CUDA,))
 
 
-@pytest.mark.parametrize("name", OF_PICTURES)
+@pytest.mark.parametrize("name", ACCELERATED)
 @pytest.mark.parametrize("batch", [1, 4])
-def test_each_graph_of_pictures_gives_on_an_accelerator_what_it_gives_on_the_cpu(both, name, batch):
+def test_each_accelerated_graph_gives_on_an_accelerator_what_it_gives_on_the_cpu(both, name, batch):
     plain, fast = (models.session(name) for models in both)
     assert CUDA in fast.get_providers()
     inputs = sample_inputs(plain, batch)
@@ -36,7 +36,3 @@ def test_each_graph_of_pictures_gives_on_an_accelerator_what_it_gives_on_the_cpu
         pytest.skip("its graph has a batch of its own")
     for one, two in zip(plain.run(None, inputs), fast.run(None, inputs), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3 * max(1e-3, float(np.abs(one).max())))
-
-
-def test_graphs_of_words_stay_on_the_cpu(both):
-    assert both[1].session("use-multilingual").get_providers() == ["CPUExecutionProvider"]

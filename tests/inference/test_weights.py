@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -307,16 +308,17 @@ def test_a_session_has_one_thread_that_does_not_spin(models, folder):
 
 
 def test_an_accelerator_that_is_not_there_is_refused(tmp_path, folder):
-    models = Models(tmp_path / "cache", manifest=manifest(), providers=("NoSuchExecutionProvider",))
+    (twice,) = manifest().weights.values()
+    fast = Manifest([replace(twice, accelerated=True)])
+    models = Models(tmp_path / "cache", manifest=fast, providers=("NoSuchExecutionProvider",))
     with pytest.raises(ConfigError, match="onnxruntime has no NoSuchExecutionProvider"):
         pulled(models, folder).session("twice")
 
 
-def test_accelerators_are_for_graphs_that_read_pictures():
-    assert {weight.name for weight in map(packaged().__getitem__, packaged().names()) if weight.of_words} == {
-        "use-multilingual",
-        "multilingual-e5-small",
-    }
+def test_a_weight_that_no_accelerator_was_seen_to_give_alike_stays_on_the_cpu(tmp_path, folder):
+    # "twice" is not called accelerated: the provider, which is not in this build, is not asked for.
+    models = Models(tmp_path / "cache", manifest=manifest(), providers=("NoSuchExecutionProvider",))
+    assert pulled(models, folder).session("twice").get_providers() == ["CPUExecutionProvider"]
 
 
 def test_a_file_that_is_no_graph_is_said_to_be_none(tmp_path):

@@ -142,6 +142,36 @@ def test_the_weights_of_large_convolutions_are_kept_one_step_higher_and_stay_wha
         assert np.abs(steps[f"{name}/weight"].astype(int)).max() <= quantise.WEIGHT_STEPS + zero
 
 
+def test_a_channel_without_weights_keeps_what_it_always_gives(tmp_path):
+    nodes = [helper.make_node("Conv", ["x", "w", "b"], ["y"], name="only")]
+    weight = np.zeros((2, 4, 1, 1), np.float32)
+    weight[1] = 0.3
+    tensors = {"w": weight, "b": np.array([-3.25, 0.5], np.float32)}
+    made = model(nodes, tensors, {"x": ["N", 4, 2, 2]}, {"y": ["N", 2, 2, 2]})
+    eight = quantise.quantised(made, {"x": (-3.0, 3.0)}, keep=(), where="made", fit=True)
+    (answer,) = run(eight, {"x": np.ones((1, 4, 2, 2), np.float32)}, tmp_path)
+    assert answer[0, :, 0, 0] == pytest.approx([-3.25, 1.7], abs=0.02)
+
+
+def test_a_shift_moves_one_channel_of_one_convolution_by_just_that(tmp_path):
+    x = RANDOM.uniform(-3, 3, (2, 4, 12, 12)).astype(np.float32)
+    eight = quantise.quantised(mover(), RANGES, keep=(), where="made", fit=True)
+    (before,) = run(eight, {"x": x}, tmp_path)
+    quantise.shifted(eight, {"y": [0.5, 0.0, -0.25]}, where="made")
+    (after,) = run(eight, {"x": x}, tmp_path)
+    assert (after - before).mean(axis=(0, 2, 3)) == pytest.approx([0.5, 0.0, -0.25], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "says"),
+    [({"pooled": [0.0]}, "pooled is no"), ({"gone": [0.0]}, "gone is no"), ({"y": [0.0]}, "1 shifts")],
+)
+def test_shifts_of_another_network_are_refused(shifts, says):
+    eight = quantise.quantised(mover(), RANGES, keep=(), where="made", fit=True)
+    with pytest.raises(ConfigError, match=f"made: {says}"):
+        quantise.shifted(eight, shifts, where="made")
+
+
 def heads(widths: tuple[int, ...] = yunet.WIDTHS):
     """The end of YuNet over four channels, with a backbone of a convolution for each stride."""
     tensors: dict[str, np.ndarray] = {}

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from guardrail.errors import ConfigError
-from guardrail.inference.build.quantise import Array, dequantised, fitted
+from guardrail.inference.build.quantise import Array, dequantised, fitted, spanned
 
 INPUT = "image"
 DEEP = 16  # bytes of one block: 2 x 2 pixels of red, green, blue and one that counts for nothing
@@ -35,7 +35,8 @@ def in_blocks(model: Any, *, mean: Sequence[float], spread: Sequence[float], whe
     if weight.shape[1] != 3 or weight.shape[2] != weight.shape[3] or _ints(old, "strides") != [2, 2]:
         raise ConfigError(f"{where}: the first convolution is of another kind than was measured")
     cut = _blocks_of(weight.astype(np.float64) / np.array(spread).reshape(1, 3, 1, 1))
-    steps, scale = fitted(cut.reshape(len(cut), -1), np.maximum(np.abs(cut).reshape(len(cut), -1).max(axis=1), 1e-8))
+    rows = cut.reshape(len(cut), -1)
+    steps, scale = fitted(rows, spanned(rows, bias, np.ones(())))
     steps = steps.reshape(cut.shape)
     # The mean is taken off with the weights as they are stored, so that a picture of the mean alone stays exactly that.
     level = np.tile(np.append(np.array(mean, np.float64), 0.0), 4).reshape(1, DEEP, 1, 1)

@@ -1,7 +1,7 @@
 """nsfwjs' MobileNetV2 ("mid") in 8 bits, from the JavaScript modules that it is published in.
 
-The modules are read as literals and never run. The ranges of the activations were measured on harmless pictures by
-`models/exposure/calibrate.py` and lie beside this module, as those of open_nsfw do.
+The modules are read as literals and never run. The ranges of the activations, and what rounding takes from the first
+and the last convolution, were measured on harmless pictures by scripts of `models/exposure` and lie beside this module.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 from guardrail.errors import ConfigError
 from guardrail.inference.build.blocks import in_blocks
 from guardrail.inference.build.literal import exported
-from guardrail.inference.build.quantise import quantised
+from guardrail.inference.build.quantise import quantised, shifted
 from guardrail.inference.build.tfjs import Array, Graph, weights
 
 MODEL, SHARDS = "model.min.js", ("group1-shard1of2.min.js", "group1-shard2of2.min.js")
-RANGES = "nsfwjs_ranges.json"
+RANGES, SHIFTS = "nsfwjs_ranges.json", "nsfwjs_shifts.json"
 CLASSES = ("drawing", "hentai", "neutral", "porn", "sexy")
 SIDE = 224
 LEVEL = 127.5  # the network reads pixels less this, by this
@@ -34,10 +34,13 @@ def build(sources: Mapping[str, Path], out: Path) -> None:
 
     The picture comes in blocks (`guardrail.inference.build.blocks`) that begin with it and end two pixels after it.
     """
-    told = json.loads(files("guardrail.inference.build").joinpath(RANGES).read_text("utf-8"))
+    told, shifts = (
+        json.loads(files("guardrail.inference.build").joinpath(name).read_text("utf-8")) for name in (RANGES, SHIFTS)
+    )
     ranges = {name: (low, high) for name, (low, high) in told["ranges"].items()}
     model = quantised(published(sources), ranges, keep=FLOAT, where="nsfwjs", fit=True)
     in_blocks(model, mean=(LEVEL,) * 3, spread=(LEVEL,) * 3, where="nsfwjs")
+    shifted(model, shifts["shifts"], where="nsfwjs")
     out.write_bytes(model.SerializeToString(deterministic=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from guardrail.inference.clip.folder import ClipFolder
 from guardrail.inference.clip.preprocess import Input
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.frame import Frame
-from guardrail.inference.session import CPU, open_session
+from guardrail.inference.session import open_session
 from guardrail.types import Artifact
 
 Vectors = NDArray[np.float32]
@@ -37,9 +36,7 @@ class ClipModel:
         self.width = session.get_outputs()[0].shape[-1]
 
     @classmethod
-    def open(
-        cls, path: Path, *, precision: str | None = None, threads: int = 1, providers: Sequence[str] = CPU
-    ) -> ClipModel:
+    def open(cls, path: Path, *, precision: str | None = None, threads: int = 1) -> ClipModel:
         """Open the export in the folder `path`, in the precision it prefers or in `precision`.
 
         Raises ConfigError when it is not there, or a file of it is not what was exported.
@@ -47,8 +44,7 @@ class ClipModel:
         folder = ClipFolder.read(path)
         chosen = precision if precision is not None else folder.precision
         graph = folder.graph("image", chosen)
-        session = open_session(graph, threads=threads, providers=providers, cautious=chosen == "fp16")
-        return cls(folder, session, chosen)
+        return cls(folder, open_session(graph, threads=threads, cautious=chosen == "fp16"), chosen)
 
     def views(self, artifact: Artifact) -> tuple[Vectors, ...]:
         """For each frame of a picture its directions, once per artifact: float32 (views, width), of length 1 each.

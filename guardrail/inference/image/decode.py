@@ -48,6 +48,7 @@ _TURNS = {
 _SAME = 12
 _THUMB = 32
 _HEEDED = "in its own colours"
+_HEADERS = 64 * 1024  # bytes in which a file of boxes names its pictures
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,11 @@ def decode(data: bytes, limits: Limits) -> Picture:
         _check_size(ahead, limits)
     opened = _open(data, kind)
     _check_size(opened.size, limits)
-    notes = _notes(opened)
+    formats.check_transfer(data, kind)
+    if kind == "png" and data[24] == 16 and "transparency" in opened.info:
+        # Told apart by 8 of their 16 bits, what is transparent and what is not would be one grey.
+        raise CheckError("png: one colour of 16 bits is transparent, which is not read")
+    notes = _notes(opened, data, kind)
     if kind == "jpeg":
         count, finish = formats.jpegs_end(data)
     else:
@@ -131,6 +136,10 @@ def decode(data: bytes, limits: Limits) -> Picture:
     else:
         frames, more = _pillow(data, kind, limits)
         notes += more
+        if kind == "avif" and formats.has_box(data, b"moov"):
+            beside = _beside(data, frames, limits)
+            frames += beside
+            notes += ["the still picture is not of the film: looked at both"] if beside else []
     if any(frame.view.endswith(_HEEDED) for frame in frames):
         notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
     scale = frames[0].scale
@@ -172,8 +181,11 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
         raise CheckError(f"the picture is {width} x {height}; the long side may be {limits.aspect:g} times the short")
 
 
-def _notes(opened: Image.Image) -> list[str]:
-    return ["colour profile ignored"] if opened.info.get("icc_profile") else []
+def _notes(opened: Image.Image, data: bytes, kind: str) -> list[str]:
+    notes = ["colour profile ignored"] if opened.info.get("icc_profile") else []
+    if kind in {"avif", "heic"} and any(name in data[:_HEADERS] for name in (b"tmap", b"hdrgainmap")):
+        notes.append("gain map not looked at")
+    return notes
 
 
 def _extra(extra: bytes) -> list[str]:
@@ -234,6 +246,16 @@ def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], 
         if index == max(chosen):
             break
     return tuple(frames), [*dict.fromkeys(notes), f"{len(chosen)} of {len(thumbs)} frames"]
+
+
+def _beside(data: bytes, frames: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
+    """Frames of an AVIF that has a film and a picture which is not of the film: viewers show the one or the other.
+
+    The first brand of the file says which of them is decoded. Raises CheckError when the other cannot be.
+    """
+    brand = b"avif" if data[8:12] == b"avis" else b"avis"
+    others, _ = _pillow(data[:8] + brand + data[12:], "avif", limits)
+    return tuple(other for other in others if not any(np.array_equal(other.rgb, frame.rgb) for frame in frames))
 
 
 def _check_png(data: bytes) -> None:

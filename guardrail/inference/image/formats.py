@@ -41,10 +41,15 @@ _NOT_READ = (
     (b"MM\x00+", "bigtiff"),
 )
 _AVIF = {b"avif", b"avis"}
+# How brightness is written, as ITU-T H.273 numbers it: what ordinary screens take about alike (BT.709 and its kin, not
+# told, gamma 2.2, sRGB). Viewers that heed the others (linear light, PQ, HLG) show another picture than is decoded.
+_ORDINARY_TRANSFER = {1, 2, 4, 6, 11, 12, 13, 14, 15}
 _HEIC = {b"heic", b"heix", b"heim", b"heis"}
 _HEIF_SEQUENCE = {b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"}
 # A marker inside entropy-coded data that is no stuffed zero, restart or fill byte.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+# The colours of a file of boxes: primaries, and the number of how brightness is written.
+_NCLX = re.compile(rb"colrnclx..(..)", re.DOTALL)
 _PICTURE_WITHIN = re.compile(
     rb"\xff\xd8\xff[\xc0\xc2\xdb\xe0-\xef\xfe]|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|ftyp(?:avi[fs]|hei[cx]|mif1)|<svg"
     rb"|II\*\x00|MM\x00\*",
@@ -144,6 +149,45 @@ def jpegs_end(data: bytes) -> tuple[int, int]:
         if data[following : following + 3] != b"\xff\xd8\xff" or count >= 16:
             return count, at
         at = following
+
+
+def has_box(data: bytes, name: bytes) -> bool:
+    """True when one of the outermost boxes of a file of boxes has this name: "moov" holds a film."""
+    at = 0
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(data) or data[at + 4 : at + 8] == name:
+            break
+        length: int = struct.unpack_from(">I", data, at)[0]
+        if length == 1 and at + 16 <= len(data):
+            length = struct.unpack_from(">Q", data, at + 8)[0]
+        if length < 8:
+            return False
+        at += length
+    return data[at + 4 : at + 8] == name
+
+
+def check_transfer(data: bytes, kind: str) -> None:
+    """Raises CheckError when a PNG, AVIF or HEIC says that its brightness is written in no ordinary way."""
+    said: set[int] = set()
+    if kind == "png":
+        said = {data[at + 1] for name, at in _before_pixels(data) if name == b"cICP"}
+    elif kind in {"avif", "heic"}:
+        said = {int.from_bytes(found[1]) for found in _NCLX.finditer(data)}
+    if said - _ORDINARY_TRANSFER:
+        raise CheckError(f"{kind}: brightness is written for screens of high range, which two viewers show differently")
+
+
+def _before_pixels(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Name and offset of what each chunk of a PNG holds, up to its pixels. Stops where they cannot be read."""
+    at = 8
+    for _ in range(MAX_PARTS):
+        if at + 12 > len(data):
+            return
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"IDAT":
+            return
+        yield name, at + 8
+        at += 12 + length
 
 
 def holds_picture(extra: bytes) -> bool:

@@ -102,11 +102,11 @@ class Frame:
         """
         small = self.shrunk(256)
         height, width = (edge // 2 * 2 for edge in small.shape[:2])
-        quarter = (
-            small[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3, 4), dtype=np.float32)
-        )
-        if min(quarter.shape) < 3:
+        if min(height, width) < 6:
             return math.inf
+        grey = np.add(small[:height, :width, 0], small[:height, :width, 1], dtype=np.uint16)
+        grey += small[:height, :width, 2]
+        quarter = (grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]) / np.float32(12)
         around = quarter[:-2, 1:-1] + quarter[2:, 1:-1] + quarter[1:-1, :-2] + quarter[1:-1, 2:]
         return float(np.abs(4 * quarter[1:-1, 1:-1] - around).max())
 
@@ -148,11 +148,21 @@ def cut(source: Frame | Pixels, box: tuple[int, int, int, int], scale: float) ->
     factor = whole - 1 if whole > 4 and whole % 2 else whole
     x0, y0, x1, y1 = box
     if not isinstance(source, Frame):
-        return Image.fromarray(np.ascontiguousarray(source[y0:y1, x0:x1])).reduce(factor), factor, x0, y0
+        return Image.fromarray(packed(source[y0:y1, x0:x1])).reduce(factor), factor, x0, y0
     made = factor & -factor  # the largest power of two in it: those sizes lie ready
     left, top = x0 // made, y0 // made
     part = source.averaged(made)[top : -(-y1 // made), left : -(-x1 // made)]
-    return Image.fromarray(np.ascontiguousarray(part)).reduce(factor // made), factor, left * made, top * made
+    return Image.fromarray(packed(part)).reduce(factor // made), factor, left * made, top * made
+
+
+def packed(pixels: Pixels) -> Pixels:
+    """The pixels beside each other, uint8 (h, w, 3), in new memory where they are not yet."""
+    if pixels.flags.c_contiguous:
+        return pixels
+    beside = np.empty(pixels.shape, np.uint8)
+    for colour in range(3):  # a colour at a time: a quarter of the time that numpy takes over all at once
+        beside[..., colour] = pixels[..., colour]
+    return beside
 
 
 def size_of(source: Frame | Pixels) -> tuple[int, int]:

@@ -53,22 +53,31 @@ def features(frame: Frame) -> Vector:
 
     Four patches at full size, an average of the whole at 128 to 256 pixels, and the colours of the latter.
     """
-    small = frame.shrunk(256)
-    return np.concatenate([_texture(_grey(_patches(frame.rgb))), _texture(_grey(small[None])), _colours(small)])
+    small = _planes(frame.shrunk(256))
+    return np.concatenate([_texture(_patches(frame.rgb)), _texture(_grey(small)[None]), _colours(small)])
 
 
-def _patches(rgb: Pixels) -> Pixels:
+def _patches(rgb: Pixels) -> NDArray[np.int16]:
+    """(4, h, w) luma of the patches."""
     height, width = rgb.shape[:2]
     side_y, side_x = min(PATCH, height), min(PATCH, width)
     tops = [round((height - side_y) * share) for share in (0.3, 0.7)]
     lefts = [round((width - side_x) * share) for share in (0.3, 0.7)]
-    return np.stack([rgb[top : top + side_y, left : left + side_x] for top in tops for left in lefts])
+    parts = (rgb[top : top + side_y, left : left + side_x] for top in tops for left in lefts)
+    return np.stack([_grey(_planes(part)) for part in parts])
 
 
-def _grey(rgb: Pixels) -> NDArray[np.int16]:
-    """(n, h, w) luma in grey levels."""
-    wide = rgb.astype(np.int16)
-    return (wide[..., 0] * 5 + wide[..., 1] * 9 + wide[..., 2] * 2) >> 4
+def _planes(rgb: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+    """Red, green and blue, (h, w) each and without gaps: what is done with them then takes a third of the time."""
+    red, green, blue = (np.ascontiguousarray(rgb[..., channel]) for channel in range(3))
+    return red, green, blue
+
+
+def _grey(planes: tuple[Pixels, Pixels, Pixels]) -> NDArray[np.int16]:
+    """(h, w) luma in grey levels."""
+    red, green, blue = (plane.astype(np.int16) for plane in planes)
+    luma: NDArray[np.int16] = (red * 5 + green * 9 + blue * 2) >> 4
+    return luma
 
 
 def _texture(grey: NDArray[np.int16]) -> Vector:
@@ -99,9 +108,9 @@ def _texture(grey: NDArray[np.int16]) -> Vector:
     )
 
 
-def _colours(rgb: Pixels) -> Vector:
+def _colours(planes: tuple[Pixels, Pixels, Pixels]) -> Vector:
     """Six numbers about how many colours there are and how strong."""
-    red, green, blue = (np.ascontiguousarray(rgb[..., channel]).ravel() for channel in range(3))
+    red, green, blue = (plane.ravel() for plane in planes)
     codes = (red >> 4).astype(np.int16) << 8 | (green & 0xF0).astype(np.int16) | (blue >> 4)
     share = np.sort(np.bincount(codes, minlength=4096))[::-1] / len(codes)
     used = share[share > 0]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pdqhash
 from PIL import Image
 
-from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.frame import Frame, packed
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -90,7 +90,7 @@ def _fitted(picture: Frame | Pixels) -> tuple[Pixels, bool]:
         raise ValueError(f"uint8 pixels (H, W, 3) are expected, these are {picture.dtype} {picture.shape}")
     height, width = picture.shape[:2]
     if max(height, width) <= NATIVE_SIDE:
-        return np.ascontiguousarray(picture), False
+        return packed(picture), False
     large = min(height, width) >= SQUARE
     size = (SQUARE, SQUARE) if large else (min(width, THIN_SIDE), min(height, THIN_SIDE))
     # reducing_gap=1: whole factors by box filter first, at no measured loss of parity and half the cost.

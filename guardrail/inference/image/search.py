@@ -30,7 +30,7 @@ from guardrail.inference.image.closeup import (
     turn_back,
     turned_by,
 )
-from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.frame import Frame, packed
 from guardrail.inference.image.skin import skin_share
 
 AGE_FACE = 0.7
@@ -76,7 +76,9 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     frame = _clear(frame)
     rows = _at(session, frame, SIDE)
     best = float(rows[0, 14]) if len(rows) else 0.0
-    skin = best >= TRACE or skin_share(frame.shrunk(SMALL_SIDE)[::4, ::4].reshape(-1, 3)) >= SKIN
+    # A small picture costs little to look at in every turn.
+    small = max(frame.width, frame.height) <= SMALL_SIDE
+    skin = small or best >= TRACE or skin_share(frame.shrunk(SMALL_SIDE)[::4, ::4].reshape(-1, 3)) >= SKIN
     large = max(frame.width, frame.height) > LARGE and (len(rows) > 0 or skin)
     if _factor(frame, CLOSER) < _factor(frame, SIDE) and (large or TRACE <= best < FACE):
         rows = _merged(rows, _at(session, frame, CLOSER))
@@ -98,15 +100,14 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     if hidden and not len(rows):
         rows = _softened(session, frame)
         turns = np.zeros(len(rows), np.int64)
-    askew = [rows[i, 14] < SURE or leans(rows[i]) for i in range(len(rows))]
-    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if askew[i]][:MOST_TURNED]:
-        rows[i], turns[i] = best_turn(session, frame, rows[i], int(turns[i]))
-    # Those that an age would be read of first, the least sure before the others.
-    order = np.lexsort((rows[:, 14], rows[:, 14] < AGE_FACE))
-    for i in [i for i in order if rows[i, 14] < DOUBTED][:MOST_TURNED]:
-        rows[i, 14] = seen_again(session, frame, rows[i], int(turns[i]))
-    small = ((rows[:, 2:4] - rows[:, :2]).max(axis=1, initial=0.0) < SMALL_FACE) & (turns == 0)
-    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if small[i]][:MOST_SHARPENED]:
+    _look_again(session, frame, rows, turns)
+    if not hidden and frame.steepest >= EDGE and len(rows) and rows[:, 14].max() < AGE_FACE:
+        # What hid the search for turned faces was none itself, or was seen the wrong way up.
+        more, at = _turned_whole(session, frame, best)
+        _look_again(session, frame, more, at)
+        rows, turns = np.concatenate([rows, more]), np.concatenate([turns, at])
+    tiny = ((rows[:, 2:4] - rows[:, :2]).max(axis=1, initial=0.0) < SMALL_FACE) & (turns == 0)
+    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if tiny[i]][:MOST_SHARPENED]:
         rows[i] = sharpened(session, frame, rows[i])
     if turns.any():
         # One face lies on its side, so the picture does: look for its neighbours the same way.
@@ -117,6 +118,17 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     order = np.argsort(-rows[:, 14], kind="stable")
     kept = order[yunet.keep(rows[order])]
     return rows[kept], [int(turn) for turn in turns[kept]]
+
+
+def _look_again(session: Any, frame: Frame, rows: yunet.Found, turns: NDArray[np.int64]) -> None:
+    """Look at each face without full confidence in other turns, and at a doubtful one closely; `rows` are changed."""
+    askew = [rows[i, 14] < SURE or leans(rows[i]) for i in range(len(rows))]
+    for i in [i for i in np.argsort(-rows[:, 14], kind="stable") if askew[i]][:MOST_TURNED]:
+        rows[i], turns[i] = best_turn(session, frame, rows[i], int(turns[i]))
+    # Those that an age would be read of first, the least sure before the others.
+    order = np.lexsort((rows[:, 14], rows[:, 14] < AGE_FACE))
+    for i in [i for i in order if rows[i, 14] < DOUBTED][:MOST_TURNED]:
+        rows[i, 14] = seen_again(session, frame, rows[i], int(turns[i]))
 
 
 def _clear(frame: Frame) -> Frame:
@@ -191,7 +203,7 @@ def _square(row: NDArray[np.float32], half: float) -> NDArray[np.float32]:
 
 def _softened(session: Any, frame: Frame) -> yunet.Found:
     """Faces of the frame softened, and of a long one squeezed: what dots, coarse pixels and a stretch hide."""
-    small = Image.fromarray(np.ascontiguousarray(frame.fit(SMALL_SIDE)))
+    small = Image.fromarray(packed(frame.fit(SMALL_SIDE)))
     for side in SOFT_SIDES:
         coarse = small.copy()
         coarse.thumbnail((side, side), Image.Resampling.BOX)
@@ -201,7 +213,7 @@ def _softened(session: Any, frame: Frame) -> yunet.Found:
     if max(frame.width, frame.height) < STRETCHED * min(frame.width, frame.height):
         return rows
     for times in (2, 4):
-        whole = Image.fromarray(np.ascontiguousarray(frame.fit(SMALL_SIDE * times)))
+        whole = Image.fromarray(packed(frame.fit(SMALL_SIDE * times)))
         wide, high = whole.size
         size = (max(1, wide // times), high) if wide > high else (wide, max(1, high // times))
         rows = _pulled(session, frame, whole.resize(size, Image.Resampling.BILINEAR))

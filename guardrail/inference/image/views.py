@@ -16,7 +16,7 @@ from PIL import Image
 
 from guardrail.inference.image.align import Pixels
 from guardrail.inference.image.faces import AGE_FACE, Face
-from guardrail.inference.image.frame import Frame
+from guardrail.inference.image.frame import Frame, packed
 from guardrail.inference.image.search import EDGE
 from guardrail.inference.image.skin import skin_share
 
@@ -77,7 +77,7 @@ def views(frame: Frame, faces: Sequence[Face] = ()) -> list[View]:
 
 def _usual(frame: Frame, faces: Sequence[Face]) -> View:
     # The fastest reduction: on 258 harmless pictures it moved open_nsfw's score by 0.0014 on average, 0.057 at most.
-    usual, margin = np.ascontiguousarray(frame.square(SQUARE, 1.0)), (SQUARE - SIDE) // 2
+    usual, margin = packed(frame.square(SQUARE, 1.0)), (SQUARE - SIDE) // 2
     view = View((usual[margin:-margin, margin:-margin],), usual, _close((0.0, 0.0, 1.0, 1.0), faces))
     edge = [usual[:margin], usual[-margin:], usual[:, :margin], usual[:, -margin:]]
     bare = skin_share(np.concatenate([strip.reshape(-1, 3) for strip in edge])) >= EDGE_SKIN
@@ -89,7 +89,7 @@ def _usual(frame: Frame, faces: Sequence[Face]) -> View:
 def _tiles(frame: Frame, faces: Sequence[Face]) -> list[View]:
     """Overlapping squares along the longer edge; they grow rather than leave gaps."""
     longer, shorter = max(frame.width, frame.height), min(frame.width, frame.height)
-    small = Image.fromarray(np.ascontiguousarray(frame.fit(math.ceil(SIDE * longer / shorter))))
+    small = Image.fromarray(packed(frame.fit(math.ceil(SIDE * longer / shorter))))
     length, short = max(small.size), min(small.size)
     count = min(MOST_TILES, math.ceil(length / short))
     edge = max(short, math.ceil(length / count))
@@ -114,7 +114,7 @@ def _bodies(frame: Frame, faces: Sequence[Face]) -> list[View]:
         left = float(np.clip(middle - edge / 2, 0, frame.width - edge))
         top = float(np.clip(face.box[1] * frame.height - BODY_ABOVE * edge / BODY_EDGE, 0, frame.height - edge))
         x0, y0, size = round(left), round(top), round(edge)
-        part = np.ascontiguousarray(frame.rgb[y0 : y0 + size, x0 : x0 + size])
+        part = packed(frame.rgb[y0 : y0 + size, x0 : x0 + size])
         step = max(1, size // 64)
         if skin_share(part[::step, ::step].reshape(-1, 3)) < BODY_SKIN:
             continue

@@ -28,7 +28,8 @@ def detect(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> F
     `scale`. Boxes may reach a little beyond the picture.
     """
     height, width = view.shape[:2]
-    padded = np.zeros((1, 3, _up32(height), _up32(width)), np.float32)
+    padded = np.empty((1, 3, _up32(height), _up32(width)), np.float32)
+    padded[:, :, height:] = padded[:, :, :, width:] = 0.0
     for at in range(3):  # the graph reads B, G, R; a colour at a time is faster than all at once
         padded[0, at, :height, :width] = view[:, :, 2 - at]
     answers = session.run([f"heads_{stride}" for stride in STRIDES], {session.get_inputs()[0].name: padded})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def test_a_palette_with_a_transparent_colour_is_looked_at_on_black_and_on_white(
 def test_a_colour_profile_is_noted():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert "colour profile ignored" in decode(encoded(scene(), "PNG", icc_profile=profile), LIMITS).notes
+
+
+def test_a_gain_map_that_is_not_looked_at_is_noted():
+    body = encoded(scene(), "AVIF")
+    assert decode(body, LIMITS).notes == ()
+    assert decode(body + struct.pack(">I4s", 12, b"free") + b"tmap", LIMITS).notes == ("gain map not looked at",)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

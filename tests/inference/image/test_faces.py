@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from guardrail.inference.image.faces import FACE, READABLE_FRONTALITY, READABLE_PX, FaceFinder, faces_in, frontality
+from guardrail.inference.image.faces import (
+    FACE,
+    READABLE_FRONTALITY,
+    READABLE_PX,
+    FaceFinder,
+    faces_in,
+    frontality,
+    grain,
+)
 from guardrail.inference.image.frame import Frame
-from guardrail.inference.image.search import AGE_FACE, EDGE, _parts
+from guardrail.inference.image.search import AGE_FACE, EDGE, SMALL_SIDE, _parts
 from guardrail.types import Artifact, Kind
 from tests.checks.people import PICTURES, face, photograph, real_models
 
@@ -138,6 +146,25 @@ def test_a_picture_without_a_trace_of_a_face_is_turned_only_where_skin_could_be_
     assert (counts.runs > 5) is is_turned  # one pass, and a look at each of at most four spots
 
 
+@pytest.mark.weights
+@pytest.mark.parametrize(("side", "is_turned"), [(SMALL_SIDE, True), (SMALL_SIDE + 1, False)])
+def test_a_small_picture_is_looked_at_in_every_turn_whatever_its_colours(side, is_turned):
+    counts = Counts(real_models("yunet").session("yunet"))
+    plain = Image.new("RGB", (side, side), "blue")
+    plain.paste("black", (0, side // 2, side, side))
+    assert faces_in(counts, frame(plain)) == []
+    assert (counts.runs > 5) is is_turned
+
+
+@pytest.mark.weights
+def test_a_small_dark_portrait_without_a_skin_tone_is_found_askew():
+    small = portrait("hopper")
+    small.thumbnail((128, 1024))
+    bluish = np.asarray(small.rotate(135, expand=True), np.float32) * (0.6, 0.8, 1.0)
+    (found,) = faces_in(real_models("yunet").session("yunet"), frame(Image.fromarray(bluish.astype(np.uint8))))
+    assert found.score >= AGE_FACE
+
+
 @pytest.mark.parametrize(("step", "looks"), [(EDGE + 1, True), (EDGE - 1, False)])
 def test_the_steepest_edge_is_in_grey_levels_at_an_eighth_of_a_large_picture(step, looks):
     levels = np.full((1024, 1024, 4), 100, np.uint8)
@@ -159,6 +186,28 @@ def test_a_template_has_unit_length_and_is_made_once():
     assert template.dtype == np.float32
     assert float(np.linalg.norm(template)) == pytest.approx(1.0, abs=1e-5)
     assert finder.embed(picture, found) is template
+
+
+@pytest.mark.parametrize("noise", [0.0, 5.0, 12.0])
+def test_grain_is_noise_in_grey_levels_and_no_edge(noise):
+    edges = np.repeat(np.repeat(np.random.default_rng(1).integers(60, 190, (8, 8)), 14, axis=0), 14, axis=1)
+    grey = edges + np.random.default_rng(2).normal(0, noise, edges.shape)
+    assert grain(np.stack([grey] * 3, axis=2).clip(0, 255).astype(np.uint8)) == pytest.approx(
+        noise, abs=0.1 * noise + 0.5
+    )
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["hopper", "collins"])
+def test_whoever_is_printed_in_dots_is_the_same_person(name):
+    finder = FaceFinder(real_models("yunet", "sface"))
+    templates = []
+    for image in (portrait(name), portrait(name).convert("1").convert("RGB")):
+        written = io.BytesIO()
+        image.save(written, "PNG")
+        artifact = Artifact(Kind.INPUT, "image[0]", data=written.getvalue())
+        templates.append(finder.embed(artifact, finder.faces(artifact)[0]))
+    assert templates[0] @ templates[1] >= 0.5
 
 
 @pytest.mark.weights

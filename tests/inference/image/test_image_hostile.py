@@ -11,6 +11,7 @@ import tracemalloc
 import zipfile
 
 import pytest
+from PIL import Image
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode
@@ -123,6 +124,64 @@ def test_an_interlaced_png_whose_pixels_stop_early_is_refused():
 
     assert decode(interlaced(1.0), LIMITS).frames[0].rgb.min() == 0x90
     assert refused(interlaced(0.9))
+
+
+@pytest.mark.parametrize(("depth", "is_refused"), [(16, True), (8, False)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_transparent_colour_of_16_bits_is_refused(depth, is_refused, channels):
+    """Two greys that differ in their lower bits are one to a decoder of 8, and dots on a page to a viewer."""
+    value = b"\x80" if depth == 8 else b"\x80\x01"
+    body = png(8, 8, (b"\x00" + value * channels * 8) * 8, depth=depth, colour=0 if channels == 1 else 2)
+    seen_through = body[:33] + chunk(b"tRNS", value.rjust(2, b"\x00") * channels) + body[33:]
+    assert decode(body, LIMITS).frames
+    if is_refused:
+        assert "16 bits" in refused(seen_through)
+    else:
+        assert len(decode(seen_through, LIMITS).frames) == 3
+
+
+@pytest.mark.parametrize(("transfer", "is_refused"), [(8, True), (16, True), (18, True), (13, False), (1, False)])
+@pytest.mark.parametrize("before", [b"", chunk(b"tEXt", b"a\x00IDAT")])
+def test_a_png_for_screens_of_high_range_is_refused(transfer, is_refused, before):
+    body = png(8, 8, (b"\x00" + b"\x10\x20\x30" * 8) * 8)
+    said = body[:33] + before + chunk(b"cICP", bytes([9, transfer, 0, 1])) + body[33:]
+    if is_refused:
+        assert "high range" in refused(said)
+    else:
+        assert decode(said, LIMITS).frames
+
+
+@pytest.mark.parametrize(("transfer", "is_refused"), [(16, True), (18, True), (13, False), (2, False)])
+def test_an_avif_for_screens_of_high_range_is_refused(transfer, is_refused):
+    body = encoded(scene(64, 64), "AVIF")
+    at = body.index(b"colrnclx") + 10
+    said = body[:at] + transfer.to_bytes(2) + body[at + 2 :]
+    if is_refused:
+        assert "high range" in refused(said)
+    else:
+        assert decode(said, LIMITS).frames
+
+
+@pytest.mark.parametrize("brand", [b"avis", b"avif"])
+def test_an_avif_whose_still_picture_is_not_of_its_film_is_looked_at_both_ways(brand):
+    """Viewers show the one or the other; the decoder goes by the first brand alone."""
+    dark, light = Image.new("RGB", (64, 64), (20, 20, 20)), Image.new("RGB", (64, 64), (220, 220, 220))
+    film = encoded(dark, "AVIF", save_all=True, append_images=[Image.new("RGB", (64, 64), (90, 20, 20))], duration=100)
+    still = encoded(light, "AVIF")
+    hidden = still[still.index(b"mdat") + 4 :]
+    places = film.index(b"iloc") + 4 + 4 + 2 + 2 + 2 + 2 + 2  # version, widths, count, item, file, extents
+    moved = film[:places] + struct.pack(">II", len(film) + 8, len(hidden)) + film[places + 8 :]
+    both = moved[:8] + brand + moved[12:] + struct.pack(">I4s", len(hidden) + 8, b"mdat") + hidden
+    seen = decode(both, LIMITS)
+    assert sorted(int(frame.rgb.mean()) // 20 for frame in seen.frames) == [1, 2, 11]
+    assert "the still picture is not of the film: looked at both" in seen.notes
+    assert decode(film, LIMITS).notes == ("2 of 2 frames",)
+
+
+def test_an_avif_whose_still_picture_cannot_be_read_is_refused():
+    film = encoded(scene(64, 64), "AVIF", save_all=True, append_images=[scene(64, 64).rotate(180)], duration=100)
+    places = film.index(b"iloc") + 4 + 4 + 2 + 2 + 2 + 2 + 2
+    assert "avif" in refused(film[:places] + struct.pack(">II", len(film) - 8, 8) + film[places + 8 :])
 
 
 def test_an_animated_png_with_a_frame_cut_short_is_refused():
