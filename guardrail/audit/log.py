@@ -9,6 +9,7 @@ log that somebody else is writing to, a disk that is late.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -112,14 +113,24 @@ class AuditLog:
         writing; tests stop there. `clock` (seconds) says how long an event loop was held up.
 
         Raises ConfigError when the URL or key is wrong, or the log was written by a newer version; AuditError when
-        it cannot be opened or its head was not signed with this key.
+        it cannot be opened, its head was not signed with this key, or the head kept beside it names records that are
+        not there. Where that head is gone or unreadable, the log is opened, and an event of it says so.
         """
         place = parse(url)
         check_key(key)
         store = Store.open(place, key, full_sync=window_s <= 0, step=step)
         path = file_of(place)
-        syncer = WalSyncer(path, window_s, step) if path is not None and window_s > 0 else None
-        return cls(store, Reader(place), syncer, max_rows=max_rows, queue_rows=queue_rows, step=step, clock=clock)
+        syncer = (
+            WalSyncer(path, window_s, step, tip=lambda: store.tip, keep=store.keep)
+            if path is not None and window_s > 0
+            else None
+        )
+        log = cls(store, Reader(place), syncer, max_rows=max_rows, queue_rows=queue_rows, step=step, clock=clock)
+        if store.unkept:
+            # Not a reason to stand still: a copy that was put back has none. But not silently either.
+            body = {"file": "the head kept beside the log", "why": store.unkept}
+            log.append_wait(Entry("event", f"head-{secrets.token_hex(8)}", time.time(), "*", "head-unknown", body))
+        return log
 
     async def append(self, entry: Entry) -> Sealed:
         """Put an entry on record; returns when it is committed.

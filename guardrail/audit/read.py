@@ -10,7 +10,7 @@ from sqlalchemy import URL, ColumnElement, Connection, Select, literal_column, s
 from guardrail.audit.chain import Head
 from guardrail.audit.database import Damage, file_of, make_engine, parse, said, where
 from guardrail.audit.entry import Record, Row, to_entry
-from guardrail.audit.tables import REVISION, head, records, revision
+from guardrail.audit.tables import READABLE, USUAL, head, records, revision
 from guardrail.errors import AuditError
 
 # Rows per query of a long walk: some megabytes at most.
@@ -50,7 +50,7 @@ class Reader:
         try:
             with reader.connection() as conn:
                 found = revision(conn)
-            if found != REVISION:
+            if found not in READABLE:
                 raise AuditError(
                     f"audit log {reader._where}: its tables are not of this version; guardrail serve makes and "
                     "migrates them"
@@ -174,13 +174,10 @@ def _filters(
         chosen.append(records.c.at >= since)
     if until is not None:
         chosen.append(records.c.at < until)
-    if tenant is not None:
-        chosen.append(records.c.tenant == tenant)
-    if action is not None:
-        chosen.append(records.c.action == action)
-    if kind is not None:
-        chosen.append(records.c.kind == kind)
-        if kind != "decision":
-            # Word for word the condition of the partial index: SQLite uses it only so.
-            chosen.append(literal_column("kind").op("<>")(literal_column("'decision'")))
+    for name, wanted in (("tenant", tenant), ("action", action), ("kind", kind)):
+        if wanted is not None:
+            chosen.append(records.c[name] == wanted)
+            if wanted != USUAL[name]:
+                # Word for word the condition of the partial index: SQLite uses it only so.
+                chosen.append(literal_column(name).op("<>")(literal_column(f"'{USUAL[name]}'")))
     return chosen

@@ -5,6 +5,7 @@ Everything that must hold together is one transaction: the records of a group an
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection
 from guardrail.audit.chain import LOG_ID_BYTES, Head, genesis, seal
 from guardrail.audit.database import BUSY_S, Damage, file_of, make_engine, make_file, said, where
 from guardrail.audit.entry import Row, Sealed
+from guardrail.audit.kept import KeptHead
 from guardrail.audit.sync import Checkpointer
 from guardrail.audit.tables import REVISION, revision
 from guardrail.errors import AuditError, ConfigError
@@ -65,21 +67,31 @@ class Store:
         self._pen = threading.Lock()
         self._conn: PoolProxiedConnection | None = None
         self._checkpointer: Checkpointer | None = None
+        self._cursor: Any = None
         self._sent = False
-        self._file = file_of(url)
-        self._server = server = self._file is None
+        file = file_of(url)
+        self._file = None if file is None else str(file)
+        self._server = server = file is None
         self._is = _identity(self._file)
+        # What this process wrote last: a head that reads the same needs no second look at its signature.
+        self.tip: Head | None = None
+        self._kept = None if file is None else KeptHead(file)
+        self._keeps_each = False
+        # Why the head kept beside the log could not be compared when it was opened; empty where it could.
+        self.unkept = ""
         self._driver: Any = engine.dialect.loaded_dbapi
         # The row lock on the head is what BEGIN IMMEDIATE is in SQLite: one writer at a time reads it and writes.
         self._read = _READ + " FOR UPDATE" if server else _READ
-        self._mark = "%s" if server else "?"
+        mark = "%s" if server else "?"
+        self._insert, self._move, self._touched = (text.replace("?", mark) for text in (_INSERT, _MOVE, _TOUCH))
+        self._mark = mark
 
     @classmethod
     def open(cls, url: URL, key: bytes, *, full_sync: bool, step: Step) -> Store:
         """Make or migrate the tables as needed, and check that the head was signed with `key`.
 
-        Raises AuditError when the log cannot be opened, or its head does not hold; ConfigError when it was written
-        by a newer version.
+        Raises AuditError when the log cannot be opened, its head does not hold, or the head kept beside it names
+        records that are not there; ConfigError when it was written by a newer version.
         """
         path = file_of(url)
         if path is not None:
@@ -90,7 +102,10 @@ class Store:
             if path is not None:
                 _use_wal(store._engine)
                 step("journal set")
-            store._prepare()
+            store._keeps_each = path is not None and full_sync
+            # Read before the log is: another process may write to both meanwhile.
+            beside = store._beside()
+            store._compare(beside, *store._prepare())
             if path is not None:
                 store._checkpointer = Checkpointer(store._engine, store._begin_journal)
         except (*Damage, store._driver.Error) as fault:
@@ -111,7 +126,10 @@ class Store:
         if not self._pen.acquire(blocking=wait):
             raise Busy(f"audit log {self._where}: another thread writes")
         try:
-            return self._retried(lambda cursor: self._append(cursor, rows), wait)
+            sealed, self.tip = self._retried(lambda cursor: self._append(cursor, rows), wait)
+            if self._keeps_each:
+                self.keep(self.tip)
+            return sealed
         finally:
             self._pen.release()
 
@@ -120,13 +138,24 @@ class Store:
         with self._pen:
             self._retried(self._touch)
 
+    def keep(self, head: Head | None) -> None:
+        """Note beside the log that the records up to `head` are on the disk. Raises AuditError."""
+        if head is None or self._kept is None:
+            return
+        try:
+            self._kept.write(head, self._key)
+        except OSError as fault:
+            raise AuditError(
+                f"audit log {self._where}: {self._kept.path} cannot be written: {fault.strerror}"
+            ) from None
+
     def close(self) -> None:
         if self._checkpointer is not None:
             self._checkpointer.close()
         self._drop()
         self._engine.dispose()
 
-    def _append(self, cursor: Any, rows: Sequence[Row]) -> list[Sealed]:
+    def _append(self, cursor: Any, rows: Sequence[Row]) -> tuple[list[Sealed], Head]:
         self._step("begun")
         head = self._head(cursor)
         self._step("head read")
@@ -139,17 +168,20 @@ class Store:
             sealed.append(Sealed(seq, digest.hex()))
             prev = digest
         self._sent = True
-        cursor.executemany(self._sql(_INSERT), values)
+        if len(values) == 1:
+            cursor.execute(self._insert, values[0])
+        else:
+            cursor.executemany(self._insert, values)
         self._step("inserted")
         moved = Head.signed(self._key, head.log_id, seq, prev)
-        cursor.execute(self._sql(_MOVE), (moved.seq, moved.digest, moved.mac))
+        cursor.execute(self._move, (moved.seq, moved.digest, moved.mac))
         self._step("head written")
-        return sealed
+        return sealed, moved
 
     def _touch(self, cursor: Any) -> None:
         self._head(cursor)
         # Random, or the server would compress it to nothing.
-        cursor.execute(self._sql(_TOUCH), (secrets.token_bytes(PROBE_BYTES),))
+        cursor.execute(self._touched, (secrets.token_bytes(PROBE_BYTES),))
 
     def _begin_journal(self) -> None:
         """Begin the write-ahead log anew after a check-point: the first commit to it waits for the disk."""
@@ -185,7 +217,8 @@ class Store:
             if not self._server:
                 # `_begin` waits for other processes, or does not.
                 self._conn.cursor().execute("PRAGMA busy_timeout=0")
-        cursor = self._conn.cursor()
+            self._cursor = None if self._server else self._conn.cursor()
+        cursor = self._cursor or self._conn.cursor()
         try:
             if not self._server:
                 self._begin(cursor, wait)
@@ -196,22 +229,25 @@ class Store:
                     f"audit log {self._where} was deleted, moved or replaced while it was written; put it back, or "
                     "start again"
                 )
-            self._conn.commit()
+            if self._server:
+                self._conn.commit()
+                cursor.close()
+            else:
+                cursor.execute("COMMIT")
         except BaseException:
             self._undo()
             raise
-        finally:
-            cursor.close()
         return done
 
     def _begin(self, cursor: Any, wait: bool) -> None:
         """Take SQLite's write lock. Raises Busy without `wait`, else sqlite3.Error when it is not had in BUSY_S."""
-        deadline = time.monotonic() + BUSY_S
+        deadline = 0.0
         while True:
             try:
                 cursor.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as fault:
+                deadline = deadline or time.monotonic() + BUSY_S
                 if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or (wait and time.monotonic() > deadline):
                     raise
                 if not wait:
@@ -233,6 +269,8 @@ class Store:
                 f"audit log {self._where}: its signed head is gone; nothing is appended to a log that was tampered "
                 "with: see guardrail audit verify, and restore it from a copy or name a new one"
             )
+        if self.tip is not None and found == (self.tip.log_id, self.tip.seq, self.tip.digest, self.tip.mac):
+            return self.tip
         head = Head(*found)
         if not head.holds(self._key):
             raise AuditError(
@@ -241,7 +279,8 @@ class Store:
             )
         return head
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> tuple[str | None, Head]:
+        """Which migration the tables stood at before, None for none, and the head of the log."""
         with self._engine.connect() as conn, conn.begin():
             if conn.dialect.name == "postgresql":
                 conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -256,11 +295,47 @@ class Store:
                 conn.exec_driver_sql(self._sql(_GENESIS), (head.log_id, head.seq, head.digest, head.mac))
                 conn.exec_driver_sql(self._sql(_BALLAST), (secrets.token_bytes(PROBE_BYTES),))
             self._step("begun with")
-            self._head(conn.connection.cursor())
+            head = self._head(conn.connection.cursor())
         self._step("opened")
+        return before, head
+
+    def _beside(self) -> Head | None:
+        """The head kept beside the log; None where there is none, and `unkept` says why a file holds none."""
+        self.unkept = ""
+        try:
+            return self._kept.read() if self._kept is not None else None
+        except AuditError:
+            self.unkept = "it holds no head"
+            return None
+
+    def _compare(self, kept: Head | None, before: str | None, head: Head) -> None:
+        """Compare the head kept beside the log with its own. Raises AuditError where records are missing."""
+        if self._kept is None:
+            return
+        beside = self._kept.path
+        if kept is None and before == REVISION and head.seq and self._beside() is None:
+            self.unkept = self.unkept or "it is gone"
+        if kept is None:
+            pass
+        elif kept.log_id != head.log_id:
+            raise AuditError(
+                f"audit log {self._where}: {beside} names another log, of {kept.seq} records, which stood here before; "
+                f"put that back, or move {beside} away with it to begin anew"
+            )
+        elif not kept.holds(self._key):
+            self.unkept = "it was not signed with this key"
+        elif kept.seq > head.seq:
+            raise AuditError(
+                f"audit log {self._where}: records {head.seq + 1} to {kept.seq} are missing at its end, which "
+                f"{beside} names; was {self._where}-wal deleted or emptied, or an older copy put back? Put the files "
+                f"back together; or move {beside} away to go on without those records, and that goes on record"
+            )
+        if self.unkept:
+            beside.unlink(missing_ok=True)
+        self.keep(head)
 
     def _drop(self) -> None:
-        conn, self._conn = self._conn, None
+        conn, self._conn, self._cursor = self._conn, None, None
         if conn is not None:
             # Closed for good, and not asked whether it still works: what it held is rolled back with it.
             conn.invalidate()
@@ -269,12 +344,12 @@ class Store:
         return text.replace("?", self._mark)
 
 
-def _identity(path: Path | None) -> tuple[int, int] | None:
+def _identity(path: str | None) -> tuple[int, int] | None:
     """Which file stands there; None where there is none."""
     if path is None:
         return None
     try:
-        found = path.stat()
+        found = os.stat(path)  # a Path costs as much again, for every record
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, PoolProxiedConnection
 
+from guardrail.audit.chain import Head
 from guardrail.errors import AuditError
 
 # The size of a file is brought to the disk with its content, its times are not: nothing needs them.
@@ -31,10 +32,21 @@ class WalSyncer:
     A third of the window is spent waiting for more commits, the rest is left to the disk. While a sync takes longer
     than that, or fails, `wait` holds the writer back: a power cut never takes more than the records that were
     acknowledged within one window. A sync that fails is tried again.
-    `step` is told "syncing" before and "synced" after each sync.
+    `step` is told "syncing" before and "synced" after each sync. `tip` says how far the log goes; `keep` is told after
+    a sync how far it went before.
     """
 
-    def __init__(self, path: Path, window_s: float, step: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        window_s: float,
+        step: Callable[[str], None],
+        *,
+        tip: Callable[[], Head | None] = lambda: None,
+        keep: Callable[[Head | None], None] = lambda head: None,
+    ) -> None:
+        self._tip = tip
+        self._keep = keep
         self._wal = Path(f"{path}-wal")
         self._window_s = window_s
         self._step = step
@@ -106,7 +118,9 @@ class WalSyncer:
 
     def _tried(self) -> str | None:
         try:
+            head = self._tip()
             self._sync()
+            self._keep(head)
         except Exception as error:  # whatever it is, the disk does not have the records
             return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         return None

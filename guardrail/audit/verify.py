@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from guardrail.audit.chain import Head, check_key, genesis, seal
+from guardrail.audit.database import file_of, parse
 from guardrail.audit.entry import Record, Row, to_row
+from guardrail.audit.kept import KeptHead
 from guardrail.audit.read import PAGE, Reader, read_head
-from guardrail.audit.tables import records
+from guardrail.audit.tables import REVISION, records, revision
 from guardrail.errors import AuditError
 
 # A wrong key makes every record a fault; nobody reads more than these.
 MAX_FAULTS = 1000
 # How far from its place a record that does not fit is looked for, so that a move can be told from a change.
 MOVED = 100
+MAY_BE_MISSING = ": records may be missing at the end (a backup is verified with --head, or with a copy of that file)"
 
 
 @dataclass(frozen=True)
@@ -31,21 +35,44 @@ class Fault:
 def verify(url: str, key: bytes, head: str | None = None) -> list[Fault]:
     """Every fault of the log at `url`, in order; an empty list when it is what was written.
 
-    `head` is a head that was kept elsewhere (`Head.token`): with it, a log put back to an earlier state as a whole
-    is found too, which nothing in the log itself can show. Reads as of one moment, while others append. Stops
-    after MAX_FAULTS.
+    Of an SQLite log the head kept beside it is compared too: it shows that the newest records are gone with a
+    write-ahead log that was deleted or emptied. `head` is a head that was kept elsewhere (`Head.token`): with it, a log
+    put back to an earlier state as a whole, that file included, is found as well. Nothing on the machine can show that.
+    Reads as of one moment, while others append. Stops after MAX_FAULTS.
 
     Raises AuditError when the log cannot be read at all or `head` is not a head, ConfigError when the URL or key is
     wrong.
     """
     check_key(key)
     kept = None if head is None else Head.parse(head)
+    path = file_of(parse(url))
     reader = Reader.open(url)
     try:
+        # Read before the log is: a head that is written meanwhile counts records that this walk does not see.
+        beside = _beside(path)
         with reader.connection() as conn:
-            return _Walk(conn, key, kept).faults()
+            return _Walk(conn, key, kept, beside).faults()
     finally:
         reader.close()
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What stands in the file beside the log: a head, or why there is none."""
+
+    head: Head | None
+    why: str = ""
+
+
+def _beside(path: Path | None) -> _Beside | None:
+    """None for a log that has no such file."""
+    if path is None:
+        return None
+    try:
+        head = KeptHead(path).read()
+    except AuditError as fault:
+        return _Beside(None, f"the head kept beside the log: {fault}")
+    return _Beside(head, "" if head else f"the head kept beside the log, {path}-head, is gone{MAY_BE_MISSING}")
 
 
 def holds(key: bytes, record: Record) -> bool:
@@ -60,10 +87,11 @@ def holds(key: bytes, record: Record) -> bool:
 class _Walk:
     """One pass over the records, oldest first, carrying what the next must follow."""
 
-    def __init__(self, conn: Connection, key: bytes, kept: Head | None) -> None:
+    def __init__(self, conn: Connection, key: bytes, kept: Head | None, beside: _Beside | None) -> None:
         self._conn = conn
         self._key = key
         self._kept = kept
+        self._beside = beside
         self._found: list[Fault] = []
 
     def faults(self) -> list[Fault]:
@@ -73,15 +101,17 @@ class _Walk:
         prev = genesis(self._key, head.log_id) if head is not None and trusted else None
         expected = 1
         last = prev
-        kept_digest: bytes | None = prev if self._kept is not None and self._kept.seq == 0 else None
+        beside = self._beside.head if self._beside is not None else None
+        asked = {one.seq for one in (self._kept, beside) if one is not None}
+        seen: dict[int, bytes | None] = {0: prev}
         for row in self._rows():
             seq, was_prev, digest = row[0], _bytes(row[7]), _bytes(row[8])
             if seq > expected:
                 self._say(expected, f"{_span(expected, seq - 1)} missing: deleted, or renumbered")
                 prev = None
             self._check(seq, row, was_prev, digest, prev)
-            if self._kept is not None and seq == self._kept.seq:
-                kept_digest = digest
+            if seq in asked:
+                seen[seq] = digest
             prev = last = digest
             expected = seq + 1
             if len(self._found) >= MAX_FAULTS:
@@ -89,8 +119,10 @@ class _Walk:
                 return self._found
         if head is not None and trusted:
             self._check_end(head, expected - 1, last)
+        if self._beside is not None:
+            self._check_beside(self._beside, head, expected - 1, seen)
         if self._kept is not None:
-            self._check_kept(self._kept, head, expected - 1, kept_digest)
+            self._check_kept(self._kept, head, expected - 1, seen.get(self._kept.seq))
         return self._found
 
     def _check_file(self) -> None:
@@ -151,6 +183,27 @@ class _Walk:
             self._say(head.seq + 1, f"{_span(head.seq + 1, last)} beyond the signed head: inserted")
         elif digest is not None and digest != head.digest:
             self._say(last, f"record {last} is not the one that the signed head names: replaced")
+
+    def _check_beside(self, beside: _Beside, head: Head | None, last: int, seen: Mapping[int, bytes | None]) -> None:
+        kept = beside.head
+        if kept is None:
+            # A log of before there was such a file has none until it is written to, and a backup that is compared with
+            # a head kept elsewhere needs none. A file that holds no head is said in any case.
+            gone = beside.why.endswith(MAY_BE_MISSING)
+            if revision(self._conn) == REVISION and not (gone and self._kept is not None):
+                self._say(0, beside.why)
+        elif not kept.holds(self._key):
+            if head is None or head.holds(self._key):  # with a wrong key neither holds, and that is said already
+                self._say(0, "the head kept beside the log was changed, or signed with another key")
+        elif head is not None and head.log_id != kept.log_id:
+            self._say(0, "the head kept beside the log is of another log: one of the two was replaced")
+        elif last < kept.seq:
+            if any(fault.seq == last + 1 for fault in self._found):
+                return  # the head inside says so as well
+            lost = f"{_span(last + 1, kept.seq)} missing at the end: the write-ahead log (-wal) was deleted or emptied"
+            self._say(last + 1, f"{lost}, or the log was put back to before them")
+        elif seen.get(kept.seq) != kept.digest:
+            self._say(kept.seq, f"record {kept.seq} is not the one that the head kept beside the log names: replaced")
 
     def _check_kept(self, kept: Head, head: Head | None, last: int, digest: bytes | None) -> None:
         if not kept.holds(self._key):

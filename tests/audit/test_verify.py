@@ -125,7 +125,8 @@ def test_a_cut_that_also_rewrites_the_head_without_the_key_is_found(log):
         f"DELETE FROM {RECORDS} WHERE seq > 5",
         f"UPDATE {HEAD} SET seq = 5, digest = (SELECT digest FROM {RECORDS} WHERE seq = 5)",
     )
-    assert [fault.seq for fault in verify(log, KEY)] == [0]
+    # The head says that it was changed, the one kept beside the log which records are gone.
+    assert [fault.seq for fault in verify(log, KEY)] == [0, 6]
 
 
 def test_a_head_that_was_deleted_is_found(log):
@@ -186,20 +187,25 @@ def test_a_record_of_another_log_under_the_same_key_does_not_fit(log, tmp_path):
 
 
 def test_a_log_put_back_as_a_whole_is_found_only_by_a_head_kept_elsewhere(log, tmp_path):
-    shutil.copy(file_of(log), tmp_path / "old.db")
+    for end in ("", "-head"):
+        shutil.copy(f"{file_of(log)}{end}", tmp_path / f"old.db{end}")
     with AuditLog.open(log, KEY) as more:
         more.append_wait(entry("r9"))
     kept = head_of(log).token
     assert verify(log, KEY, kept) == []
     shutil.copy(tmp_path / "old.db", file_of(log))
+    assert [fault.seq for fault in verify(log, KEY)] == [9]  # the head beside it was forgotten
+    shutil.copy(tmp_path / "old.db-head", f"{file_of(log)}-head")
     assert verify(log, KEY) == []
     assert says(verify(log, KEY, kept)) == [(9, "the log was put back to before the given head")]
 
 
 def test_a_log_rewritten_by_somebody_with_the_key_is_found_by_a_head_kept_elsewhere(log, tmp_path):
-    shutil.copy(file_of(log), tmp_path / "old.db")
+    for end in ("", "-head"):
+        shutil.copy(f"{file_of(log)}{end}", tmp_path / f"old.db{end}")
     for tenant in ("true", "false"):
-        shutil.copy(tmp_path / "old.db", file_of(log))
+        for end in ("", "-head"):
+            shutil.copy(tmp_path / f"old.db{end}", f"{file_of(log)}{end}")
         with AuditLog.open(log, KEY) as more:
             more.append_wait(entry("r9", tenant=tenant))
         if tenant == "true":
