@@ -135,7 +135,7 @@ class ModelSettings(_Part):
     folder: str = Field("", description="Local folder where weights are looked for first.")
     hub: str = Field("", description="Base address of a model hub to try before the package index; empty is none.")
     providers: list[str] = Field(
-        [], description="Execution providers of onnxruntime that run the picture models, before the CPU."
+        [], description="Execution providers of onnxruntime for the nets that read single faces, before the CPU."
     )
 
 
@@ -154,6 +154,7 @@ class RegistrySettings(_Part):
 
 class LogSettings(_Part):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line written.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object per line, or a line for people.")
 
 
 class Settings(_Part):

@@ -31,12 +31,15 @@ class Action(IntEnum):
     @property
     def word(self) -> str:
         """The action as it is written in policies, records and headers: "allow", "flag", "hold", "block"."""
-        return self.name.lower()
+        return _WORDS[self]
 
     @property
     def refuses(self) -> bool:
         """True when the caller gets a refusal instead of an answer."""
         return self >= Action.HOLD
+
+
+_WORDS = tuple(action.name.lower() for action in Action)  # a look-up of `name` takes as long as a whole rule
 
 
 class Kind(StrEnum):

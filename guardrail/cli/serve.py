@@ -85,14 +85,18 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
 
     chosen = configuration.settings
     metrics = Metrics()
-    stop_logs = logs.start(logging.getLevelNamesMapping()[chosen.log.level.upper()])
+    text = chosen.log.format == "text"
+    stop_logs = logs.start(logging.getLevelNamesMapping()[chosen.log.level.upper()], text=text)
 
     def say(host: str, port: int) -> None:
-        policies = ", ".join(guard.book.labels())
-        shown = f"[{host}]" if ":" in host else host
-        progress.print(
-            f"guardrail listens on http://{shown}:{port} with policy {policies}", markup=False, soft_wrap=True
-        )
+        policies = guard.book.labels()
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        said = f"guardrail listens on {address} with policy {', '.join(policies)}"
+        if text:
+            progress.print(said, markup=False, soft_wrap=True)
+        else:
+            # Whatever the level: who starts a guard waits for this line.
+            logs.say(logging.getLogger("guardrail.server"), said, {"address": address, "policies": list(policies)})
 
     try:
         # What is quickly told wrong comes before what takes seconds to open, and a download on the first start.

@@ -39,7 +39,14 @@ class Case:
         self._looked: Looked = [(artifact, None) for artifact in request.artifacts]
         self._asked = Evidence()
         self._all = Evidence()
-        self.so_far = decide(policy, self._asked, stage=Stage.PROMPT)
+        self._so_far: Decision | None = None
+
+    @property
+    def so_far(self) -> Decision:
+        """On what was looked at so far; on nothing before that."""
+        if self._so_far is None:
+            self._so_far = self._decide(Evidence(), Stage.PROMPT)
+        return self._so_far
 
     async def judge_request(self) -> Decision:
         """Judge texts and input pictures, before the generator is called.
@@ -53,7 +60,7 @@ class Case:
         pictures = asyncio.ensure_future(self._look_at_inputs()) if request.inputs else None
         try:
             self._add(request.texts, await desk.looker.look(request.texts))
-            self.so_far = self._decide(self._asked, Stage.PROMPT)
+            self._so_far = self._decide(self._asked, Stage.PROMPT)
             if self.so_far.action is Action.BLOCK or pictures is None:
                 return self.so_far
             looked = await pictures
@@ -62,7 +69,7 @@ class Case:
             whole = self._asked.plus(s for artifact, said in read if artifact.fault is None for s in said)
             self._add(request.inputs, looked)
             broken = next((artifact for artifact in request.inputs if artifact.fault is not None), None)
-            self.so_far = self._decide(whole, Stage.INPUT)
+            self._so_far = self._decide(whole, Stage.INPUT)
             if broken is not None and not self.so_far.action.refuses:
                 raise BadRequest(f"{broken.slot}: {broken.fault}", param=broken.slot, code="invalid_image")
             return self.so_far

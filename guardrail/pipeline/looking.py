@@ -152,8 +152,10 @@ class Looker:
         What is not done within the deadline becomes an error signal. Cancelling this drops what still waits. Pairs
         come after the pictures they are made of, so that no worker waits for what another is decoding.
         """
-        deadline = time.monotonic() + self.deadline_s
         found: list[tuple[Signal, ...]] = [()] * len(subjects)
+        if not any(self._of_kind[subject.kind] for subject in subjects):
+            return found
+        deadline = time.monotonic() + self.deadline_s
         texts: list[int] = []
         long_texts: list[int] = []
         pictures: list[int] = []

@@ -40,14 +40,18 @@ class Ticket:
 
     def hold(self, size: int) -> None:
         """Make room for `size` more bytes. Raises Overloaded when they do not fit; nothing is taken then."""
+        self.fits(size)
+        self._admission.bytes += size
+        self.held += size
+
+    def fits(self, size: int) -> None:
+        """Raises Overloaded when `size` more bytes would not fit now."""
         admission = self._admission
         if admission.bytes + size > admission.max_bytes:
             raise Overloaded(
                 "the bodies in flight fill the memory that is set aside for them; try again later",
                 retry_after_s=admission.retry_after_s,
             )
-        admission.bytes += size
-        self.held += size
 
     def close(self) -> None:
         """The request is over: give back its place and its bytes."""

@@ -176,6 +176,8 @@ class App:
     def _caller(self, headers: RawHeaders, query: bytes) -> str:
         """The tenant of a caller. Raises BadRequest (401) without Guardrail's own key where one is asked for."""
         settings = self.settings
+        if not settings.access_keys and not settings.tenant_keys and settings.tenant_header is None:
+            return settings.default_tenant
         named = dict(reversed(headers))
         if settings.access_keys:
             given = hashlib.sha256(named.get(KEY_HEADER, b"")).hexdigest()

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded
 from guardrail.server.admission import Admission, Ticket
@@ -16,9 +16,10 @@ from guardrail.server.guarding import Case, Guard
 from guardrail.server.logs import where
 from guardrail.server.metrics import Metrics
 from guardrail.server.settings import ServerSettings, Upstream
-from guardrail.server.wire import Gone, Linger, Receive, Scope, Send, outgoing, read_body, send_reply
+from guardrail.server.wire import Gone, Linger, Pace, Receive, Scope, Send, caller_of, outgoing, read_body, send_reply
 from guardrail.types import Decision, Receipt
 from guardrail.upstream.dialect import Headers, Reply, StreamReader
+from guardrail.upstream.memory import Memory
 
 log = logging.getLogger("guardrail.server")
 
@@ -36,6 +37,9 @@ class Services:
     settings: ServerSettings
     metrics: Metrics
     admission: Admission
+    # News that was handed on (True) or is on its way (False). Generators call again within minutes, and whoever got
+    # hold of a call can send it again for as long as its signature holds.
+    told: Memory[bool] = field(default_factory=lambda: Memory(entries=16_384, age_s=3600.0))
 
 
 class Broken(Exception):
@@ -50,6 +54,7 @@ class Exchange:
         self.upstream = upstream
         self.scope = scope
         self.receive = receive
+        self.caller = caller_of(scope, receive, send)
         self.began = time.perf_counter()
         self.case: Case | None = None
         self.case_id: str | None = None
@@ -129,7 +134,8 @@ class Exchange:
     async def body(self, headers: Headers) -> bytes:
         """The request body, within the limits. See `read_body`."""
         settings = self.shared.settings
-        body = await read_body(self.receive, headers, settings.max_body_bytes, self.ticket, settings.body_timeout_s)
+        pace = Pace(settings.body_timeout_s, settings.body_grace_s, settings.body_rate)
+        body = await read_body(self.receive, headers, settings.max_body_bytes, self.ticket, pace, self.caller)
         self._read = True
         self.bytes_in = len(body)
         return body
@@ -139,7 +145,7 @@ class Exchange:
         self.started = self.finished = True
         self.status = reply.status
         self.bytes_out += len(reply.body)
-        await send_reply(self._send, reply.status, reply.headers, reply.body, linger=linger)
+        await send_reply(self._send, reply.status, reply.headers, reply.body, linger=linger, caller=self.caller)
 
     async def send_start(self, status: int, headers: Headers) -> None:
         """Begin an answer whose length is not known."""

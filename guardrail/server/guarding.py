@@ -13,8 +13,11 @@ class Case(Protocol):
     """One request under judgement."""
 
     id: str
-    so_far: Decision
-    """On what was looked at so far, for the record of a case that is not judged to its end."""
+
+    @property
+    def so_far(self) -> Decision:
+        """On what was looked at so far, for the record of a case that is not judged to its end."""
+        ...
 
     async def judge_request(self) -> Decision:
         """Judge texts and input pictures. Raises Overloaded, and BadRequest for a picture that cannot be read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from guardrail.errors import BadRequest, GuardrailError
+from guardrail.errors import BadRequest, GuardrailError, Overloaded
 from guardrail.server.exchange import FAILED, Exchange
 from guardrail.server.guarding import Case
 from guardrail.server.judged import answered, walk
@@ -42,14 +42,31 @@ async def hook_call(exchange: Exchange, method: str, path: str) -> None:
         return
     exchange.tenant = found.call.request.tenant
     news = found
+    mark = (exchange.upstream.name, news.mark)
+    before = exchange.shared.told.get(mark) if news.mark else None
+    if before is not None:
+        exchange.outcome = "told_before"
+        if not before:
+            raise Overloaded("this very news is being handed on", retry_after_s=PATIENCE_S)
+        await exchange.reply(_DONE)
+        return
+    if news.mark:
+        exchange.shared.told.put(mark, False)
 
     async def read(exchange: Exchange, call: Call, case: Case, decision: Decision, watch: Watch) -> Reply | None:
         return await answered(exchange, call, case, decision, watch, Reply(200, news.headers, news.body))
 
     async def hand_on(reply: Reply) -> None:
-        await exchange.reply(_DONE if await _hand_on(exchange, dialect, news, reply) else _NOT_TAKEN)
+        taken = await _hand_on(exchange, dialect, news, reply)
+        if taken and news.mark:
+            exchange.shared.told.put(mark, True)
+        await exchange.reply(_DONE if taken else _NOT_TAKEN)
 
-    await walk(exchange, news.call, read, hand_on)
+    try:
+        await walk(exchange, news.call, read, hand_on)
+    finally:
+        if exchange.shared.told.get(mark) is False:
+            exchange.shared.told.forget(mark)
 
 
 async def _hand_on(exchange: Exchange, dialect: Hooks, news: News, reply: Reply) -> bool:

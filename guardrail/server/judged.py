@@ -37,7 +37,10 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
     call = await upstream.dialect.read(method, path, query, headers, body, upstream.fetch, fetch_file)
     shared.metrics.stage("read", time.perf_counter() - began)
     # A dialect that remembers what was asked for remembers for whom.
-    call = replace(call, request=replace(call.request, tenant=exchange.tenant))
+    if call.request.tenant != exchange.tenant:
+        call = replace(call, request=replace(call.request, tenant=exchange.tenant))
+    if upstream.owned is not None:
+        upstream.owned.check_owner(call)
     await walk(exchange, call, _ask, exchange.reply)
 
 
@@ -62,7 +65,7 @@ async def walk(exchange: Exchange, call: Call, ask: Ask, finish: Finish) -> None
     try:
         # A full queue is said before the generator works, not after.
         shared.guard.admit()
-        async with Watch(exchange.receive) as watch:
+        async with Watch(exchange.receive, exchange.caller) as watch:
             answer = await ask(exchange, call, case, decision, watch)
         if answer is not None:
             await finish(answer)

@@ -20,7 +20,7 @@ class Judging:
 
     def __init__(self, shared: Services, tenant: str) -> None:
         self._shared = shared
-        self._tenant = tenant
+        self.tenant = tenant
         self.last: Decision | None = None
         self.id: str | None = None
 
@@ -31,7 +31,7 @@ class Judging:
         shared = self._shared
         if outputs:
             shared.guard.admit()
-        case = shared.guard.open(replace(request, tenant=self._tenant), route=route)
+        case = shared.guard.open(replace(request, tenant=self.tenant), route=route)
         self.id = case.id
         try:
             decision = await case.judge_request()

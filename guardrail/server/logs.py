@@ -1,4 +1,5 @@
-"""Logs: one JSON object per line, one line per request; never a prompt, picture, key, path or query string.
+"""Logs: one JSON object per line (or a line for people), one line per request; never a prompt, picture, key, path or
+query string.
 
 Writing happens on a thread of its own, many lines at once: a log reader that stops reading must not stop the server,
 and a line must not cost a switch of threads.
@@ -7,6 +8,7 @@ and a line must not cost a switch of threads.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -20,6 +22,7 @@ import msgspec
 REQUEST_LOG = "guardrail.request"
 MAX_LINES_WAITING = 10_000
 GATHER_S = 0.1
+_PLAIN = re.compile(r"[!-~]+")
 
 
 def where(error: BaseException) -> str:
@@ -30,10 +33,25 @@ def where(error: BaseException) -> str:
 
 
 def say(logger: logging.Logger, event: str, fields: dict[str, Any]) -> None:
-    """What `logger.info(event, extra={"fields": fields})` does, without a search of the stack for who said it."""
-    record = logging.LogRecord(logger.name, logging.INFO, "", 0, event, None, None)
-    record.fields = fields
-    logger.handle(record)
+    """What `logger.info(event, extra={"fields": fields})` does, without a search of the stack for who said it, and at
+    every level."""
+    logger.handle(_Line(logger.name, event, fields))
+
+
+class _Line(logging.LogRecord):
+    """A record without what looking around costs: the process, the thread, the task, and where in the code."""
+
+    def __init__(self, name: str, event: str, fields: dict[str, Any]) -> None:
+        self.name, self.msg, self.args, self.fields = name, event, None, fields
+        self.levelno, self.levelname = logging.INFO, "INFO"
+        self.created = time.time()
+        self.msecs = (self.created % 1) * 1000
+        self.relativeCreated = 0.0
+        self.pathname = self.filename = self.module = self.funcName = ""
+        self.lineno = 0
+        self.exc_info = self.exc_text = self.stack_info = None
+        self.process = self.thread = None
+        self.processName = self.threadName = None
 
 
 class JsonLines(logging.Formatter):
@@ -42,10 +60,21 @@ class JsonLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__()
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
+        self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
+        return self._encode(self.told(record)).decode()
+
+    def _time(self, second: int) -> str:
+        # Spelled out once for all lines of a second.
+        if self._second[0] != second:
+            self._second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return self._second[1]
+
+    def told(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What the line says, in order."""
         line: dict[str, Any] = {
-            "ts": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
+            "ts": f"{self._time(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
@@ -56,7 +85,22 @@ class JsonLines(logging.Formatter):
             line.update(fields)
         if record.exc_info and record.exc_info[1] is not None:
             line["fault"] = where(record.exc_info[1])
-        return self._encode(line).decode()
+        return line
+
+
+class TextLines(JsonLines):
+    """The same for people: time, event, and the fields as name=value; the level where it is none of everyday."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self.told(record)
+        ts, level, event = (line.pop(name) for name in ("ts", "level", "event"))
+        said = [ts, *([level.upper()] if level != "info" else []), *str(event).splitlines()]
+        return " ".join([*said, *(f"{name}={self._value(value)}" for name, value in line.items() if value is not None)])
+
+    def _value(self, value: object) -> str:
+        # What has a space or a line break in it is quoted: nothing that is logged can look like two lines or fields.
+        text = value if isinstance(value, str) else self._encode(value).decode()
+        return text if _PLAIN.fullmatch(text) else self._encode(text).decode()
 
 
 class _Gathering(logging.Handler):
@@ -114,10 +158,11 @@ class _Gathering(logging.Handler):
                 self._dropped += len(lines)  # nobody reads any more; the audit log does not depend on it
 
 
-def start(level: int = logging.INFO, stream: TextIO | None = None) -> Callable[[], None]:
-    """Send all logs of this process to `stream` (standard error) as JSON lines; returns what flushes and stops it."""
+def start(level: int = logging.INFO, stream: TextIO | None = None, *, text: bool = False) -> Callable[[], None]:
+    """Send all logs of this process to `stream` (standard error) as JSON lines, or with `text` as lines for people;
+    returns what flushes and stops it."""
     handler = _Gathering(stream or sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(TextLines() if text else JsonLines())
     root = logging.getLogger()
     before = (list(root.handlers), root.level)
     root.handlers[:] = [handler]

@@ -43,7 +43,10 @@ async def pass_call(exchange: Exchange, method: str, path: str) -> None:
     sent = [pair for pair in headers if pair[0] != "accept-encoding"]
     forward = Forward(method, f"{path}?{query}" if query else path, sent, body)
     try:
-        async with Watch(exchange.receive) as watch, exchange.shared.client.call(exchange.upstream, forward) as answer:
+        async with (
+            Watch(exchange.receive, exchange.caller) as watch,
+            exchange.shared.client.call(exchange.upstream, forward) as answer,
+        ):
             await _pass_on(exchange, answer, watch)
     except UpstreamError as error:
         kind = error.kind if isinstance(error, UpstreamFault) else "bad_answer"

@@ -6,11 +6,13 @@ uvicorn's HTTP protocol takes headers of any size at any speed; the one here bou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import logging
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,21 +20,88 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 from guardrail.errors import ConfigError
 from guardrail.server.app import App
+from guardrail.server.wire import CALLER, RawHeaders, Receive, Send
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 16 << 20  # of a caller's websocket
 HEADER_TIMEOUT_S = 20.0
 KEEP_ALIVE_S = 75
 BACKLOG = 1024
-# Linux: a caller who does not take what was sent to him loses the connection, and we the memory that it holds.
+# A caller who does not take what was sent to him loses the connection, and we the memory that it holds.
 STALLED_S = 120
+LOOKS = 4  # how often that is looked at within this time
 SWITCH_S = 0.0005
+# An answer up to this size is copied behind its head and leaves in one write; what is larger is not copied.
+JOINED_BYTES = 64 << 10
 
 log = logging.getLogger("guardrail.server")
+
+
+class Call:
+    """One call of a connection. Fulfils `Caller`: what ASGI would take a task and two writes for."""
+
+    __slots__ = ("_cycle", "_left", "_protocol")
+
+    def __init__(self, protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self._left: Callable[[], None] | None = None
+
+    def direct(self, receive: Receive, send: Send) -> bool:
+        return receive == self._cycle.receive and send == self._cycle.send
+
+    @property
+    def sent_whole(self) -> bool:
+        return not self._cycle.more_body
+
+    @property
+    def gone(self) -> bool:
+        return self._cycle.disconnected or self._cycle.transport.is_closing()
+
+    def watch(self, left: Callable[[], None] | None) -> None:
+        if left is not None or self._protocol.left == self._left:  # not that of the call behind this one
+            self._protocol.left = left
+        self._left = left
+        if left is not None:
+            # A connection that is not read from does not show that it was closed.
+            self._cycle.flow.resume_reading()
+
+    def reply(self, status: int, headers: RawHeaders, body: bytes) -> bool:
+        cycle = self._cycle
+        if cycle.disconnected or cycle.response_started or cycle.flow.write_paused or status not in STATUS_LINE:
+            return False
+        lines = [b"%b: %b\r\n" % pair for pair in (*cycle.default_headers, *headers)]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join((STATUS_LINE[status], *lines, b"\r\n"))
+        ends = len(lines) + 2
+        if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+            return False  # uvicorn says what is wrong with it
+        if cycle.scope["method"] == "HEAD":
+            body = b""
+        if len(body) <= JOINED_BYTES:
+            cycle.transport.write(head + body)
+        else:
+            cycle.transport.writelines((head, body))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+    async def taken(self) -> None:
+        if self._cycle.flow.write_paused:
+            await self._cycle.flow.drain()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -40,13 +109,42 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Who is told when the caller leaves: calls of one connection are answered one after the other.
+        self.left: Callable[[], None] | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
+        self._untaken = self._still = 0
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEADER_TIMEOUT_S, self._slow_head)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._untaken, self._still = _untaken(self.transport), 0
+        if self._reader_timer is None:
+            self._reader_timer = self.loop.call_later(STALLED_S / LOOKS, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        """Cut a caller off who takes nothing of what was sent: the kernel alone waits where probes are answered."""
+        self._reader_timer = None
+        if not self.flow.write_paused or self.transport.is_closing():
+            return
+        left = _untaken(self.transport)
+        self._still = self._still + 1 if left >= self._untaken else 0
+        self._untaken = left
+        if self._still >= LOOKS:
+            self.transport.abort()
+        else:
+            self._reader_timer = self.loop.call_later(STALLED_S / LOOKS, self._look_at_reader)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
         super().connection_lost(exc)
+        left, self.left = self.left, None
+        if left is not None:
+            left()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -55,7 +153,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:  # else it becomes a websocket
+            self.scope["extensions"] = {CALLER: Call(self, self.cycle)}  # type: ignore[dict-item]
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -83,6 +184,17 @@ class BoundedProtocol(HttpToolsProtocol):
         # A pipelined head behind an answer that is still being made is not slow, it is waiting.
         if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
+
+
+def _untaken(transport: asyncio.Transport) -> int:
+    """Bytes that were sent and not taken: in the transport, and on Linux those that the kernel still holds."""
+    waiting = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sys.platform == "linux" and sock is not None:
+        with contextlib.suppress(OSError):
+            (held,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+            waiting += held
+    return waiting
 
 
 class Server(uvicorn.Server):

@@ -9,7 +9,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from guardrail.errors import BadRequest, ConfigError, UpstreamError
-from guardrail.upstream.dialect import Dialect, Fetch, Fetched, Headers, OneBad, Post
+from guardrail.upstream.dialect import Dialect, Fetch, Fetched, Headers, OneBad, Owned, Post
 
 MIB = 1 << 20
 TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -83,6 +83,11 @@ class Upstream:
         return origin + "".join(f"/{segment}" for segment in kept) + path
 
     @cached_property
+    def owned(self) -> Owned | None:
+        """The dialect, where calls of it name what belongs to one tenant."""
+        return self.dialect if isinstance(self.dialect, Owned) else None
+
+    @cached_property
     def _base(self) -> tuple[str, list[str]]:
         if self.base_url is None:
             raise UpstreamError("no generator stands behind this dialect")
@@ -97,6 +102,8 @@ class ServerSettings:
     `max_bytes_in_flight` bounds the bodies (requests and whole answers) that are held at one moment, and is never
     less than one body may be; beyond it, and beyond `max_in_flight` requests, callers get 503 with Retry-After.
     Websockets are counted apart, as `max_sockets`; `max_message_bytes` is the largest message a generator may send.
+    A request body has `body_grace_s` to arrive and a second more for each `body_rate` bytes that have come, and
+    `body_timeout_s` in all: who sends one byte at a time holds a place no longer than who sends nothing.
     128 MiB for a body fits the largest single input of the OpenAI Images API (50 MB) as base64; 256 MiB for an
     answer fits ten 4K PNGs.
 
@@ -115,6 +122,8 @@ class ServerSettings:
     max_message_bytes: int = 64 * MIB
     max_bytes_in_flight: int = 512 * MIB
     body_timeout_s: float = 300.0
+    body_grace_s: float = 20.0
+    body_rate: int = 1000
     connect_timeout_s: float = 10.0
     idle_timeout_s: float = 300.0
     upstream_timeout_s: float = 600.0

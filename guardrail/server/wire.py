@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from guardrail.errors import BadRequest
 from guardrail.server.admission import Ticket
@@ -18,6 +19,42 @@ Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 OURS = "x-guardrail-"
+CALLER = "guardrail.caller"
+"""Under which extension of the scope the server's own protocol stands, where there is one."""
+
+
+class Caller(Protocol):
+    """What the server's own protocol knows of a call beyond ASGI: shorter ways to what ASGI does as well."""
+
+    def direct(self, receive: Receive, send: Send) -> bool:
+        """True where these are its own, so that nobody stands between who would miss what goes past them."""
+        ...
+
+    @property
+    def sent_whole(self) -> bool:
+        """True when the whole body of the request is here."""
+        ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    def watch(self, left: Callable[[], None] | None) -> None:
+        """Call `left` when the caller closes the connection before the answer is whole; None for nobody any more."""
+        ...
+
+    def reply(self, status: int, headers: RawHeaders, body: bytes) -> bool:
+        """Send a whole answer in one write. False where that cannot be done; then nothing was sent."""
+        ...
+
+    async def taken(self) -> None:
+        """Return when the caller has taken all but a little of what was sent, or has left."""
+        ...
+
+
+def caller_of(scope: Scope, receive: Receive, send: Send) -> Caller | None:
+    """The server's own protocol, None under any other server and where something stands in between."""
+    found: Caller | None = scope.get("extensions", {}).get(CALLER)
+    return found if found is not None and found.direct(receive, send) else None
 
 
 class Gone(Exception):
@@ -69,8 +106,24 @@ def not_ours(headers: Headers) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if not name.lower().startswith(OURS)]
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int, ticket: Ticket, timeout_s: float) -> bytes:
+@dataclass(frozen=True)
+class Pace:
+    """How long a body may take: `grace_s`, a second more for each `rate` bytes that have come, and `most_s` in all."""
+
+    most_s: float
+    grace_s: float
+    rate: float
+
+    def allowed_s(self, size: int) -> float:
+        return min(self.most_s, self.grace_s + size / self.rate)
+
+
+async def read_body(
+    receive: Receive, headers: Headers, limit: int, ticket: Ticket, pace: Pace, caller: Caller | None = None
+) -> bytes:
     """The whole request body; at most `limit` bytes are ever read, and none when it is announced as more.
+
+    Room for it is taken as it comes: an announcement alone keeps nobody else out.
 
     Raises BadRequest (413 over the limit, 408 when it did not come in time), Overloaded when it does not fit
     beside the bodies that are held already, Gone when the caller left.
@@ -79,30 +132,36 @@ async def read_body(receive: Receive, headers: Headers, limit: int, ticket: Tick
     if announced is not None and announced.isascii() and announced.isdigit():
         if int(announced) > limit:
             raise _too_large(limit)
-        ticket.hold(int(announced))
-    counted = announced is None
-    parts: list[bytes] = []
-    size = 0
+        ticket.fits(int(announced))
+    if caller is not None and caller.sent_whole:
+        return await _received(receive, limit, ticket, lambda size: None)
+    began = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                if counted:
-                    ticket.hold(len(part))
-                if part:
-                    parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
+        async with asyncio.timeout(pace.allowed_s(0)) as clock:
+            return await _received(receive, limit, ticket, lambda size: clock.reschedule(began + pace.allowed_s(size)))
     except TimeoutError:
         raise BadRequest(
-            f"the request body did not arrive within {timeout_s:g} s", status=408, code="body_timeout"
+            "the request body did not arrive in time, or came too slowly", status=408, code="body_timeout"
         ) from None
+
+
+async def _received(receive: Receive, limit: int, ticket: Ticket, came: Callable[[int], None]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        if part:
+            ticket.hold(len(part))
+            parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        came(size)
 
 
 def _too_large(limit: int) -> BadRequest:
@@ -112,11 +171,21 @@ def _too_large(limit: int) -> BadRequest:
 
 
 async def send_reply(
-    send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes, *, linger: Linger | None = None
+    send: Send,
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    *,
+    linger: Linger | None = None,
+    caller: Caller | None = None,
 ) -> None:
     """Send a whole answer. With `linger` the connection is closed, after a bounded wait for what is still coming in."""
     has_body = status not in {204, 304}
     raw = outgoing(headers, len(body) if has_body else None)
+    if caller is not None and linger is None and caller.reply(status, raw, body if has_body else b""):
+        # What is not taken yet fills memory, and its place with it.
+        await caller.taken()
+        return
     if linger is not None:
         raw.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": raw})
@@ -156,8 +225,10 @@ class Watch:
     `hold` and `release` bracket what must not be cut in two, such as writing a record.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, caller: Caller | None = None) -> None:
         self._receive = receive
+        self._caller = caller
+        self._watcher: asyncio.Future[None] | None = None
         self._held = False
         self._struck = False
         self.gone = False
@@ -167,6 +238,11 @@ class Watch:
         if task is None:
             raise RuntimeError("Watch must be entered inside a task")
         self._task = task
+        if self._caller is not None:
+            if self._caller.gone:
+                raise Gone
+            self._caller.watch(self._left)
+            return self
         self._watcher = asyncio.ensure_future(self._wait())
         try:
             # One turn of the loop: a caller who has left already is seen before the generator is called.
@@ -181,6 +257,9 @@ class Watch:
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._left()
+
+    def _left(self) -> None:
         self.gone = True
         if not self._held:
             self._struck = True
@@ -198,7 +277,10 @@ class Watch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        if self._caller is not None:
+            self._caller.watch(None)
+        if self._watcher is not None:
+            self._watcher.cancel()
         ours = kind is not None and issubclass(kind, asyncio.CancelledError) and self._struck
         # Unless someone else (a shutdown) cancelled as well.
         if ours and self._task.uncancel() == 0:

@@ -40,7 +40,7 @@ def check_encoding(headers: Headers) -> None:
 def parse(body: bytes, limits: Limits) -> Node:
     """The JSON object that an answer is. Raises UpstreamError for anything else."""
     try:
-        root = scan(body, limits.json)
+        root = scan(body, limits.json, decoded=limits.image_bytes)
     except JsonFault as fault:
         raise UpstreamError(f"it is not the JSON expected: {fault}") from None
     if root.kind is not Json.OBJECT:
@@ -117,6 +117,8 @@ def holds_picture(node: Node, body: bytes) -> bool:
 
 def decode(node: Node, body: bytes, limits: Limits, slot: str) -> bytes:
     """The bytes of a picture in a JSON string: base64, a data URL, or SVG as it is. Raises UpstreamError."""
+    if node.data is not None and 0 < len(node.data) <= limits.image_bytes:
+        return node.data
     encoded: pictures.Bytes = node.text(body).encode() if node.escaped else node.raw(body)
     head = bytes(encoded[:200])
     try:

@@ -233,6 +233,11 @@ class Judge(Protocol):
     Outputs are not looked at once the request is refused. Raises GuardrailError: then nothing may leave.
     """
 
+    @property
+    def tenant(self) -> str:
+        """For whom it judges."""
+        ...
+
     async def __call__(
         self, request: Request, outputs: Sequence[Artifact] = (), texts: Sequence[Artifact] = (), *, route: str
     ) -> Judged: ...
@@ -337,13 +342,15 @@ class Sockets(Protocol):
 class News:
     """What the generator called with: read and judged like an answer to `call`, and then handed on to `target`.
 
-    `call.request` says for which tenant it is judged.
+    `call.request` says for which tenant it is judged. `mark` is the same for the same news told again, and for no
+    other: what was handed on once is not handed on again. Empty where the dialect cannot tell.
     """
 
     call: Call
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     target: str = field(repr=False)
+    mark: str = field(default="", repr=False)
 
 
 @runtime_checkable
@@ -359,6 +366,16 @@ class Hooks(Protocol):
 
     def handed_on(self, news: News, reply: Reply) -> tuple[Headers, bytes]:
         """What is sent to the target: `reply` is what may leave of the news."""
+        ...
+
+
+@runtime_checkable
+class Owned(Protocol):
+    """A dialect whose generator knows no tenants, though calls name what belongs to one."""
+
+    def check_owner(self, call: Call) -> None:
+        """Called before the generator is, once `call.request.tenant` says who asks. Raises BadRequest where the call
+        names what is another tenant's."""
         ...
 
 

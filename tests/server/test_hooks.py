@@ -194,6 +194,44 @@ def test_news_of_a_little_while_ago_is_taken(hooked, web):
     assert hooked.tell(prediction(status="processing"), age_s=290).status == 200
 
 
+def test_news_that_is_told_twice_is_judged_and_handed_on_once(hooked, web):
+    hooked.begin()
+    news = prediction(["https://made.test/good.png"])
+    first = hooked.tell(news)
+    records = len(hooked.running.guard.statuses)
+    again = hooked.tell(news, age_s=20)  # as the generator calls again, and as somebody replays it
+    assert (first.status, again.status) == (200, 200)
+    assert len(web.told) == 1
+    assert len(hooked.running.guard.statuses) == records
+    hooked.tell(prediction(["https://made.test/good.png"], status="canceled"))
+    assert len(web.told) == 2
+
+
+def test_news_that_was_not_taken_can_be_told_again(hooked, web):
+    web.statuses = [410, 200]
+    hooked.begin()
+    assert hooked.tell(prediction(["https://made.test/good.png"])).status == 502
+    assert hooked.tell(prediction(["https://made.test/good.png"])).status == 200
+    assert len(web.told) == 2
+
+
+def test_an_account_cannot_have_news_of_its_own_judged_as_anothers_job(hooked, web, upstream):
+    """Whoever owns an account can sign with its secret, whatever the news says."""
+    hooked.begin()
+    own = hooked.hook
+    upstream.script = lambda heard: (
+        replicate(heard) if "secret" in heard.target else script.whole(prediction(status="starting", job_id="p2"))
+    )
+    hooked.begin({"authorization": "Bearer other"})
+    records = len(hooked.running.guard.statuses)
+    forged = hooked.tell(prediction(["https://made.test/good.png"], job_id="p2"), path=own)
+    assert forged.status == 401
+    assert "without this address" in forged.body.decode()
+    assert web.told == []
+    assert len(hooked.running.guard.statuses) == records
+    assert hooked.tell(prediction(["https://made.test/good.png"], job_id="p2")).status == 200
+
+
 def test_a_hook_that_the_guard_has_not_given_is_closed(hooked, web):
     hooked.begin()
     changed = hooked.hook[:-4] + ("AAAA" if not hooked.hook.endswith("AAAA") else "BBBB")

@@ -68,3 +68,29 @@ def test_logging_is_as_it_was_afterwards():
     before = list(logging.getLogger().handlers)
     logs.start(logging.INFO, io.StringIO())()
     assert logging.getLogger().handlers == before
+
+
+def test_lines_for_people_say_the_same_and_each_stays_one_line():
+    stream = io.StringIO()
+    stop = logs.start(logging.INFO, stream, text=True)
+    said = {"status": 200, "id": "a1", "rules": ["x"], "none": None, "odd": "two words\nid=forged"}
+    logs.say(logging.getLogger("guardrail.request"), "request", said)
+    logging.getLogger("guardrail.server").error("it broke")
+    stop()
+    first, second = stream.getvalue().splitlines()
+    assert first.split(" ", 1)[1] == 'request status=200 id=a1 rules=["x"] odd="two words\\nid=forged"'
+    assert first.split(" ", 1)[0].endswith("Z")
+    assert second.split(" ", 1)[1] == "ERROR it broke logger=guardrail.server"
+
+
+def test_what_is_said_is_said_at_every_level():
+    stream = io.StringIO()
+    stop = logs.start(logging.ERROR, stream)
+    logs.say(logging.getLogger("guardrail.server"), "guardrail listens", {"address": "http://127.0.0.1:1"})
+    stop()
+    (line,) = lines(stream)
+    assert (line["event"], line["address"], line["logger"]) == (
+        "guardrail listens",
+        "http://127.0.0.1:1",
+        "guardrail.server",
+    )

@@ -1,3 +1,4 @@
+import base64
 import json
 import time
 
@@ -156,3 +157,27 @@ def test_every_string_is_found_with_its_path():
     body = b'{"a":["x",{"b":"y"}],"c":"z"}'
     found = {path: node.text(body) for path, node in strings(scan(body))}
     assert found == {("a", 0): "x", ("a", 1, "b"): "y", ("c",): "z"}
+
+
+def test_long_base64_is_decoded_on_the_way_where_that_is_asked_for():
+    picture = bytes(range(256)) * 100
+    encoded = base64.b64encode(picture)
+    body = b'{"a": "%s", "b": "%s\\n", "c": "%s!"}' % (encoded, encoded, encoded)
+    root = scan(body, decoded=len(picture))
+    assert root.members["a"].data == picture
+    assert root.members["a"].text(body) == encoded.decode()
+    assert root.members["b"].data is None
+    assert root.members["b"].text(body) == encoded.decode() + "\n"
+    assert root.members["c"].data is None
+    assert root.members["c"].text(body) == encoded.decode() + "!"
+    assert scan(body).members["a"].data is None
+    assert scan(body, decoded=len(picture) - 5).members["a"].data is None
+
+
+@pytest.mark.parametrize("wrong", [b"\x00", b"\n", b"\x1f"])
+@pytest.mark.parametrize("place", [0, 5000, -1])
+def test_what_may_not_stand_in_a_string_is_found_beside_base64_too(wrong, place):
+    encoded = bytearray(base64.b64encode(bytes(9000)))
+    encoded[place:place] = wrong
+    with pytest.raises(JsonFault, match="control character"):
+        scan(b'{"a": "%s"}' % bytes(encoded), decoded=1 << 20)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError, UpstreamError
-from guardrail.types import Decision, Stage
+from guardrail.types import Decision, Request, Stage
 from guardrail.upstream.bodies import check_json, check_size, no_such_route
 from guardrail.upstream.comfy import answer as answers
 from guardrail.upstream.comfy import body as bodies
@@ -110,6 +110,8 @@ class Comfy:
             return await self._poll(route, method, path, query, sent, fetch_file)
         if query:
             raise BadRequest("this route takes no query", code="invalid_query")
+        if route is Route.QUEUE:
+            return Call(Request((), ()), Forward(method, path, sent, b""), route.value, poll=True)
         if route is Route.PROMPT:
             # The server decodes the body by the character set that the header names, and reads it as JSON whatever
             # its type is: ComfyUI's own examples say what urllib says by itself.
@@ -124,6 +126,16 @@ class Comfy:
         read = upload.gather(headers, body, self.limits, mask=route is Route.UPLOAD_MASK)
         await upload.resolve(read, fetch_file)
         return Call(read.got.request(), Forward(method, path, sent, splice(body, read.got.edits)), route.value)
+
+    def check_owner(self, call: Call) -> None:
+        """The server knows no users: jobs and ids of clients are told apart by tenant here. Raises BadRequest."""
+        tenant = call.request.tenant
+        self.known.seen(tenant)
+        job = call.state.get(answers.JOB_STATE)
+        if isinstance(job, Job):
+            self.known.claim(job.client, tenant)
+        if self.known.hidden(call.state.get(answers.JOB_ID), tenant):
+            raise BadRequest("no such job is known", status=404, code="unknown_file")
 
     async def _poll(
         self, route: Route, method: str, path: str, query: str, headers: Headers, fetch_file: FetchFile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Decision, Kind
@@ -26,7 +27,7 @@ from guardrail.upstream.dialect import Answer, Call, Headers, Reply
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import name_of, wordy
-from guardrail.upstream.spans import Json, JsonFault, Node, scan, strings
+from guardrail.upstream.spans import Edit, Json, JsonFault, Node, scan, splice, strings
 
 NAMING = frozenset({"filename", "subfolder", "type", "format", "fullpath", "workflow"})
 """Fields of what a job made that name files."""
@@ -50,6 +51,9 @@ def read_answer(call: Call, status: int, headers: Headers, body: bytes, limits: 
         state = {ROUTE: route, JOB_ID: call.state.get(JOB_ID)}
         return Answer(status, kept, body, (Artifact(Kind.OUTPUT, "view", data=body),), (0,), state=state)
     root = parse(body)
+    if route is Route.QUEUE:
+        leaves = _queue(root, body, call.request.tenant, known)
+        return Answer(status, kept if leaves is body else end_to_end(kept, CHANGED), leaves, (), ())
     if route is Route.HISTORY:
         return _history(call, Answer(status, kept, body, (), ()), root, limits, known)
     if any(holds_picture(node, body) for _, node in strings(root)):
@@ -91,8 +95,33 @@ def _prompt(call: Call, root: Node, body: bytes, known: Known) -> None:
     job_id = node.text(body) if node is not None and node.kind is Json.STRING else ""
     if not JOB.fullmatch(job_id):
         raise UpstreamError("it has no prompt_id")
-    job: Job = call.state[JOB_STATE]
+    job: Job = replace(call.state[JOB_STATE], request=call.request, tenant=call.request.tenant)
     known.jobs.put(job_id, job, job.size)
+
+
+def _queue(root: Node, body: bytes, tenant: str, known: Known) -> bytes:
+    """The queue without the jobs of other tenants: it tells what was asked for in each."""
+    if any(holds_picture(node, body) for _, node in strings(root)):
+        raise UpstreamError("it carries a picture where none is expected")
+    edits: list[Edit] = []
+    for name, listed in root.members.items():
+        if name not in ("queue_running", "queue_pending") or listed.kind is not Json.ARRAY:
+            raise UpstreamError("it tells more than what is queued")
+        mine = [one for one in listed.items if _shows(one, body, tenant, known)]
+        if len(mine) < len(listed.items):
+            left = b", ".join(body[one.start : one.end] for one in mine)
+            edits.append((listed.start, listed.end, b"[" + left + b"]"))
+    return splice(body, edits)
+
+
+def _shows(entry: Node, body: bytes, tenant: str, known: Known) -> bool:
+    """Whether an entry of the queue is for this tenant's eyes: number, id of the job, what was asked, and more."""
+    named = entry.items[1] if len(entry.items) > 1 else None
+    job_id = named.text(body) if named is not None and named.kind is Json.STRING else ""
+    job = known.jobs.get(job_id)
+    if job is None or job.tenant is None:
+        return not known.several
+    return job.tenant == tenant
 
 
 def _upload(root: Node, body: bytes) -> None:

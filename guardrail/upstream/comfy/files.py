@@ -14,6 +14,7 @@ FOLDERS = frozenset({"input", "output", "temp"})
 _NOTED = re.compile(r"(.{1,1000}?)(?: ?\[(input|output|temp)\])?", re.DOTALL)
 _STEP = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f:*?\"<>|]{1,255}")
 _MOST_QUERY = 2048  # characters
+_FEW = 2  # tenants that must be told apart to know that there are several
 _PREVIEW = re.compile(r"preview=(?:webp|jpeg|png);[0-9]{1,3}")
 VIEW = frozenset({"filename", "subfolder", "type", "preview", "channel", "rand"})
 
@@ -34,11 +35,13 @@ class Name:
 
 @dataclass(frozen=True)
 class Job:
-    """What is remembered of one prompt: what was asked, by which client, and the class of each node."""
+    """What is remembered of one prompt: what was asked, by which client, and the class of each node. `tenant` is whose
+    it is, None where that was forgotten."""
 
     request: Request
     client: str
     classes: dict[str, str]
+    tenant: str | None = None
 
     @property
     def size(self) -> int:
@@ -52,6 +55,35 @@ class Known:
         self.jobs: Memory[Job] = Memory()
         self.made: Memory[str] = Memory(entries=16_384)
         self.refused: Memory[str] = Memory()
+        self.clients: Memory[str] = Memory(age_s=86_400.0)
+        self._tenants: set[str] = set()
+
+    def seen(self, tenant: str) -> None:
+        """Somebody of this tenant calls."""
+        if len(self._tenants) < _FEW:
+            self._tenants.add(tenant)
+
+    @property
+    def several(self) -> bool:
+        """True once callers of more than one tenant were seen."""
+        return len(self._tenants) > 1
+
+    def claim(self, client: str, tenant: str) -> None:
+        """A client's id belongs to the tenant that used it first. Raises BadRequest for any other: messages of a socket
+        go to whoever names the id last."""
+        self.seen(tenant)
+        if not client:
+            return
+        if (self.clients.get(client) or tenant) != tenant:
+            raise BadRequest(
+                "this client id is somebody else's; choose another", param="client_id", code="invalid_value"
+            )
+        self.clients.put(client, tenant, len(client))
+
+    def hidden(self, job_id: str | None, tenant: str) -> bool:
+        """True for a job that is another tenant's. One of which nothing is known is nobody's."""
+        job = self.jobs.get(job_id) if job_id is not None else None
+        return job is not None and job.tenant is not None and job.tenant != tenant
 
     def request_of(self, job_id: str | None) -> Request:
         """What was asked for in that job; nothing where it is not known."""

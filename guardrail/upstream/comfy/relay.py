@@ -56,6 +56,7 @@ async def relay(
 ) -> None:
     """Relay until either end closes. Raises what a socket raises."""
     client = client_of(query)
+    known.claim(client, judge.tenant)
     server = await dial(f"{path}?{urlencode({'clientId': client})}" if client else path, headers)
     out = Outgoing(client, caller, judge, known, limits, previews=previews)
     ends = {asyncio.ensure_future(_listen(caller, server)), asyncio.ensure_future(_tell(server, out))}
@@ -134,7 +135,7 @@ class Outgoing:
     def _mine(self, job_id: str) -> bool:
         """False for a job of another client, and for one that was refused: what it says ended with the refusal."""
         job = self._known.jobs.get(job_id)
-        if job is not None and job.client != self._client:
+        if job is not None and (job.client != self._client or self._known.hidden(job_id, self._judge.tenant)):
             return False
         return self._known.refused.get(job_id) is None
 

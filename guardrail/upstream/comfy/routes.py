@@ -20,6 +20,7 @@ class Route(Enum):
     UPLOAD_MASK = "upload-mask"
     HISTORY = "history"
     VIEW = "view"
+    QUEUE = "queue"
 
 
 JUDGED = {
@@ -27,10 +28,11 @@ JUDGED = {
     ("POST", "/upload/image"): Route.UPLOAD,
     ("POST", "/upload/mask"): Route.UPLOAD_MASK,
     ("GET", "/view"): Route.VIEW,
+    ("GET", "/queue"): Route.QUEUE,
 }
 HISTORY = re.compile(r"/history/([A-Za-z0-9_-]{1,64})")
 PASSED = frozenset(
-    {("GET", path) for path in ("/prompt", "/queue", "/object_info", "/system_stats", "/features", "/embeddings")}
+    {("GET", path) for path in ("/prompt", "/object_info", "/system_stats", "/features", "/embeddings")}
     | {("GET", path) for path in ("/extensions", "/models")}
     | {("POST", path) for path in ("/queue", "/interrupt", "/free", "/history")}
 )

@@ -11,7 +11,7 @@ from guardrail.upstream.answers import CHANGED, LENGTH, check_encoding, parse, s
 from guardrail.upstream.dialect import Answer, Call, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.fal import refuse, routes
 from guardrail.upstream.fal.routes import QUEUE, Route
-from guardrail.upstream.fal.state import PUBLIC, ROUTE, State
+from guardrail.upstream.fal.state import HOOKS, PUBLIC, ROUTE, State
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.jobs.found import Found, failed
 from guardrail.upstream.jobs.known import Job
@@ -83,7 +83,7 @@ def _submitted(state: State, call: Call, found: Found, root: Node) -> None:
     job_id = text_of(root, "request_id", found.body)
     if not job_id or routes.queue("GET", f"/a/b/requests/{job_id}") is None:
         raise UpstreamError("it has no request_id")
-    state.jobs.put(job_id, Job(call.request))
+    state.jobs.put(job_id, Job(call.request, hooks=call.state.get(HOOKS, frozenset())))
 
 
 def _addresses(found: Found, root: Node, public: str) -> None:

@@ -67,9 +67,10 @@ async def called(state: State, path: str, headers: Headers, body: bytes, fetch: 
     if job is None:
         # Whose job it is, and so by which policy it is judged, is known to the process alone that began it.
         raise Overloaded("the job is not known to this process", retry_after_s=10.0)
+    hooks.check_job(said, job)
     told = {PUBLIC: state.hooks, JOB_ID: job_id, ROUTE: Route.NEWS, _SIGNED: (request_id, user_id)}
     call = Call(job.request, Forward(method="POST", path="", headers=(), body=b""), Route.NEWS.value, told, poll=True)
-    return News(call, [("content-type", "application/json")], body, said["url"])
+    return News(call, [("content-type", "application/json")], body, said["url"], hooks.mark(path, request_id, body))
 
 
 def handed_on(state: State, news: News, reply: Reply) -> tuple[Headers, bytes]:

@@ -12,7 +12,7 @@ from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.dialect import Call, Fetch, Forward, Headers
 from guardrail.upstream.fal import routes as paths
 from guardrail.upstream.fal.routes import PROXY, QUEUE, Route
-from guardrail.upstream.fal.state import JOB_ID, PUBLIC, ROUTE, State
+from guardrail.upstream.fal.state import HOOKS, JOB_ID, PUBLIC, ROUTE, State
 from guardrail.upstream.headers import check_query
 from guardrail.upstream.jobs import hooks
 from guardrail.upstream.jobs.inputs import Reading, no_file
@@ -86,19 +86,19 @@ async def begin(state: State, one: Asked, headers: Headers, body: bytes, fetch: 
     )
     reading.read(root)
     reading.settle()
-    query = _query(state, one, reading.got.clamped)
+    query, hooked = _query(state, one, reading.got.clamped)
     await reading.got.resolve(state.shelf.asking(public, fetch), no_file)
     request = replace(reading.got.request(), stream=one.route is Route.STREAM)
     return Call(
         request,
         _forward("POST", one, query, headers, body, reading.got.edits),
         one.route.value,
-        {PUBLIC: public, ROUTE: one.route},
+        {PUBLIC: public, ROUTE: one.route, HOOKS: hooked},
     )
 
 
-def _query(state: State, one: Asked, clamped: list[str]) -> str:
-    """The query with the guard's own address in place of a webhook. Raises BadRequest."""
+def _query(state: State, one: Asked, clamped: list[str]) -> tuple[str, frozenset[str]]:
+    """The query with the guard's own address in place of a webhook, and the word of that. Raises BadRequest."""
     try:
         pairs = parse_qsl(one.query, keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError:
@@ -106,16 +106,17 @@ def _query(state: State, one: Asked, clamped: list[str]) -> str:
     hooked = [value for name, value in pairs if name.casefold() == "fal_webhook"]
     if not hooked:
         check_query(one.query, _FIELDS)
-        return one.query
+        return one.query, frozenset()
     rest = [(name, value) for name, value in pairs if name.casefold() != "fal_webhook"]
     check_query(urlencode(rest), _FIELDS)
     if len(hooked) > 1 or one.route is not Route.SUBMIT:
         raise BadRequest("one fal_webhook is taken, for a request in the queue", code="invalid_query")
     if not hooked[0]:
-        return urlencode(rest)
+        return urlencode(rest), frozenset()
     hooks.check(hooked[0], state.hooks, "fal_webhook")
     clamped.append("fal_webhook")
-    return urlencode([*rest, ("fal_webhook", hooks.address(state.seal, state.hooks, hooked[0]))])
+    address, word = hooks.address(state.seal, state.hooks, hooked[0])
+    return urlencode([*rest, ("fal_webhook", address)]), frozenset({word})
 
 
 def ask(state: State, method: str, one: Asked, headers: Headers, body: bytes, public: str) -> Call:

@@ -13,8 +13,8 @@ from guardrail.upstream.jobs.shelf import Shelf
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.memory import Memory
 
-# The state of a call: the caller's address of the mount, and the id of the request in the queue.
-PUBLIC, JOB_ID, ROUTE = "public", "job", "route"
+# The state of a call: the caller's address of the mount, the id of the request in the queue, and its webhook.
+PUBLIC, JOB_ID, ROUTE, HOOKS = "public", "job", "route", "hooks"
 
 
 @dataclass(repr=False)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
+from collections.abc import Mapping
 
 from guardrail.errors import BadRequest
 from guardrail.upstream import pictures
+from guardrail.upstream.jobs.known import Job
 from guardrail.upstream.jobs.seal import Seal
 from guardrail.upstream.jobs.shelf import FILE
 from guardrail.upstream.jobs.shelf import PATH as FILES
 
 PATH = "/guardrail/hooks/"
 _PURPOSE = "hook"
+_WORD = "word"
 _TOLERANCE_S = 300  # how old a call may be; what Replicate and fal say in their documentation
 _LONGEST = 2048  # characters of an address
 
@@ -30,9 +35,23 @@ def check(url: str, base: str, param: str) -> None:
         raise BadRequest(f"{param} must be an https address", status=422, param=param, code="url_not_allowed")
 
 
-def address(seal: Seal, base: str, url: str, **said: str) -> str:
-    """The address that the generator is given for a client's `url`, with what else it says when it is called."""
-    return base + PATH + seal.close(_PURPOSE, {"url": url, **said})
+def address(seal: Seal, base: str, url: str, **said: str) -> tuple[str, str]:
+    """The address that the generator is given for a client's `url`, with what else it says when it is called; and the
+    word by which the job that it was given for knows it."""
+    word = secrets.token_hex(8)
+    return base + PATH + seal.close(_PURPOSE, {"url": url, _WORD: word, **said}), word
+
+
+def check_job(said: Mapping[str, str], job: Job) -> None:
+    """Raises BadRequest where the address was given for another job: who may sign for one account could else have
+    something of his own judged, and put on record, as somebody else's."""
+    if said.get(_WORD) not in job.hooks:
+        raise unsigned("it is of a job that was begun without this address")
+
+
+def mark(path: str, event_id: str, body: bytes) -> str:
+    """What the same news told again has in common, and no other news."""
+    return hashlib.sha256("\n".join((path, event_id, "")).encode("utf-8", "replace") + body).hexdigest()
 
 
 def opened(seal: Seal, path: str) -> dict[str, str] | None:

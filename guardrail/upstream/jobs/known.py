@@ -16,12 +16,14 @@ _STEP_S = 0.1
 class Job:
     """A job: what was asked for, and words that its answers are told in (the model, say).
 
-    `begun` says that it was begun through this process, so that whose it is, is known: `request.tenant`.
+    `begun` says that it was begun through this process, so that whose it is, is known: `request.tenant`. `hooks` are
+    the words of the addresses that the generator was given for it.
     """
 
     request: Request
     named: Mapping[str, str] = field(default_factory=dict)
     begun: bool = True
+    hooks: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:

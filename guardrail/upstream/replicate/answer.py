@@ -18,7 +18,7 @@ from guardrail.upstream.jobs.found import Found, failed
 from guardrail.upstream.jobs.known import Job
 from guardrail.upstream.replicate import hooks, refuse
 from guardrail.upstream.replicate.routes import STREAMS, Route
-from guardrail.upstream.replicate.state import JOB_ID, NAMED, PUBLIC, ROUTE, State
+from guardrail.upstream.replicate.state import HOOKS, JOB_ID, NAMED, PUBLIC, ROUTE, State
 from guardrail.upstream.spans import Json, Node, splice, text_of
 
 _FOUND = "found"
@@ -70,7 +70,7 @@ async def _prediction(state: State, call: Call, answer: Answer, root: Node, fetc
     if asked_for is not None and asked_for != job_id:
         raise UpstreamError("it tells of another prediction than was asked for")
     if asked_for is None:
-        state.jobs.put(job_id, Job(call.request, call.state.get(NAMED, {})))
+        state.jobs.put(job_id, Job(call.request, call.state.get(NAMED, {}), hooks=call.state.get(HOOKS, frozenset())))
     found = Found(body, state.limits, call.request.inputs)
     for key, node in root.members.items():
         if key == "output":

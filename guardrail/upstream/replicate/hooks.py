@@ -31,8 +31,10 @@ _MOST_SIGNATURES = 8
 
 async def register(
     state: State, root: Node, body: bytes, got: Gathered, headers: Headers, fetch_file: FetchFile
-) -> None:
-    """Put the guard's own address in place of a webhook. Raises BadRequest where that cannot be done."""
+) -> frozenset[str]:
+    """Put the guard's own address in place of a webhook; the words of those addresses. Raises BadRequest where that
+    cannot be done."""
+    words: set[str] = set()
     for key in FIELDS:
         node = root.get(key)
         if node is None:
@@ -43,8 +45,10 @@ async def register(
         if url:
             hooks.check(url, state.hooks, key)
             secret = await _secret(state, headers, fetch_file)
-            address = hooks.address(state.seal, state.hooks, url, secret=secret)
+            address, word = hooks.address(state.seal, state.hooks, url, secret=secret)
+            words.add(word)
             got.clamp(key, Place(node.start, node.end, quoted=True), address.encode())
+    return frozenset(words)
 
 
 async def _secret(state: State, headers: Headers, fetch_file: FetchFile) -> str:
@@ -120,10 +124,11 @@ async def called(state: State, path: str, headers: Headers, body: bytes) -> News
     if job is None:
         # Whose job it is, and so by which policy it is judged, is known to the process alone that began it.
         raise Overloaded("the job is not known to this process", retry_after_s=10.0)
+    hooks.check_job(said, job)
     told = {PUBLIC: state.hooks, JOB_ID: job_id, NAMED: job.named, ROUTE: Route.NEWS}
     told |= {_EVENT: event_id, _SIGNED: said["secret"]}
     call = Call(job.request, Forward(method="POST", path="", headers=(), body=b""), Route.NEWS.value, told, poll=True)
-    return News(call, [("content-type", "application/json")], body, said["url"])
+    return News(call, [("content-type", "application/json")], body, said["url"], hooks.mark(path, event_id, body))
 
 
 def handed_on(state: State, news: News, reply: Reply) -> tuple[Headers, bytes]:

@@ -20,7 +20,7 @@ from guardrail.upstream.limits import Limits
 from guardrail.upstream.multipart import MultipartFault, TooManyParts, boundary_of, parts
 from guardrail.upstream.replicate import hooks
 from guardrail.upstream.replicate.routes import Route
-from guardrail.upstream.replicate.state import JOB_ID, NAMED, PUBLIC, ROUTE, State
+from guardrail.upstream.replicate.state import HOOKS, JOB_ID, NAMED, PUBLIC, ROUTE, State
 from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Json, JsonFault, Node, scan, text_of
 
@@ -70,11 +70,12 @@ async def create(
             reading.named(key)
             reading.read(node, (key,))
     reading.settle()
-    await hooks.register(state, root, body, reading.got, headers, fetch_file)
+    hooked = await hooks.register(state, root, body, reading.got, headers, fetch_file)
     await reading.got.resolve(state.shelf.asking(public, fetch), fetch_file)
     forward = onward("POST", path, query, _sooner(headers), body, reading.got.edits)
     said = {"model": words["model"] or named, "version": words["version"], "deployment": words["deployment"]}
-    return Call(reading.got.request(), forward, Route.CREATE.value, {PUBLIC: public, NAMED: said, ROUTE: Route.CREATE})
+    told = {PUBLIC: public, NAMED: said, ROUTE: Route.CREATE, HOOKS: hooked}
+    return Call(reading.got.request(), forward, Route.CREATE.value, told)
 
 
 def _word(root: Node, key: str, body: bytes) -> str:

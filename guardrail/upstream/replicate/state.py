@@ -11,8 +11,8 @@ from guardrail.upstream.jobs.shelf import Shelf
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.memory import Memory
 
-# The state of a call: the caller's address of the mount, the id of the job, and what is said of it.
-PUBLIC, JOB_ID, NAMED, ROUTE = "public", "job", "named", "route"
+# The state of a call: the caller's address of the mount, the id of the job, what is said of it, and its webhooks.
+PUBLIC, JOB_ID, NAMED, ROUTE, HOOKS = "public", "job", "named", "route", "hooks"
 
 
 @dataclass(repr=False)

@@ -45,7 +45,8 @@ class End:
 class Judging:
     """Refuses BAD and texts with "forbidden"; keeps what it was asked."""
 
-    def __init__(self, *, full: bool = False) -> None:
+    def __init__(self, *, full: bool = False, tenant: str = "default") -> None:
+        self.tenant = tenant
         self.asked: list[tuple[Request, list[Any]]] = []
         self.full = full
 

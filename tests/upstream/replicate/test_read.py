@@ -253,7 +253,7 @@ async def test_news_of_a_job_that_was_not_begun_here_is_asked_for_again(polled):
         store = Store(recalled(prompt="x"))
         await dialect.read("GET", POLL, "", (), b"", store.fetch, store.fetch_file)
     secret = "whsec_" + b64(b"s" * 24)
-    address = hooks.hooks.address(dialect._state.seal, "", "https://client.example/", secret=secret)
+    address, _ = hooks.hooks.address(dialect._state.seal, "", "https://client.example/", secret=secret)
     body = prediction()
     at = str(int(time.time()))
     headers = [
