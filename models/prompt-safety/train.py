@@ -31,9 +31,10 @@ HERE = Path(__file__).parent
 # above where the first is believed without it.
 ASKED = 0.012
 BELIEVED = 0.001
-# The second opinion is asked at least from so many logits below where the policy asks. From 1.5 a fifth of what others
-# wrote against these heads was never read again, and with 2.3 up to 0.05 more of it is found.
-BELOW = 2.3
+# The second opinion is asked at least from so many logits below where the policy asks. Two thirds of what was missed
+# from 2.3 had never been read again. From 3.3 a part of it is found at the same twins; for what is asked for that costs
+# next to nothing, for who is meant twice the time of a long prompt.
+BELOW = {"sexual": 3.3, "undress": 3.3, "revealing": 2.3, "person": 2.3, "minor": 2.3}
 # Above so many logits (0.95) the first is believed whatever a rare harmless row reaches: no rule asks for more, and a
 # plain request, which is what a saturated guard refuses most, is not read twice. On held-out rows the cap moves no
 # factor's recall, and the share of flagged twins by at most 0.02 points.
@@ -85,7 +86,7 @@ def bands(lesson: Lesson, opinion: Opinion) -> tuple[Array, Array]:
         harmless = lesson.label[:, h] == 0
         own = lesson.judged(h) & harmless
         plain = harmless & lesson.ordinary() & (lesson.aside | ~lesson.taught)
-        least = logit(ASKED_AT.get(data.FACTORS[h], 0.5)) - BELOW
+        least = logit(ASKED_AT.get(data.FACTORS[h], 0.5)) - BELOW[data.FACTORS[h]]
         lower.append(min(float(np.quantile(rows[plain, h], 1 - ASKED)), least))
         believed = max(float(np.quantile(rows[some, h], 1 - BELIEVED)) for some in (own, plain))
         upper.append(max(min(believed, CERTAIN), lower[-1] + 4 * second.EDGE))
