@@ -41,13 +41,14 @@ class Row:
 
 
 def written(lexicon: Lexicon) -> Iterator[Row]:
-    """The grammars' rows. An edit that points at nobody in words teaches the person head nothing."""
+    """The grammars' rows. An edit that points at nobody in words teaches the person head that, or nothing."""
     index = {name: i for i, name in enumerate(lexicon.names)}
     pointing = [index[name] for name in ("has.pronoun", "has.relation", "name.pair")]
     for row in generate.rows():
         labels: Labels = dict(row["labels"])
         if labels["undress"] and not lexicon.features(row["text"])[pointing].any():
-            labels["person"] = None
+            # Left open by its author, it is about nobody: "remove the clothes" is not about a person for that alone.
+            labels["person"] = 0 if labels["person"] is None else None
         line = row["id"].rpartition("-")[0]
         yield Row(row["text"], row["lang"], "grammar", row["group"], labels, row["weight"], template=line)
 
