@@ -85,12 +85,17 @@ def test_what_does_not_fit_is_said_before_it_is_read():
         ticket.fits(100)
 
 
+def dripping(first: bytes, drop: bytes):
+    """A generator that says `first` and then, 20 times a second, one byte."""
+    steps: list[script.Step] = [first, *(step for _ in range(100) for step in (0.05, drop))]
+    return lambda heard: script.Script(steps)
+
+
 def test_a_generator_that_answers_one_byte_at_a_time_is_given_up(start, upstream):
     running = start(ServerSettings(upstream_timeout_s=0.6, idle_timeout_s=5))
-    drip: list[script.Step] = [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"]
-    for _ in range(100):
-        drip += [0.05, b" "]
-    upstream.script = lambda heard: script.Script(drip)
+    upstream.script = dripping(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n", b" "
+    )
     began = time.monotonic()
     got = running.ask()
     assert got.status == 504
@@ -102,10 +107,7 @@ def test_a_generator_that_answers_one_byte_at_a_time_is_given_up(start, upstream
 
 def test_a_head_that_drips_is_given_up_too(start, upstream):
     running = start(ServerSettings(upstream_timeout_s=0.6, idle_timeout_s=5))
-    drip: list[script.Step] = [b"HTTP/1.1 200 OK\r\nx: "]
-    for _ in range(100):
-        drip += [0.05, b"x"]
-    upstream.script = lambda heard: script.Script(drip)
+    upstream.script = dripping(b"HTTP/1.1 200 OK\r\nx: ", b"x")
     assert running.ask().status == 504
 
 
