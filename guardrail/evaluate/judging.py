@@ -13,6 +13,8 @@ from guardrail.checks import installed
 from guardrail.evaluate.rows import Picture, Row
 from guardrail.pipeline import Guard
 from guardrail.types import Artifact, Evidence, Kind, Pair, Subject
+from guardrail.upstream.gather import together
+from guardrail.upstream.limits import Limits
 
 DIGITS = 6
 """Digits of a score that a log keeps: more than any threshold has, fewer than differ with the size of a batch."""
@@ -94,6 +96,7 @@ def _unread(row: Row) -> str | None:
 
 def _subjects(row: Row) -> list[Subject]:
     texts = [Artifact(Kind.PROMPT, f"prompt[{at}]", text=text) for at, text in enumerate(row.texts)]
+    texts += together(row.texts, Limits().prompt_chars)
     inputs = [Artifact(Kind.INPUT, f"image[{at}]", data=content(one)) for at, one in enumerate(row.inputs)]
     outputs = [Artifact(Kind.OUTPUT, f"data[{at}]", data=content(one)) for at, one in enumerate(row.outputs)]
     return [*texts, *inputs, *outputs, *(Pair(one, other) for one in inputs for other in outputs)]

@@ -55,6 +55,8 @@ def read(named: Mapping[str, Any], *, allow_unread: bool) -> Read:
     prompt = named.get("prompt")
     if isinstance(prompt, list | tuple):
         found.prompts = max(1, len(prompt))
+    if found.prompts == 1:  # the prompts of several pictures are no parts of one
+        found.given.settle()
     return found
 
 

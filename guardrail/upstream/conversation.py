@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from guardrail.errors import BadRequest
 from guardrail.upstream import pictures
 from guardrail.upstream.embedded import embedded
-from guardrail.upstream.gather import Gathered, too_large
+from guardrail.upstream.gather import Gathered, too_large, windows
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import leaf_of
 from guardrail.upstream.spans import JsonLimits, Path
@@ -23,7 +23,6 @@ _TEXTS = 1024  # turns and settings of one conversation
 _PICTURES = 64  # pictures in its history
 _VALUES = 50_000
 _DEPTH = 64  # schemas of tools are deep
-_OVERLAP = 500  # characters that two windows of a long text share
 
 
 def talking(limits: Limits) -> Limits:
@@ -35,16 +34,6 @@ def talking(limits: Limits) -> Limits:
         pictures=max(_PICTURES, limits.pictures),
         json=JsonLimits(max(_DEPTH, limits.json.depth), max(_VALUES, limits.json.values)),
     )
-
-
-def windows(text: str, most: int) -> Iterator[str]:
-    """A text in parts of at most `most` characters that overlap; a short one whole."""
-    if len(text) <= most:
-        yield text
-        return
-    overlap = min(_OVERLAP, most // 4)
-    for start in range(0, len(text) - overlap, max(1, most - overlap)):
-        yield text[start : start + most]
 
 
 def spoken(text: str, path: Path) -> str:
@@ -72,7 +61,7 @@ class Conversation:
     def text(self, slot: str, text: str) -> None:
         """A text that is judged by itself; a long one in windows."""
         for number, part in enumerate(windows(text, self.got.limits.prompt_chars)):
-            self.got.text(slot if not number else f"{slot}#{number}", part, slot)
+            self.got.text(slot if not number else f"{slot}#{number}", part, slot, whole=True)
 
     def settle(self) -> None:
         """Once everything is gathered: all turns as one text, a line each, where there are several."""

@@ -6,7 +6,7 @@ Every kind of body of every dialect fills the same `Gathered`; the difference be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pybase64
@@ -18,6 +18,28 @@ from guardrail.upstream.dialect import Fetch, Fetched, FetchFile
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import What
 from guardrail.upstream.spans import Edit
+
+_OVERLAP = 500  # characters that two windows of a long text share
+
+
+def windows(text: str, most: int) -> Iterator[str]:
+    """A text in parts of at most `most` characters that overlap; a short one whole."""
+    if len(text) <= most:
+        yield text
+        return
+    overlap = min(_OVERLAP, most // 4)
+    for start in range(0, len(text) - overlap, max(1, most - overlap)):
+        yield text[start : start + most]
+
+
+def together(pieces: Iterable[str], most: int) -> list[Artifact]:
+    """All that a request says in several fields, as one text: a generator puts them together, so a wish may be cut
+    between them. Nothing where there is one piece; a long text in windows of `most` characters."""
+    said = list(dict.fromkeys(pieces))
+    if len(said) < 2:
+        return []
+    parts = windows(" ".join(said), most)
+    return [Artifact(Kind.PROMPT, f"together#{at}" if at else "together", text=part) for at, part in enumerate(parts)]
 
 
 @dataclass(frozen=True)
@@ -65,6 +87,7 @@ class Gathered:
     images: int = 0
     read: int = 0
     settings: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
 
     def looked_at(self, text: str) -> None:
         """Count what was gone through character by character. Raises BadRequest when it is too much in all."""
@@ -82,13 +105,18 @@ class Gathered:
             self.settings.append(text)
 
     def settle(self) -> None:
-        """Once everything is gathered: the settings' own words become a text. Raises BadRequest as `text` does."""
-        if self.settings:
-            self.text("settings", "; ".join(self.settings), "settings")
+        """Once everything is gathered: the settings' own words become a text, and all pieces are judged together.
 
-    def text(self, slot: str, text: str, param: str, *, left_out: bool = False) -> None:
+        Raises BadRequest as `text` does.
+        """
+        if self.settings:
+            self.text("settings", "; ".join(self.settings), "settings", whole=True)
+        self.texts += together((*self.pieces, *self.settings), self.limits.prompt_chars)
+
+    def text(self, slot: str, text: str, param: str, *, left_out: bool = False, whole: bool = False) -> None:
         """A text to judge; `left_out` for one that says what shall not be there, which is judged as such.
 
+        `whole` is for one that is no piece of what the request's fields say together, or has them together already.
         Raises BadRequest when it is too long, or one too many.
         """
         if len(text) > self.limits.prompt_chars:
@@ -102,6 +130,8 @@ class Gathered:
         # By itself "clothes" is harmless; a picture without them is not, and one without nudity is. The prompt check
         # knows the difference by the switch that image tools have for it.
         self.texts.append(Artifact(Kind.PROMPT, slot, text=f"a picture --no {text}" if left_out else text))
+        if not (left_out or whole):
+            self.pieces.append(text)
 
     def image_slot(self) -> str:
         """The slot of the next picture among the images proper. Raises BadRequest when it is one too many."""

@@ -9,9 +9,9 @@ from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Kind
 from guardrail.upstream import pictures
 from guardrail.upstream.answers import decode, holds_picture, pictures_within
-from guardrail.upstream.conversation import windows
 from guardrail.upstream.dialect import Fetch
 from guardrail.upstream.embedded import embedded
+from guardrail.upstream.gather import windows
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.spans import Node
 

@@ -180,7 +180,7 @@ def turns(text: str, chance: random.Random) -> str:
 
 
 def fields(text: str, chance: random.Random) -> tuple[str, ...]:
-    """Cut into parts that arrive in several fields, each judged alone."""
+    """Cut into parts that arrive in several fields of one request."""
     return tuple(_cut(text, 3))
 
 

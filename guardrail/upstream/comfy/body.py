@@ -194,7 +194,9 @@ class _Reader:
             if len(pieces) > 1:
                 for joined, how in ((" ".join(pieces), "joined"), ("".join(pieces), "run-together")):
                     self.got.looked_at(joined)
-                    self.got.text(f"node[{name_of((name,))}].{how}", joined, "prompt", left_out=name in negative)
+                    self.got.text(
+                        f"node[{name_of((name,))}].{how}", joined, "prompt", left_out=name in negative, whole=True
+                    )
 
     def _text_links(self, step: Step) -> Iterator[str]:
         """The nodes that this one has a text from. `positive` and `negative` mostly are no texts any more."""

@@ -73,6 +73,7 @@ def read(headers: Headers, body: bytes, limits: Limits) -> tuple[str, Gathered]:
         part = root.get(name)
         if part is not None:
             _walk(part, name, body, got, seen)
+    got.settle()
     if not got.texts and not got.inputs:
         raise BadRequest("there is nothing to judge: no texts and no images", param="texts", code="invalid_value")
     return said, got

@@ -84,10 +84,9 @@ class _Reading(Messages):
                 code="previous_response_not_found",
             )
         for text in past.texts:
-            if not text.slot.startswith("conversation"):
-                self.got.text(
-                    f"previous.{text.slot.removeprefix('previous.')}", text.text or "", "previous_response_id"
-                )
+            if not text.slot.startswith(("conversation", "together")):
+                slot = f"previous.{text.slot.removeprefix('previous.')}"
+                self.got.text(slot, text.text or "", "previous_response_id", whole=True)
         for data in (*(one.data or b"" for one in past.pictures), *past.made):
             self._known_picture(data, "previous_response_id")
         self.talk.lines += (*past.lines, *past.said)

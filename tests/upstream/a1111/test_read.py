@@ -61,7 +61,7 @@ def test_what_is_not_to_be_in_the_picture_is_judged_as_such():
 def test_short_settings_of_scripts_are_judged_as_one_text():
     args = [{"ad_model": f"face_yolov{k}n_seg.pt", "ad_sampler": f"DPM {k} Karras"} for k in range(40)]
     found = texts(read(TXT2IMG, asked(alwayson_scripts={"ADetailer": {"args": args}})))
-    assert found.keys() == {"prompt", "settings"}
+    assert found.keys() == {"prompt", "settings", "together"}
 
 
 @pytest.mark.parametrize(
