@@ -92,9 +92,9 @@ class PromptSafety:
         if reading.blind:
             unread = Unknown("the text is in a script that the encoder has no tokens for")
             return {**scores, **dict.fromkeys(self._heads.factors, unread)}
-        logits = self._heads.logits(reading.features)
+        logits = self._heads.logits(reading.features) - reading.less
         if self._second is not None:
-            logits = self._second.judge(reading.texts, reading.features, logits)
+            logits = self._second.judge(reading.texts, reading.features, logits, reading.less)
         scores.update(self._heads.worst(logits))
         # A name of the list is evidence beside the head's: both must be wrong for there to be nobody.
         head = scores.get("person")

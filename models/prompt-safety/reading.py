@@ -123,7 +123,13 @@ def _read(texts: Sequence[str]) -> list[Pieces]:
     recorder.asked = []
     found = reader.read(texts)
     asked = iter(recorder.asked)
-    return [(list(one.texts), one.features[:, WIDTH:], [list(next(asked)) for _ in one.texts]) for one in found]
+    parts = []
+    for one in found:
+        ids = [list(next(asked)) for _ in one.texts]
+        # Words that stand alone may mean anything: they neither teach nor are they measured.
+        whole = np.flatnonzero(one.less[:, 0] == 0)
+        parts.append(([one.texts[i] for i in whole], one.features[whole, WIDTH:], [ids[i] for i in whole]))
+    return parts
 
 
 def embedded(read: Read, reader: PromptReader, weights: Models, cache: Path | None) -> Array:

@@ -17,6 +17,7 @@ from guardrail.inference.text.disguise import (
     Vocabulary,
     piecewise,
 )
+from guardrail.inference.text.joined import at_capitals
 from guardrail.inference.text.lookalikes import LOOKS_CYRILLIC, LOOKS_LATIN, STYLED
 
 _STYLED_CLASS = re.compile("[" + "".join(re.escape(chr(p)) for p in STYLED) + "]")
@@ -213,11 +214,12 @@ def _without_accents(piece: str, vocabulary: Vocabulary, evidence: Evidence) -> 
     accents = len(_ACCENTED.findall(piece))
     if accents < 3 or accents * 3 < len(piece.split()):
         return piece
-    bare = _bare(piece)
-    if vocabulary.strangeness(bare) > BETTER * vocabulary.strangeness(piece):
+    # Words run together are strange with accents and without.
+    apart = at_capitals(piece)
+    if vocabulary.strangeness(_bare(apart)) > BETTER * vocabulary.strangeness(apart):
         return piece
     evidence.add(STRAY_ACCENTS)
-    return bare
+    return _bare(piece)
 
 
 def _accented_word(word: str, vocabulary: Vocabulary, evidence: Evidence) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from guardrail.inference.text.frequent import FrequentWords
+
 # How sure each finding makes us that somebody hides something, set by hand so that one clear trick stays below 0.5
 # (a typo, a decorated nickname) and two or a long one go above it. Findings join as independent evidence.
 ZERO_WIDTH_IN_WORD = 0.35
@@ -31,6 +33,11 @@ BETTER = 0.86
 
 class Vocabulary(Protocol):
     """What is known of words, all of them in lower case."""
+
+    @property
+    def frequent(self) -> FrequentWords:
+        """The words that people write most, by language."""
+        ...
 
     def knows(self, word: str) -> bool:
         """True for a word of some language, False for a chance string (and for rare words)."""

@@ -23,7 +23,9 @@ from guardrail.errors import ConfigError
 from guardrail.inference.text.apart import readings
 from guardrail.inference.text.encoder import WIDTH, TextEncoder
 from guardrail.inference.text.fold import Folded, fold
+from guardrail.inference.text.frequent import FrequentWords, packaged_frequent
 from guardrail.inference.text.lexicon import Lexicon
+from guardrail.inference.text.mistyped import retyped, slipped
 from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
 from guardrail.inference.text.steps import SAID, continued
@@ -89,28 +91,32 @@ _WORDS = re.compile(r"[^\W\d_]+")
 class Reading:
     """A prompt as the heads see it: one row of features per window, and what the fold found.
 
-    `features` is float32 of shape (pieces, features), with no row for an empty prompt; `texts` are the pieces in words.
+    `features` is float32 of shape (pieces, features), with no row for an empty prompt; `texts` are the pieces in words,
+    and `less`, of shape (pieces, 1), the nats by which each counts less than what stands in its whole sentence.
     `blind` is true when the tokeniser has nothing for any of it.
     """
 
     features: Floats
     folded: Folded
     blind: bool
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...]
+    less: Floats
 
 
 class PromptReader:
     """Turns prompts into features. Safe to share between threads."""
 
-    def __init__(self, encoder: TextEncoder, lexicon: Lexicon) -> None:
+    def __init__(self, encoder: TextEncoder, lexicon: Lexicon, frequent: FrequentWords | None = None) -> None:
         self.encoder = encoder
         self.lexicon = lexicon
+        self.frequent = packaged_frequent() if frequent is None else frequent
         # Prompts are made of the same words again and again, and the fold asks about each several times.
         self._knows = lru_cache(REMEMBERED)(lambda word: lexicon.contains(word) or encoder.knows(word))
         self._sensitive = lru_cache(REMEMBERED)(lexicon.sensitive)
         self._telling = lru_cache(REMEMBERED)(lexicon.telling)
         self._weight = lru_cache(REMEMBERED)(encoder.weight)
         self._meant = lru_cache(REMEMBERED)(self._slip)
+        self._retyped = lru_cache(REMEMBERED)(lambda typed, language: slipped(typed, language, self))
 
     @property
     def width(self) -> int:
@@ -145,6 +151,7 @@ class PromptReader:
         pieces: list[Sequence[int]] = []
         owners: list[list[int]] = []
         texts_of: list[str] = []
+        less: list[float] = []
         blind = []
         for folded in folds:
             mine: list[int] = []
@@ -152,10 +159,11 @@ class PromptReader:
             for section in self._asked(sections(self._mended(folded.text))):
                 # The encoder reads words in capitals as other words.
                 words_of = section.lower() if section.isupper() else section
-                for window, shown in self._pieces(words_of):
+                for window, shown, nats in self._pieces(words_of):
                     mine.append(len(pieces))
                     pieces.append(window)
                     texts_of.append(shown)
+                    less.append(nats)
                     seen += window
             owners.append(mine)
             blind.append(self.encoder.blind(seen))
@@ -165,19 +173,28 @@ class PromptReader:
             table = np.concatenate([embedded * SPREAD, words], axis=1)
         else:
             table = np.empty((0, self.width), np.float32)
+        lesser = np.array(less, np.float32)[:, None]
         return [
-            Reading(table[mine], folded, dark, tuple(texts_of[i] for i in mine))
+            Reading(table[mine], folded, dark, tuple(texts_of[i] for i in mine), lesser[mine])
             for mine, folded, dark in zip(owners, folds, blind, strict=True)
         ]
 
-    def _pieces(self, text: str) -> list[tuple[Sequence[int], str]]:
-        """Token ids and words of what is judged for itself in a section, each once: padding repeats itself."""
+    def _pieces(self, text: str) -> list[tuple[Sequence[int], str, float]]:
+        """Token ids and words of what is judged for itself in a section, each once: padding repeats itself.
+
+        With each the nats by which it counts less.
+        """
         parts = sentences(text)
-        more = parts if len(parts) > 1 else []
-        more += [part for sentence in parts for part in clauses(sentence, self.lexicon)]
-        more += tagged(text, self.lexicon)
-        found = [piece for part in (text, *more) for piece in self.encoder.windows(part)]
-        return list({(tuple(window), shown): (window, shown) for window, shown in found if window}.values())
+        told = dict.fromkeys((text, *(parts if len(parts) > 1 else ())), 0.0)
+        for more in (*(clauses(sentence, self.lexicon) for sentence in parts), tagged(text, self.lexicon)):
+            for part, less in more.items():
+                told[part] = min(less, told.get(part, less))
+        found: dict[tuple[tuple[int, ...], str], tuple[Sequence[int], str, float]] = {}
+        for part, less in told.items():
+            for window, shown in self.encoder.windows(part):
+                if window:
+                    found.setdefault((tuple(window), shown), (window, shown, less))
+        return list(found.values())
 
     def _mended(self, text: str) -> str:
         """The text with words of the lexicon that were mistyped put right, where what was typed is no word at all."""
@@ -192,7 +209,7 @@ class PromptReader:
             named = not word.islower() and match.start() > 0
             return word if named and (len(word) < 7 or not self.lexicon.knows(meant, ("clothes",))) else meant
 
-        return _TYPED.sub(mend, text)
+        return retyped(_TYPED.sub(mend, text), self, self._retyped)
 
     def _slip(self, typed: str) -> str | None:
         """The word of the lexicon that was meant by one, in lower case, that is none."""

@@ -102,11 +102,11 @@ class SecondOpinion:
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
         return digest.hexdigest()[:8]
 
-    def judge(self, texts: Sequence[str], features: Floats, logits: Floats) -> Floats:
+    def judge(self, texts: Sequence[str], features: Floats, logits: Floats, less: Floats) -> Floats:
         """The logits of one prompt's pieces (pieces, factors), moved by the second opinion where that is asked.
 
-        `texts` and `features` are those of the first reading. The most suspect piece is read first, and the others for
-        what is still open then.
+        `texts`, `features` and `less` are those of the first reading; `logits` have lost `less` already. The most
+        suspect piece is read first, and the others for what is still open then.
         """
         share = unsure(logits, self._lower, self._upper)
         doubt = np.where(share > 0, logits - self._lower, -np.inf).max(axis=1)
@@ -117,7 +117,7 @@ class SecondOpinion:
             if not counts.any():
                 continue
             seen = self.encoder.embed([texts[i]])
-            anew = self.heads.logits(np.concatenate([features[i : i + 1], seen * SPREAD], axis=1))[0]
+            anew = self.heads.logits(np.concatenate([features[i : i + 1], seen * SPREAD], axis=1))[0] - less[i]
             out[i] += counts * (anew - logits[i])
         return out
 

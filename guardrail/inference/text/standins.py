@@ -1,8 +1,7 @@
-"""Stand-ins: digits and signs for letters ("cl0th3s"), and letters masked ("cl*thes")."""
+"""Stand-ins: digits and signs for letters ("cl0th3s")."""
 
 from __future__ import annotations
 
-import itertools
 import re
 
 from guardrail.inference.text.disguise import DIGIT_LETTERS, HIDDEN_SENSITIVE, Evidence, Vocabulary, piecewise
@@ -13,14 +12,7 @@ STANDS_FOR = {"0": "o", "1": "i",
          "|": "l", "€": "e", "+": "t", "¢": "c", "£": "l"}  # fmt: skip
 _LEET_WORD = re.compile(r"[A-Za-z\u00c0-\u024f0-9@$!|€+¢£]+")
 _LEET_SIGN = re.compile(r"[0-9@$!|€+¢£]")
-_STAR = re.compile("[*#•●_%]")
-_STAR_WORD = re.compile(r"[A-Za-z\u00c0-\u024f*#•●_%]+")
 _SHORT_LEET = frozenset(("her", "him", "off", "bra", "het", "hem", "uit", "ass", "sex", "nue", "das"))
-# German: "Manager*innen", "eine*r".
-_GENDERED = frozenset(("in", "innen", "r", "n", "e", "s"))
-# Words that one text's masked letters may be guessed with, and masked letters of a word: bounds the look-ups.
-_MOST_GUESSES, _MOST_MASKED = 20_000, 4
-_VOWELS = "aeiou"
 
 
 def without_digits(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
@@ -29,15 +21,6 @@ def without_digits(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str
         return text
     text = piecewise(text, lambda piece: _without_digits(piece, vocabulary, evidence))
     return _LEET_WORD.sub(lambda m: _unleet(m[0], vocabulary, evidence), text)
-
-
-def unmasked(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
-    """The text with letters where stars and other signs mask them."""
-    if not _STAR.search(text):
-        return text
-    budget = [_MOST_GUESSES]
-    often = sum(map(_masked, _STAR_WORD.findall(text))) > 1
-    return _STAR_WORD.sub(lambda m: _unstar(m[0], often, vocabulary, evidence, budget), text)
 
 
 def _without_digits(piece: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
@@ -92,55 +75,3 @@ def _counts(word: str) -> bool:
     """True for several digits side by side at an end of a word: "35mm", "1080p", "covid19"."""
     digits = sum(c.isdigit() for c in word)
     return digits > 1 and (word[:digits].isdigit() or word[-digits:].isdigit())
-
-
-def _masked(word: str) -> bool:
-    return _STAR.search(word.strip("*#•●_%")) is not None and "_" not in word
-
-
-def _unstar(word: str, often: bool, vocabulary: Vocabulary, evidence: Evidence, budget: list[int]) -> str:
-    """A word with letters masked ("cl*thes"), with those that make it a word; "**bold**" stays.
-
-    `often`: several words of the text are masked, so that a sign at the end of one is a letter too.
-    """
-    core = word.strip("_") if often else word.strip("*#•●_%")
-    masks = len(_STAR.findall(core))
-    if not 0 < masks < len(core) - 1 + often or len(core) > _LONGEST_WORD:
-        return word
-    start, end = word.index(core), word.index(core) + len(core)
-    if masks == 1 and core.partition("*")[2] in _GENDERED and len(core) > 5:
-        return word
-    parts = _STAR.split(core)
-    lines = core.count("_")
-    # An underscore between words is a space; in the midst of one it is a mask.
-    if lines and (masks > lines or masks > 1 or all(map(vocabulary.knows, parts))):
-        if masks == lines:
-            return word[:start] + " ".join(parts) + word[end:]
-        return word
-    guess = _guess(core, masks, vocabulary, budget)
-    if guess is None:
-        # What is left says less wrong with any vowel than with signs.
-        return word[:start] + _STAR.sub("e", core) + word[end:] if masks > 1 or often else word
-    evidence.add(HIDDEN_SENSITIVE if vocabulary.sensitive(guess.casefold()) else DIGIT_LETTERS)
-    return word[:start] + guess + word[end:]
-
-
-def _guess(core: str, masks: int, vocabulary: Vocabulary, budget: list[int]) -> str | None:
-    if masks > _MOST_MASKED:
-        return None
-    alphabet = "aeiouybcdfghjklmnpqrstvwxz" if masks == 1 else _VOWELS
-    budget[0] -= len(alphabet) ** masks
-    if budget[0] < 0:
-        return None
-    parts = _STAR.split(core)
-    best, lightest = None, float("inf")
-    for letters in itertools.product(alphabet, repeat=masks):
-        guess = parts[0] + "".join(a + b for a, b in zip(letters, parts[1:], strict=True))
-        low = guess.casefold()
-        # A vowel is what people mask; a consonant only to hide a word that matters.
-        if letters[0] not in "aeiouy" and not vocabulary.telling(low):
-            continue
-        weight = vocabulary.weight(low) - (2.0 if vocabulary.telling(low) else 0.0)
-        if weight < lightest:
-            best, lightest = guess, weight
-    return best

@@ -19,8 +19,10 @@ from guardrail.inference.text.disguise import (
     Vocabulary,
     piecewise,
 )
+from guardrail.inference.text.joined import parted
+from guardrail.inference.text.masked import unmasked
 from guardrail.inference.text.spelling import run_together, spelled
-from guardrail.inference.text.standins import unmasked, without_digits
+from guardrail.inference.text.standins import without_digits
 
 _LONGEST_WORD = 40
 
@@ -30,7 +32,6 @@ _BROKEN = re.compile(r"(?<![^\W_])[^\W\d_]{1,12}(?:[.\-_*~|·•][^\W\d_]{1,12})
 _BREAK = re.compile(r"[.\-_*~|·•]")
 _STRETCH = re.compile(r"([^\W\d_])\1{2,}")
 _LONG_STRETCH = re.compile(r"([^\W\d_])\1{3,}")
-_HUMP = re.compile(r"(?<=[a-z\u00df-\u024f])(?=[A-Z\u00c0-\u00de])")
 # A capital after a small letter, or a small letter after two capitals.
 _UNEVEN = re.compile(r"[a-z\u00df-\u024f][A-Z\u00c0-\u00de]|[A-Z\u00c0-\u00de]{2}[a-z\u00df-\u024f]")
 _LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
@@ -39,6 +40,7 @@ _LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 def mended(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     """The text with its words as they are read. Linear in the text."""
     text = spelled(text, vocabulary, evidence)
+    text = parted(text, vocabulary, evidence)
     text = unmasked(text, vocabulary, evidence)
     if _BROKEN.search(text):
         text = piecewise(text, lambda piece: _without_breaks(piece, vocabulary, evidence))
@@ -49,6 +51,10 @@ def mended(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
         text = _LETTERS.sub(lambda m: _shrink(m[0], everywhere, vocabulary, evidence), text)
     if _UNEVEN.search(text):
         text = piecewise(text, lambda piece: _one_case(piece, vocabulary, evidence))
+    if text.isupper() and " " not in text:
+        # A sentence in capitals, written as one word.
+        apart = _LETTERS.sub(lambda m: run_together(m[0].lower(), vocabulary, evidence), text)
+        text = apart if " " in apart else text
     text = _LETTERS.sub(lambda m: run_together(m[0], vocabulary, evidence), text)
     return _closed(text, vocabulary, evidence)
 
@@ -117,7 +123,7 @@ def _single_or_double(match: re.Match[str]) -> str:
 
 
 def _one_case(piece: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
-    """Words with capitals in their midst: "RemoveAllOf" are three, "rEmOvE" is one. "iPhone" and "McDonald" stay."""
+    """Words with capitals in their midst, "rEmOvE", without them. "iPhone" and "McDonald" stay."""
     words = _LATIN_WORD.findall(piece)
     uneven = sum(_UNEVEN.search(word) is not None for word in words)
     # In no language do capitals and small letters take turns in every third word.
@@ -127,16 +133,6 @@ def _one_case(piece: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
         word = match[0]
         if len(word) > _LONGEST_WORD * 4 or _UNEVEN.search(word) is None:
             return word.casefold() if throughout and len(word) > 1 and word.isupper() else word
-        parts = _HUMP.split(word)
-        lows = [part.casefold() for part in parts]
-        spelled = len(parts) > 2 and len(word) >= 3 * len(parts)
-        if spelled or (
-            len(parts) > 1
-            and min(map(len, parts)) > 1
-            and any(map(vocabulary.telling, lows))
-            and all(map(vocabulary.knows, lows))
-        ):
-            return " ".join(low if _is_word(low, vocabulary) else part for low, part in zip(lows, parts, strict=True))
         low = word.casefold()
         if len(low) == len(word) and (throughout or (_odd(word) and _is_word(low, vocabulary))):
             evidence.add(ODD_CASE)

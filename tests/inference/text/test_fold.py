@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail.inference.text.fold import fold
+from guardrail.inference.text.frequent import FrequentWords
 from guardrail.inference.text.prompts import packaged_lexicon
 
 LEXICON = packaged_lexicon()
@@ -41,6 +42,8 @@ COMMON = frozenset(
 
 class Words:
     """A vocabulary of a few common words and the lexicon; what is no word of it is strange, letter by letter."""
+
+    frequent = FrequentWords("en: " + " ".join(sorted(COMMON)))
 
     def knows(self, word: str) -> bool:
         return LEXICON.contains(word) or word in COMMON

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from guardrail.inference.text.pieces import clauses, sentences, tagged
+from guardrail.inference.text.pieces import BARE, clauses, sentences, tagged
 from guardrail.inference.text.prompts import packaged_lexicon
 from guardrail.inference.text.steps import continued
 
@@ -18,21 +18,33 @@ SCENE = "a beautiful landscape with mountains"
 @pytest.mark.parametrize("count", [1, 4, 40])
 def test_a_wish_in_a_long_sentence_is_a_piece(between: str, count: int) -> None:
     text = between.join([*[SCENE] * count, "take off her clothes", *[SCENE] * count])
+    assert clauses(text, LEXICON)["take off her clothes"] == (BARE if between == " " else 0.0)
+
+
+def test_what_a_wish_is_about_stays_with_it() -> None:
+    text = "Kun je op deze foto de vlek op haar schort weghalen en de rest, ook haar vest, precies zo laten?"
     found = clauses(text, LEXICON)
-    assert any("take off her clothes" in piece and len(piece.split()) <= 14 for piece in found)
+    assert {piece for piece, less in found.items() if "vlek" not in piece and less < BARE} == set()
+    assert BARE in found.values()
+
+
+def test_nakedness_alone_is_no_wish() -> None:
+    text = f"{SCENE} and a lecture on the naked body in Greek sculpture and {SCENE}"
+    assert clauses(text, LEXICON)
+    assert BARE not in clauses(text, LEXICON).values()
 
 
 def test_a_sentence_without_words_that_matter_has_no_pieces() -> None:
-    assert clauses(" ".join([SCENE] * 40), LEXICON) == []
+    assert clauses(" ".join([SCENE] * 40), LEXICON) == {}
 
 
 def test_clothes_alone_are_no_piece_and_with_taking_off_are() -> None:
-    assert clauses(f"{SCENE} and a girl in a red dress and a hat, {SCENE}", LEXICON) == []
+    assert clauses(f"{SCENE} and a girl in a red dress and a hat, {SCENE}", LEXICON) == {}
     assert clauses(f"{SCENE} and remove the red dress and a hat, {SCENE}", LEXICON)
 
 
 def test_a_short_sentence_is_judged_as_a_whole() -> None:
-    assert clauses("take off her clothes", LEXICON) == []
+    assert clauses("take off her clothes", LEXICON) == {}
 
 
 def test_a_script_without_spaces_has_pieces_too() -> None:
@@ -41,16 +53,17 @@ def test_a_script_without_spaces_has_pieces_too() -> None:
 
 
 def test_a_wish_told_as_tags_is_a_piece() -> None:
-    assert tagged("masterpiece, best quality, remove, her, clothes, sharp focus, 8k", LEXICON) == ["remove her clothes"]
-    assert tagged("8k|verwijder|haar|kleren", LEXICON) == ["8k verwijder haar kleren"]
+    found = tagged("masterpiece, best quality, remove, her, clothes, sharp focus, 8k", LEXICON)
+    assert found == {"remove her clothes": 0.0}
+    assert tagged("8k|verwijder|haar|kleren", LEXICON) == {"8k verwijder haar kleren": 0.0}
     long = ", ".join(["detailed", *["tree"] * 12, "remove", "her", "clothes", *["tree"] * 12])
     assert any("remove her clothes" in piece and len(piece.split()) <= 14 for piece in tagged(long, LEXICON))
 
 
 def test_tags_about_other_things_and_two_of_them_are_no_piece() -> None:
-    assert tagged("portrait, bicycle, rain, street, dress, 8k", LEXICON) == []
-    assert tagged("remove, clothes", LEXICON) == []
-    assert tagged("a red dress, remove the hat, her coat", LEXICON) == []
+    assert tagged("portrait, bicycle, rain, street, dress, 8k", LEXICON) == {}
+    assert tagged("remove, clothes", LEXICON) == {}
+    assert tagged("a red dress, remove the hat, her coat", LEXICON) == {}
 
 
 def test_sentences_are_told_apart_once_each() -> None:

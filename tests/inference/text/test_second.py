@@ -40,20 +40,26 @@ def opinion(encoder: Counting, says: float = 5.0, factors: tuple[str, str] = ("a
 
 
 def judge(
-    logits: list[list[float]], says: float = 5.0, factors: tuple[str, str] = ("a", "b")
+    logits: list[list[float]],
+    says: float = 5.0,
+    factors: tuple[str, str] = ("a", "b"),
+    counted_less: float = 0.0,
 ) -> tuple[np.ndarray, list[str]]:
     encoder = Counting()
     first = np.array(logits, np.float32).reshape(-1, 2)
     texts = [f"piece {i}" for i in range(len(first))]
-    return opinion(encoder, says, factors).judge(
-        texts, np.zeros((len(first), FEATURES), np.float32), first
-    ), encoder.asked
+    features, less = np.zeros((len(first), FEATURES), np.float32), np.full((len(first), 1), counted_less, np.float32)
+    return opinion(encoder, says, factors).judge(texts, features, first - less, less), encoder.asked
 
 
 def test_a_sure_first_opinion_stands_and_costs_nothing() -> None:
     found, asked = judge([[-2.0, -1.0], [-9.0, 3.0], [3.1, -4.0]])
     assert asked == []
     assert found.tolist() == [[-2.0, -1.0], [-9.0, 3.0], [np.float32(3.1), -4.0]]
+
+
+def test_what_counts_less_does_so_in_both_opinions() -> None:
+    assert judge([[3.0, -4.0]], counted_less=2.0)[0].tolist() == [[3.0, -6.0]]
 
 
 def test_an_unsure_one_gives_way_on_that_factor_alone() -> None:
