@@ -33,9 +33,9 @@ ASKED_AT = {"minor": 0.3}
 # The authors who wrote against the heads before these: their lines lie near the threshold by choice, and say nothing of
 # how sure a score is elsewhere. Of their twins, which other minds' come closest to, so many may reach a
 # threshold; undress had 0.060 before one known false alarm (a jacket) asked for less, person 0.050 before requests
-# to undress nobody in particular were among them.
+# to undress nobody in particular were among them, and 0.080 until the first opinion followed the second.
 AGAINST = ("A fourth", "A fifth", "The editor")
-FALSE_AGAINST = {"sexual": 0.045, "undress": 0.052, "revealing": 0.025, "person": 0.08, "minor": 0.02}
+FALSE_AGAINST = {"sexual": 0.045, "undress": 0.052, "revealing": 0.025, "person": 0.065, "minor": 0.02}
 # Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
 NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
 Learnt = tuple[list[Array], Array, Array]

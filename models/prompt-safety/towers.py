@@ -7,7 +7,7 @@ ones, which the builders add by `guardrail.inference.build.delta`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,19 @@ class Changed(nn.Module):
         if self.whole is not None:
             return delta.coded(self.whole.detach().cpu().numpy())
         return delta.factors(self.first.detach().cpu().numpy(), self.second.detach().cpu().numpy())
+
+    def take(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """The change as it was packaged under a name, to go on from. Raises ValueError for one of another shape."""
+        scale = torch.from_numpy(arrays[f"{name}.scale"])[:, None]
+        with torch.no_grad():
+            if self.whole is not None:
+                self.whole.copy_(torch.from_numpy(arrays[f"{name}.whole"]).float() * scale)
+                return
+            first, second = arrays[f"{name}.in"], arrays[f"{name}.out"]
+            if (first.shape, second.shape) != (self.first.shape, self.second.shape):
+                raise ValueError(f"{name}: a change of rank {len(first)}, expected {len(self.first)}")
+            self.first.copy_(torch.from_numpy(first).float())
+            self.second.copy_(torch.from_numpy(second).float() * scale)
 
 
 class LeftOut(nn.Module):
@@ -132,6 +145,18 @@ class Tower(nn.Module):
             if isinstance(part, Changed)
             for key, array in part.delta().items()
         }
+
+    def take(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Every change and the head as `deltas` and `voice` packaged them, to go on from."""
+        for name, part in self.named_modules():
+            if isinstance(part, Changed):
+                part.take(name.removeprefix("parts.").replace("-", "."), arrays)
+        weight = arrays["head.weight"]
+        with torch.no_grad():
+            self.mean.zero_()
+            self.spread.fill_(1.0)
+            self.head.weight.copy_(torch.from_numpy(weight.T * np.sqrt(len(weight), dtype=np.float32)))
+            self.head.bias.copy_(torch.from_numpy(arrays["head.bias"]))
 
     def voice(self) -> dict[str, np.ndarray]:
         """The head for the embedding of length one times the root of its width: (width, factors) and (factors,)."""

@@ -1,10 +1,11 @@
 """Tune both encoders on the lines that teach, and write what changed into the package.
 
-    python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only KIND]
+    python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only first|second|follow]
 
-Needs torch (the extra `export`). `lines.py` makes the file; `--published` has weights.npz and e5-small-q4.bin as the
-packages carry them. An eighth of the families written here and some public sets are kept from it, for `train.py` to
-hold out. Seeded; sums on a graphics card have no fixed order, so another tuning is not the same to the byte.
+Both learn labels; then the first, which most texts never get past, learns what the second says. Needs torch (the
+extra `export`). `lines.py` makes the file; `--published` has weights.npz and e5-small-q4.bin as the packages carry
+them. An eighth of the families written here and some public sets are kept from it, for `train.py` to hold out. Seeded;
+sums on a graphics card have no fixed order, so another tuning is not the same to the byte.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,9 +31,8 @@ FACTORS, MINOR, ASKING = 5, 4, 3
 LONGEST = 64
 TOKENS = {"first": 1536, "second": 2560}
 TEXTS = {"first": 96, "second": 160}
-PASSES = {"first": 10, "second": 12}
-RATE = {"first": 5e-4, "second": 1e-3}
-HEAD_RATE, WARM = 3e-3, 0.06
+# Share of the steps in which the rate rises.
+WARM = 0.06
 # What the rate has fallen to at the end, and the share of the steps at whose end weights are averaged: the mean of a
 # path that is still moving finds more of what other authors wrote than the point where a path that comes to rest ends.
 AT_END, AVERAGED = 0.3, 0.4
@@ -40,6 +41,8 @@ MARGIN, NEAREST, APART = 1.0, 8, 1.0
 # Pairs of texts in a step, as a share of its texts, that are shown as if they were one: what is sexual about adults and
 # what is about a minor, never written together, must both be seen where both are.
 MIXED = 0.2
+# What labels count beside the other encoder's scores, and the logits beyond which these are all the same.
+LABELS, SURE = 0.3, 8.0
 # By encoder: the number of the token that fills a row, what it is in torch, and the file it is published in.
 FILLER = {"first": 0, "second": 1}
 MAKERS: dict[str, type[towers.First] | type[towers.Second]] = {"first": towers.First, "second": towers.Second}
@@ -67,8 +70,10 @@ def batches(kind: str, lengths: Array, some: Array, chance: np.random.Generator 
     return out
 
 
-def loss_of(tower: towers.Tower, pooled: Tensor, step: tuple[Tensor, ...], pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """How wrong the step's texts are judged: each by itself, the twins against each other, and mixed in pairs."""
+def loss_of(
+    tower: towers.Tower, pooled: Tensor, step: tuple[Tensor, ...], pairs: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """How wrong the step's texts are judged: each by itself and the twins against each other; and mixed in pairs."""
     y, weight, own = step
     logits = tower.judge(pooled)
     loss = (functional.binary_cross_entropy_with_logits(logits, y, reduction="none") * weight).sum() / len(y)
@@ -84,7 +89,7 @@ def loss_of(tower: towers.Tower, pooled: Tensor, step: tuple[Tensor, ...], pairs
     # A factor is known to be there where either has it, and not to be there where both are known not to.
     known = (told == 1) | ((weight[one] > 0) & (weight[two] > 0))
     mixed = functional.binary_cross_entropy_with_logits(tower.judge(pooled[one] + pooled[two]), told, reduction="none")
-    return loss + (mixed * known).sum() / len(y)
+    return loss, (mixed * known).sum() / len(y)
 
 
 def pairs_of(y: npt.NDArray[np.float32], chance: np.random.Generator) -> tuple[Array, Array]:
@@ -98,68 +103,134 @@ def pairs_of(y: npt.NDArray[np.float32], chance: np.random.Generator) -> tuple[A
     return one, two
 
 
-def tune(kind: str, published: Path, lines: Lines, device: str = "cpu") -> towers.Tower:
-    """Train one encoder's changes. Prints the loss as it goes."""
-    torch.manual_seed(SEED)
-    chance = np.random.default_rng([SEED, 0])
-    ids = lines.ids(kind)
-    lengths = np.array([len(one) for one in ids])
-    tower = MAKERS[kind](published / PUBLISHED[kind], FACTORS, seed=SEED).to(device)
-    told = [torch.from_numpy(array).to(device) for array in (lines.y, lines.weights, lines.own)]
+@dataclass(frozen=True)
+class Plan:
+    """How long an encoder learns, and how fast: passes over the lines, rates of its body and of its head."""
 
-    def states(batch: Array) -> tuple[Tensor, Tensor]:
-        rows: Sequence[Sequence[int]] = [ids[i] for i in batch]
-        tokens, mask = towers.padded(rows, min(LONGEST, padded_to(lengths[batch])), FILLER[kind])
-        return tower.states(tokens.to(device, non_blocking=True)), mask.to(device, non_blocking=True)
+    passes: int
+    rate: float
+    head_rate: float = 3e-3
 
-    started = time.time()
-    tower.eval()
-    with torch.no_grad():
-        drawn = np.random.default_rng(SEED).choice(len(ids), min(2000, len(ids)), replace=False)
-        some = batches(kind, lengths, drawn)
-        seen = torch.cat([tower.embed(tower.pool(*states(batch))) for batch in some])
-    tower.mean.copy_(seen.mean(0))
-    tower.spread.copy_(seen.std(0))
-    steps = [batch for _ in range(PASSES[kind]) for batch in batches(kind, lengths, lines.draw(chance), chance)]
-    body, head = towers.parameters(tower)
-    learned, path, begin = [*body, *head], 0, int(len(steps) * (1 - AVERAGED))
-    mean = [torch.zeros_like(one) for one in learned]
-    teacher = torch.optim.AdamW(
-        [{"params": body, "weight_decay": 0.05}, {"params": head, "weight_decay": 0.01}], betas=(0.9, 0.98)
-    )
-    tower.train()
-    running = torch.zeros((), device=device)
-    for step, batch in enumerate(steps):
-        share = min(1.0, (step + 1) / (WARM * len(steps))) * (1 - (1 - AT_END) * step / len(steps))
-        for group, rate in zip(teacher.param_groups, (RATE[kind], HEAD_RATE), strict=True):
-            group["lr"] = rate * share
-        where = torch.from_numpy(batch).to(device)
-        one, two = (torch.from_numpy(part).to(device) for part in pairs_of(lines.y[batch], chance))
-        loss = loss_of(tower, tower.pool(*states(batch)), tuple(array[where] for array in told), (one, two))
-        teacher.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(body, 1.0)
-        teacher.step()
-        if step >= begin:
-            path += 1
-            with torch.no_grad():
-                torch._foreach_lerp_(mean, [one.detach() for one in learned], 1 / path)
-        running.lerp_(loss.detach(), 0.02 if step else 1.0)
-        if step % 500 == 499:
-            took = time.time() - started
-            print(f"{kind}: step {step + 1} of {len(steps)}, loss {float(running):.3f}, {took:.0f} s", flush=True)
-    with torch.no_grad():
-        for one, kept in zip(learned, mean, strict=True):
-            one.copy_(kept)
-    return tower
+
+PLANS = {"first": Plan(10, 5e-4), "second": Plan(12, 1e-3), "follow": Plan(9, 5e-4, 1e-3)}
+
+
+class Learner:
+    """One encoder and the lines that teach it, on one device."""
+
+    def __init__(self, kind: str, published: Path, lines: Lines, device: str) -> None:
+        self.kind, self.lines, self.device = kind, lines, device
+        self.tokens = lines.ids(kind)
+        self.lengths = np.array([len(one) for one in self.tokens])
+        torch.manual_seed(SEED)
+        self.tower = MAKERS[kind](published / PUBLISHED[kind], FACTORS, seed=SEED).to(device)
+        self.told = [torch.from_numpy(array).to(device) for array in (lines.y, lines.weights, lines.own)]
+
+    def pooled(self, batch: Array) -> Tensor:
+        """What the encoder makes of some lines, before its head."""
+        rows: Sequence[Sequence[int]] = [self.tokens[i] for i in batch]
+        tokens, mask = towers.padded(rows, min(LONGEST, padded_to(self.lengths[batch])), FILLER[self.kind])
+        states = self.tower.states(tokens.to(self.device, non_blocking=True))
+        return self.tower.pool(states, mask.to(self.device, non_blocking=True))
+
+    def centre(self) -> None:
+        """Let the head see numbers of mean 0 and spread 1, as they are before anything is learned."""
+        self.tower.eval()
+        drawn = np.random.default_rng(SEED).choice(len(self.tokens), min(2000, len(self.tokens)), replace=False)
+        with torch.no_grad():
+            some = batches(self.kind, self.lengths, drawn)
+            seen = torch.cat([self.tower.embed(self.pooled(batch)) for batch in some])
+        self.tower.mean.copy_(seen.mean(0))
+        self.tower.spread.copy_(seen.std(0))
+
+    def scores(self) -> Tensor:
+        """The logits of every line: (lines, factors)."""
+        self.tower.eval()
+        out = torch.empty((len(self.tokens), FACTORS), device=self.device)
+        with torch.no_grad():
+            for batch in batches(self.kind, self.lengths, np.arange(len(self.tokens))):
+                out[torch.from_numpy(batch).to(self.device)] = self.tower.judge(self.pooled(batch))
+        return out
+
+    def learn(self, plan: Plan, chance: np.random.Generator, example: Tensor | None = None) -> None:
+        """Train by a plan: on labels, and on the scores of `example` (lines, factors) where there are any.
+
+        Prints the loss as it goes.
+        """
+        started = time.time()
+        drawn = (self.lines.draw(chance) for _ in range(plan.passes))
+        steps = [batch for some in drawn for batch in batches(self.kind, self.lengths, some, chance)]
+        body, head = towers.parameters(self.tower)
+        learned, path, begin = [*body, *head], 0, int(len(steps) * (1 - AVERAGED))
+        mean = [torch.zeros_like(one) for one in learned]
+        groups = [{"params": body, "weight_decay": 0.05}, {"params": head, "weight_decay": 0.01}]
+        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        self.tower.train()
+        running = torch.zeros((), device=self.device)
+        for step, batch in enumerate(steps):
+            share = min(1.0, (step + 1) / (WARM * len(steps))) * (1 - (1 - AT_END) * step / len(steps))
+            for group, rate in zip(optimiser.param_groups, (plan.rate, plan.head_rate), strict=True):
+                group["lr"] = rate * share
+            loss = self._loss(batch, pairs_of(self.lines.y[batch], chance), example)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(body, 1.0)
+            optimiser.step()
+            if step >= begin:
+                path += 1
+                with torch.no_grad():
+                    torch._foreach_lerp_(mean, [one.detach() for one in learned], 1 / path)
+            running.lerp_(loss.detach(), 0.02 if step else 1.0)
+            if step % 500 == 499:
+                took = time.time() - started
+                print(
+                    f"{self.kind}: step {step + 1} of {len(steps)}, loss {float(running):.3f}, {took:.0f} s", flush=True
+                )
+        with torch.no_grad():
+            for one, kept in zip(learned, mean, strict=True):
+                one.copy_(kept)
+
+    def _loss(self, batch: Array, pairs: tuple[Array, Array], example: Tensor | None) -> Tensor:
+        where = torch.from_numpy(batch).to(self.device)
+        y, weight, own = (array[where] for array in self.told)
+        one, two = (torch.from_numpy(part).to(self.device) for part in pairs)
+        pooled = self.pooled(batch)
+        labels, mixed = loss_of(self.tower, pooled, (y, weight, own), (one, two))
+        if example is None:
+            return labels + mixed
+        wanted = torch.sigmoid(example[where])
+        apart = functional.binary_cross_entropy_with_logits(self.tower.judge(pooled), wanted, reduction="none")
+        # The example says something of every factor, of those too whose label nobody knows.
+        counts = torch.where(weight > 0, weight.clamp(min=1), 1.0)
+        return (apart * counts).sum() / len(batch) + LABELS * labels + mixed
+
+
+def tune(kind: str, published: Path, lines: Lines, device: str = "cpu") -> Learner:
+    """Train one encoder's changes on labels."""
+    learner = Learner(kind, published, lines, device)
+    learner.centre()
+    learner.learn(PLANS[kind], np.random.default_rng([SEED, 0]))
+    return learner
+
+
+def follow(published: Path, lines: Lines, deltas: Path, device: str = "cpu") -> Learner:
+    """Train the first encoder's change, which `tune` made, to say what the tuned second says of the same lines."""
+    first, second = (Learner(kind, published, lines, device) for kind in KINDS)
+    for learner in (first, second):
+        with np.load(deltas / f"prompt_{learner.kind}_delta.npz", allow_pickle=False) as archive:
+            learner.tower.take(archive)
+    first.learn(PLANS["follow"], np.random.default_rng([SEED, 1]), second.scores().clamp(-SURE, SURE))
+    return first
 
 
 def work(job: tuple[str, Path, Path, str, Path]) -> None:
     """Tune one encoder and write its change."""
-    kind, file, published, device, out = job
+    what, file, published, device, out = job
     torch.set_num_threads(1)
-    tower = tune(kind, published, Lines.load(file), device).to("cpu")
-    np.savez_compressed(out / f"prompt_{kind}_delta.npz", **tower.deltas(), **tower.voice())
+    lines = Lines.load(file)
+    learner = follow(published, lines, out, device) if what == "follow" else tune(what, published, lines, device)
+    tower = learner.tower.to("cpu")
+    np.savez_compressed(out / f"prompt_{learner.kind}_delta.npz", **tower.deltas(), **tower.voice())
 
 
 def main() -> None:
@@ -168,14 +239,14 @@ def main() -> None:
     parser.add_argument("--published", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=HEADS)
-    parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--only", choices=(*KINDS, "follow"))
     args = parser.parse_args()
     started = time.time()
-    kinds = (args.only,) if args.only else KINDS
-    jobs = [(kind, args.lines, args.published, args.device, args.out) for kind in kinds]
+    stages = [[args.only]] if args.only else [list(KINDS), ["follow"]]
     # CUDA cannot be used in a process that was forked: each encoder begins afresh, on a core of its own.
-    with get_context("spawn").Pool(len(jobs)) as pool:
-        pool.map(work, jobs, chunksize=1)
+    for stage in stages:
+        with get_context("spawn").Pool(len(stage)) as pool:
+            pool.map(work, [(what, args.lines, args.published, args.device, args.out) for what in stage], chunksize=1)
     print(f"{time.time() - started:.0f} s")
 
 
