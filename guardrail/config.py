@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -89,6 +89,13 @@ class ServerSettings(_Part):
     )
     drain_s: Seconds = Field(30.0, description="How long a shutdown waits for what is in flight.")
     max_in_flight: Positive = Field(256, description="Requests held at once; one more gets 503 and Retry-After.")
+    max_connections: Positive = Field(
+        4096, description="Connections open at once, in each process; one more gets 503 and is closed."
+    )
+    max_connections_per_address: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Of these, from one address (or IPv6 /64); one more gets 429. 0 is no limit: right behind a proxy.",
+    )
     workers: Positive = Field(1, description="Server processes sharing the port.")
     access_key: str = Field("", description="Credential callers must send as x-guardrail-key; empty asks for none.")
     tenant_header: str = Field("", description="Trusted header that names the tenant; empty trusts none.")
@@ -276,8 +283,8 @@ def load(
     origin: dict[str, str] = {}
     tree: dict[str, Any] = {}
 
-    over = {name: _from_text(value) for name, value in (flags or {}).items() if value is not None}
-    around = {name: _from_text(environ[key.variable]) for name, key in named.items() if key.variable in environ}
+    over = {name: _from_text(named.get(name), value) for name, value in (flags or {}).items() if value is not None}
+    around = {name: _from_text(key, environ[key.variable]) for name, key in named.items() if key.variable in environ}
     home = over.get("home") or around.get("home") or Home.default({}).path
     if file is None and "GUARDRAIL_CONFIG" in environ:
         file = Path(environ["GUARDRAIL_CONFIG"]).expanduser()
@@ -328,42 +335,62 @@ def _said(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     return f"{source}: {name}: {str(item['msg']).lower()}"
 
 
-def _from_text(value: Any) -> Any:
-    if not isinstance(value, str):
+def _from_text(key: Key | None, value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip():
         return value
+    if key is not None and isinstance(key.default, str) and value.strip()[0] not in "'\"":
+        return value.strip()  # a credential of digits is no number, and one with # in it has no comment
     try:
-        return yaml.safe_load(value) if value.strip() else value
-    except yaml.YAMLError:
+        return yaml.load(value, _Loader)  # noqa: S506 - a safe one, see there
+    except (yaml.YAMLError, ValueError):  # ValueError: the 99th of a month
         return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML would keep the last, and a door whose lock stood in the first is open."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                said = f"{key.value!r} stands twice in one mapping; keep one"
+                raise yaml.constructor.ConstructorError(problem=said, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes, which no settings file is")
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one, see there
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not YAML: not UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML: {getattr(error, 'problem', 'not UTF-8')}") from None
+        raise ConfigError(f"{path}{line}: not YAML: {getattr(error, 'problem', 'no such value')}") from None
     if read is None:
         return {}
     if not isinstance(read, dict):
         raise ConfigError(f"{path}: a mapping of settings is expected, this is a {type(read).__name__}")
-    return _flat(read, {key.name for key in keys()})
-
-
-def _flat(tree: Mapping[str, Any], known: set[str], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
+    for name, value in _flat(read, {key.name for key in keys()}):
+        if name in flat:
+            raise ConfigError(f"{path}: {name} stands twice, nested and dotted; keep one")
+        flat[name] = value
+    return flat
+
+
+def _flat(tree: Mapping[str, Any], known: set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in tree.items():
         dotted = f"{prefix}{name}"
         if dotted not in known and isinstance(value, dict):
-            flat.update(_flat(value, known, dotted + "."))
+            yield from _flat(value, known, dotted + ".")
         else:
-            flat[dotted] = value
-    return flat
+            yield dotted, value
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:

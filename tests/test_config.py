@@ -112,6 +112,44 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, text, said):
         load(path, {}, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server:\n  access_key: hush\nlog:\n  level: info\nserver:\n  port: 9090\n",
+        "server: {access_key: hush, access_key: ''}\n",
+        "server:\n  access_key: hush\nserver.access_key: ''\n",
+    ],
+)
+def test_a_name_that_stands_twice_in_the_file_stops_the_start(tmp_path, text):
+    """The second would undo the first in silence, and a door that was locked there would be open."""
+    path = tmp_path / "twice.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="stands twice") as caught:
+        load(path, {}, {})
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["0123456789", "null", "1e5", "2026-13-45", "a #b", "a: b", "[a", "yes", "  a\n"])
+def test_a_credential_is_taken_as_it_stands_whatever_yaml_would_make_of_it(tmp_path, key):
+    around = load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_ACCESS_KEY": key})
+    flag = load(None, {"home": str(tmp_path), "server.access_key": key}, {})
+    assert around.settings.server.access_key == flag.settings.server.access_key == key.strip()
+
+
+def test_a_quoted_text_loses_its_quotes(tmp_path):
+    held = load(None, {"home": str(tmp_path)}, {"GUARDRAIL_SERVER_ACCESS_KEY": '"0123"'})
+    assert held.settings.server.access_key == "0123"
+
+
+def test_a_date_that_is_none_is_a_wrong_value_and_no_crash(tmp_path):
+    path = tmp_path / "dates.yaml"
+    path.write_text("server: {port: 2026-13-45}\n")
+    with pytest.raises(ConfigError, match="no such value"):
+        load(path, {}, {})
+    with pytest.raises(ConfigError, match=r"server\.port"):
+        load(None, {"home": str(tmp_path), "server.port": "2026-13-45"}, {})
+
+
 def test_secrets_are_masked(tmp_path):
     held = load(None, {"home": str(tmp_path), "server.access_key": "hush-hush"}, {})
     assert "hush-hush" not in str(held.shown())

@@ -24,8 +24,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {("home", "errors")}
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def room_of(path: Path, package: Path = PACKAGE) -> str:
+    return path.relative_to(package).parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -43,14 +43,14 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
                 yield parts[1], node.lineno
 
 
-def upward(path: Path) -> list[str]:
-    room = room_of(path)
+def upward(path: Path, package: Path = PACKAGE) -> list[str]:
+    room = room_of(path, package)
     found = []
     for other, line in imports(path):
         if other == room or other not in FLOOR or (room, other) in GROUND:
             continue
         if FLOOR[other] <= FLOOR[room]:
-            found.append(f"{path.relative_to(PACKAGE.parent)}:{line}: {room} imports {other}, which is not below it")
+            found.append(f"{path.relative_to(package.parent)}:{line}: {room} imports {other}, which is not below it")
     return found
 
 
@@ -65,13 +65,12 @@ def test_a_room_imports_lower_floors_only(path):
     assert upward(path) == []
 
 
-def test_an_upward_import_would_be_found(tmp_path, monkeypatch):
+def test_an_upward_import_would_be_found(tmp_path):
     guilty = PACKAGE / "types.py"
     copy = tmp_path / "guardrail" / "types.py"
     copy.parent.mkdir()
     copy.write_text(guilty.read_text("utf-8") + "\ndef late():\n    from guardrail.pipeline import Guard\n", "utf-8")
-    monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path / "guardrail")
-    assert [line for line in upward(copy) if "types imports pipeline" in line]
+    assert [line for line in upward(copy, tmp_path / "guardrail") if "types imports pipeline" in line]
 
 
 def test_only_settings_and_home_read_the_environment():

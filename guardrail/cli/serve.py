@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,7 +74,7 @@ def serve(
             progress.print(apart)
         _try_out(configuration)
         ensure_weights(configuration)
-        raise SystemExit(_supervise(configuration, count))
+        raise SystemExit(supervise(partial(_worker, configuration), count))
 
 
 def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
@@ -187,17 +188,19 @@ def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
 
 
 def server_settings(configuration: Configuration) -> ServerSettings:
-    """What the server is told, from the settings that hold."""
-    from guardrail.server.settings import ServerSettings
+    """What the server is told, from the settings that hold. Raises ConfigError for a tenant that nobody can be."""
+    from guardrail.server.settings import TENANT, ServerSettings
 
     chosen = configuration.settings.server
     limits = configuration.settings.limits
     keys = frozenset({hashlib.sha256(chosen.access_key.encode()).hexdigest()}) if chosen.access_key else frozenset()
-    return ServerSettings(
+    made = ServerSettings(
         one_bad=chosen.one_bad,
         max_body_bytes=limits.body_mb * MB,
         max_answer_bytes=limits.answer_mb * MB,
         max_in_flight=chosen.max_in_flight,
+        max_connections=chosen.max_connections,
+        max_connections_per_address=chosen.max_connections_per_address or None,
         connect_timeout_s=chosen.connect_timeout_s,
         upstream_timeout_s=chosen.upstream_timeout_s,
         access_keys=keys,
@@ -205,6 +208,14 @@ def server_settings(configuration: Configuration) -> ServerSettings:
         tenant_keys=chosen.tenant_keys,
         tenants=frozenset(configuration.settings.policy.tenants),
     )
+    named = {name for name in made.tenants if made.tenant_header and TENANT.fullmatch(name)}
+    nobody = made.tenants - named - {*made.tenant_keys.values(), made.default_tenant}
+    if nobody:
+        raise ConfigError(
+            f"policy.tenants: no caller can be {min(nobody)!r}, so its policy would never hold; say in "
+            "server.tenant_keys which keys are its own, or in server.tenant_header which header of a gateway names it"
+        )
+    return made
 
 
 def _upstreams(given: list[str]) -> dict[str, str]:
@@ -231,6 +242,7 @@ def _try_out(configuration: Configuration) -> None:
     if chosen.port == 0:
         raise ConfigError("server.port: several workers share one port, so 0 (any free one) cannot be used")
     upstreams_of(configuration)
+    server_settings(configuration)
     listen(chosen.host, chosen.port, reuse_port=True).close()
 
 
@@ -238,8 +250,8 @@ def _worker(configuration: Configuration) -> None:
     common.run(lambda: run(configuration, reuse_port=True))
 
 
-def _supervise(configuration: Configuration, count: int) -> int:
-    """Keep `count` server processes on one port; one that dies is replaced, a signal goes to all of them.
+def supervise(work: Callable[[], None], count: int) -> int:
+    """Keep `count` processes at `work`; one that dies is replaced, a signal goes to all of them.
 
     A worker that ends with status 2 was configured wrongly: its successor would fare no better, so all end.
     """
@@ -247,10 +259,13 @@ def _supervise(configuration: Configuration, count: int) -> int:
     workers: list[BaseProcess] = []
     ending = False
 
-    def hire() -> BaseProcess:
-        worker = context.Process(target=_worker, args=(configuration,))
-        worker.start()
-        return worker
+    def hire(at: int) -> None:
+        if not ending:
+            worker = context.Process(target=work)
+            worker.start()
+            workers[at : at + 1] = [worker]
+            if ending:  # it may not have been among those who were told
+                worker.terminate()
 
     def pass_on(number: int, _frame: Any = None) -> None:
         nonlocal ending
@@ -262,8 +277,9 @@ def _supervise(configuration: Configuration, count: int) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, pass_on)
-    workers.extend(hire() for _ in range(count))
-    while any(worker.is_alive() for worker in workers):
+    for at in range(count):
+        hire(at)
+    while not ending or any(worker.is_alive() for worker in workers):
         for at, worker in enumerate(workers):
             worker.join(WATCH_S)
             if worker.is_alive() or ending:
@@ -272,7 +288,7 @@ def _supervise(configuration: Configuration, count: int) -> int:
                 pass_on(signal.SIGTERM)
             else:
                 time.sleep(RESTART_S)
-                workers[at] = hire()
+                hire(at)
     return _status([worker.exitcode for worker in workers])
 
 

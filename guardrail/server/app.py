@@ -17,6 +17,7 @@ from guardrail.errors import AuditError, BadRequest, ConfigError, Overloaded
 from guardrail.server.admission import Admission
 from guardrail.server.answered import answer_call
 from guardrail.server.client import Client
+from guardrail.server.connections import Connections
 from guardrail.server.control import PATHS, control
 from guardrail.server.exchange import Broken, Exchange, Services
 from guardrail.server.gate import UpstreamFault
@@ -69,7 +70,10 @@ class App:
         self.client = Client(settings)
         self.admission = Admission(settings.max_in_flight, settings.room, settings.retry_after_s)
         self.sockets = Admission(settings.max_sockets, 1, settings.retry_after_s)
-        metrics.watch_load(lambda: self.admission.requests, lambda: self.admission.bytes)
+        self.connections = Connections(
+            settings.max_connections, settings.max_connections_per_address, metrics.connection_refused
+        )
+        metrics.watch_load(lambda: self.admission.requests, lambda: self.admission.bytes, lambda: len(self.connections))
         asked = [(one, self.client.gate(one)) for one in named if one.base_url is not None]
         for _, gate in asked:
             metrics.watch_gate(gate)

@@ -106,9 +106,11 @@ class TextLines(JsonLines):
 class _Gathering(logging.Handler):
     """Keeps records for the writer's thread; counts and drops what it does not keep up with."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, most: int, gather_s: float) -> None:
         super().__init__()
         self._stream = stream
+        self._most = most
+        self._gather_s = gather_s
         self._waiting: deque[logging.LogRecord] = deque()
         self._dropped = 0
         self._some = threading.Event()
@@ -120,7 +122,7 @@ class _Gathering(logging.Handler):
         self.lock = None  # a deque needs none
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self._waiting) >= MAX_LINES_WAITING:
+        if len(self._waiting) >= self._most:
             self._dropped += 1
             return
         self._waiting.append(record)
@@ -136,7 +138,7 @@ class _Gathering(logging.Handler):
     def _run(self) -> None:
         while not self._ending.is_set():
             self._some.wait()
-            self._ending.wait(GATHER_S)
+            self._ending.wait(self._gather_s)
             self._some.clear()
             self._write()
         self._write()
@@ -158,10 +160,17 @@ class _Gathering(logging.Handler):
                 self._dropped += len(lines)  # nobody reads any more; the audit log does not depend on it
 
 
-def start(level: int = logging.INFO, stream: TextIO | None = None, *, text: bool = False) -> Callable[[], None]:
+def start(
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+    *,
+    text: bool = False,
+    most: int = MAX_LINES_WAITING,
+    gather_s: float = GATHER_S,
+) -> Callable[[], None]:
     """Send all logs of this process to `stream` (standard error) as JSON lines, or with `text` as lines for people;
-    returns what flushes and stops it."""
-    handler = _Gathering(stream or sys.stderr)
+    returns what flushes and stops it. Lines are gathered for `gather_s`; of those that wait, `most` are kept."""
+    handler = _Gathering(stream or sys.stderr, most, gather_s)
     handler.setFormatter(TextLines() if text else JsonLines())
     root = logging.getLogger()
     before = (list(root.handlers), root.level)

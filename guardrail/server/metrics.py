@@ -106,6 +106,15 @@ class Metrics:
             "guardrail_turned_away", "Requests turned away unread because of load.", registry=self.registry
         )
         self._in_flight = Gauge("guardrail_in_flight_requests", "Requests in flight.", registry=self.registry)
+        self._connections = Gauge(
+            "guardrail_connections", "Connections that callers hold open.", registry=self.registry
+        )
+        self._connections_refused = Counter(
+            "guardrail_connections_refused",
+            "Connections turned away, by the limit they were over.",
+            ("limit",),
+            registry=self.registry,
+        )
         self._bytes = Gauge("guardrail_in_flight_bytes", "Bytes of bodies that are held.", registry=self.registry)
 
         self._upstream_in_flight = Gauge(
@@ -156,9 +165,15 @@ class Metrics:
     def turned_away(self) -> None:
         self._refused_early.inc()
 
-    def watch_load(self, requests: Callable[[], float], held: Callable[[], float]) -> None:
+    def connection_refused(self, limit: str) -> None:
+        self._connections_refused.labels(limit).inc()
+
+    def watch_load(
+        self, requests: Callable[[], float], held: Callable[[], float], connections: Callable[[], float]
+    ) -> None:
         """Read the load from where it is counted, when metrics are asked for."""
         self._in_flight.set_function(requests)
+        self._connections.set_function(connections)
         self._bytes.set_function(held)
 
     def watch_gate(self, gate: Gate) -> None:

@@ -1,200 +1,35 @@
-"""The process: a listening socket, uvicorn with uvloop and httptools, and an orderly end.
-
-uvicorn's HTTP protocol takes headers of any size at any speed; the one here bounds both.
-"""
+"""The process: a listening socket, uvicorn with uvloop and httptools, and an orderly end."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import gc
 import logging
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
+if sys.platform != "win32":
+    import resource
 
 from guardrail.errors import ConfigError
 from guardrail.server.app import App
-from guardrail.server.wire import CALLER, RawHeaders, Receive, Send
+from guardrail.server.protocol import BoundedProtocol, websockets_of
 
-MAX_HEADER_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 16 << 20  # of a caller's websocket
-HEADER_TIMEOUT_S = 20.0
-KEEP_ALIVE_S = 75
 BACKLOG = 1024
-# A caller who does not take what was sent to him loses the connection, and we the memory that it holds.
-STALLED_S = 120
-LOOKS = 4  # how often that is looked at within this time
 SWITCH_S = 0.0005
-# An answer up to this size is copied behind its head and leaves in one write; what is larger is not copied.
-JOINED_BYTES = 64 << 10
+# Files that are open besides connections: the log, its side files and readers, weights, policies, pipes.
+OTHER_FILES = 256
 
 log = logging.getLogger("guardrail.server")
-
-
-class Call:
-    """One call of a connection. Fulfils `Caller`: what ASGI would take a task and two writes for."""
-
-    __slots__ = ("_cycle", "_left", "_protocol")
-
-    def __init__(self, protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
-        self._protocol = protocol
-        self._cycle = cycle
-        self._left: Callable[[], None] | None = None
-
-    def direct(self, receive: Receive, send: Send) -> bool:
-        return receive == self._cycle.receive and send == self._cycle.send
-
-    @property
-    def sent_whole(self) -> bool:
-        return not self._cycle.more_body
-
-    @property
-    def gone(self) -> bool:
-        return self._cycle.disconnected or self._cycle.transport.is_closing()
-
-    def watch(self, left: Callable[[], None] | None) -> None:
-        if left is not None or self._protocol.left == self._left:  # not that of the call behind this one
-            self._protocol.left = left
-        self._left = left
-        if left is not None:
-            # A connection that is not read from does not show that it was closed.
-            self._cycle.flow.resume_reading()
-
-    def reply(self, status: int, headers: RawHeaders, body: bytes) -> bool:
-        cycle = self._cycle
-        if cycle.disconnected or cycle.response_started or cycle.flow.write_paused or status not in STATUS_LINE:
-            return False
-        lines = [b"%b: %b\r\n" % pair for pair in (*cycle.default_headers, *headers)]
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        head = b"".join((STATUS_LINE[status], *lines, b"\r\n"))
-        ends = len(lines) + 2
-        if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
-            return False  # uvicorn says what is wrong with it
-        if cycle.scope["method"] == "HEAD":
-            body = b""
-        if len(body) <= JOINED_BYTES:
-            cycle.transport.write(head + body)
-        else:
-            cycle.transport.writelines((head, body))
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
-        return True
-
-    async def taken(self) -> None:
-        if self._cycle.flow.write_paused:
-            await self._cycle.flow.drain()
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a limit on the size of a request's headers and on the time they may take."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        # Who is told when the caller leaves: calls of one connection are answered one after the other.
-        self.left: Callable[[], None] | None = None
-        self._reader_timer: asyncio.TimerHandle | None = None
-        self._untaken = self._still = 0
-        self._head_bytes = 0
-        self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEADER_TIMEOUT_S, self._slow_head)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._untaken, self._still = _untaken(self.transport), 0
-        if self._reader_timer is None:
-            self._reader_timer = self.loop.call_later(STALLED_S / LOOKS, self._look_at_reader)
-
-    def _look_at_reader(self) -> None:
-        """Cut a caller off who takes nothing of what was sent: the kernel alone waits where probes are answered."""
-        self._reader_timer = None
-        if not self.flow.write_paused or self.transport.is_closing():
-            return
-        left = _untaken(self.transport)
-        self._still = self._still + 1 if left >= self._untaken else 0
-        self._untaken = left
-        if self._still >= LOOKS:
-            self.transport.abort()
-        else:
-            self._reader_timer = self.loop.call_later(STALLED_S / LOOKS, self._look_at_reader)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        if self._reader_timer is not None:
-            self._reader_timer.cancel()
-            self._reader_timer = None
-        super().connection_lost(exc)
-        left, self.left = self.left, None
-        if left is not None:
-            left()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        before = self.cycle
-        super().on_headers_complete()
-        if self.cycle is not before:  # else it becomes a websocket
-            self.scope["extensions"] = {CALLER: Call(self, self.cycle)}  # type: ignore[dict-item]
-
-    def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if not self._in_head:
-            self._disarm()
-            return
-        if self._head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-            body = b"the request headers are too large"
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-                b"content-length: %d\r\n\r\n%s" % (len(body), body)
-            )
-            self.transport.close()
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._slow_head)
-
-    def _disarm(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _slow_head(self) -> None:
-        self._head_timer = None
-        # A pipelined head behind an answer that is still being made is not slow, it is waiting.
-        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
-            self.transport.close()
-
-
-def _untaken(transport: asyncio.Transport) -> int:
-    """Bytes that were sent and not taken: in the transport, and on Linux those that the kernel still holds."""
-    waiting = transport.get_write_buffer_size()
-    sock = transport.get_extra_info("socket")
-    if sys.platform == "linux" and sock is not None:
-        with contextlib.suppress(OSError):
-            (held,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
-            waiting += held
-    return waiting
 
 
 class Server(uvicorn.Server):
@@ -211,12 +46,16 @@ class Server(uvicorn.Server):
         self.app = app
         self.sock = sock
         self._on_listening = on_listening
+        settings, places = app.settings, app.connections
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Connections inherit it: a caller who does not answer at all is found by the kernel.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(settings.stalled_s * 1000))
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop" if sys.platform != "win32" else "asyncio",
-                http=BoundedProtocol,
-                ws="websockets-sansio" if find_spec("websockets") is not None else "none",
+                http=partial(BoundedProtocol, settings, places),  # type: ignore[arg-type]  # any callable will do
+                ws=websockets_of(places),
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
                 lifespan="on",
@@ -225,7 +64,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_keep_alive=settings.keep_alive_s,
                 timeout_graceful_shutdown=max(1, round(drain_s)),
                 backlog=BACKLOG,
             )
@@ -275,8 +114,6 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_S * 1000)
         sock.bind((host, port))
     except OSError as error:
         sock.close()
@@ -304,7 +141,32 @@ def serve(
     tune_malloc()
     sock = listen(host, port, reuse_port=reuse_port)
     tune_interpreter()
+    make_room(app)
     Server(app, sock, drain_s=drain_s, on_listening=on_listening).run()
+
+
+def make_room(app: App) -> None:
+    """Let this process open the files that its connections need, or lower how many there may be, and say so.
+
+    A process that has no file left cannot reach a generator, and its record may not be written.
+    """
+    if sys.platform == "win32":
+        return
+    settings = app.settings
+    # A call to a generator for each request and each websocket, and what is never a connection.
+    besides = settings.max_in_flight + settings.max_sockets + OTHER_FILES
+    wanted = settings.max_connections + besides
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    may = hard if hard != resource.RLIM_INFINITY else wanted
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = min(wanted, may)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        app.connections.most = max(1, soft - besides)
+        log.warning(
+            "fewer files may be open than server.max_connections takes; raise the limit (LimitNOFILE, ulimit -n)",
+            extra={"fields": {"open_files": soft, "wanted": wanted, "max_connections": app.connections.most}},
+        )
 
 
 def tune_interpreter() -> None:

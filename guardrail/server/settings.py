@@ -102,6 +102,11 @@ class ServerSettings:
     `max_bytes_in_flight` bounds the bodies (requests and whole answers) that are held at one moment, and is never
     less than one body may be; beyond it, and beyond `max_in_flight` requests, callers get 503 with Retry-After.
     Websockets are counted apart, as `max_sockets`; `max_message_bytes` is the largest message a generator may send.
+    `max_connections` bounds the open connections of a process, whether they ask anything or not, and
+    `max_connections_per_address` those from one address (None bounds none, and is right behind a reverse proxy).
+    The head of a request may have `max_head_bytes` and take `head_timeout_s`. A caller who for `stalled_s` takes
+    nothing of what was sent loses the connection, and we the memory that it holds; one who asks nothing for
+    `keep_alive_s` loses it too.
     A request body has `body_grace_s` to arrive and a second more for each `body_rate` bytes that have come, and
     `body_timeout_s` in all: who sends one byte at a time holds a place no longer than who sends nothing.
     128 MiB for a body fits the largest single input of the OpenAI Images API (50 MB) as base64; 256 MiB for an
@@ -120,6 +125,12 @@ class ServerSettings:
     max_in_flight: int = 256
     max_sockets: int = 256
     max_message_bytes: int = 64 * MIB
+    max_connections: int = 4096
+    max_connections_per_address: int | None = None
+    max_head_bytes: int = 64 * 1024
+    head_timeout_s: float = 20.0
+    keep_alive_s: int = 75
+    stalled_s: float = 120.0
     max_bytes_in_flight: int = 512 * MIB
     body_timeout_s: float = 300.0
     body_grace_s: float = 20.0

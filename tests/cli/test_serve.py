@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from guardrail.cli.serve import _upstreams, forgetful, upstreams_of
+from guardrail.cli.serve import _upstreams, forgetful, server_settings, upstreams_of
 from guardrail.config import load
 from guardrail.errors import BadRequest, ConfigError
 from guardrail.upstream.moderation import Moderation
@@ -82,3 +82,28 @@ def test_several_workers_in_front_of_what_one_process_remembers_are_said_at_the_
     )
     assert said("{replicate: 'https://a'}", 1) == ""
     assert said("{openai: 'https://a', comfy: 'http://b'}", 4) == ""
+
+
+HASH = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "reached"),
+    [
+        ("school", {}, False),
+        ("school", {"server.tenant_header": "x-tenant"}, True),
+        ("my school", {"server.tenant_header": "x-tenant"}, False),
+        ("school", {"server.tenant_keys": {HASH: "school"}}, True),
+        ("school", {"server.tenant_keys": {HASH: "schol"}}, False),
+        ("my school", {"server.tenant_keys": {HASH: "my school"}}, True),
+        ("default", {}, True),
+    ],
+)
+def test_a_policy_of_a_tenant_whom_no_caller_can_be_stops_the_start(tmp_path, name, flags, reached):
+    """A wall that looks like one: everybody would be judged by the default, and the stricter policy by nobody."""
+    held = load(None, {"home": str(tmp_path), "policy.tenants": {name: "school.yaml"}, **flags}, {})
+    if reached:
+        assert server_settings(held).tenants == {name}
+    else:
+        with pytest.raises(ConfigError, match=f"no caller can be '{name}'"):
+            server_settings(held)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -146,3 +151,37 @@ def test_a_fault_of_ours_is_not_taken_for_one_of_the_operators():
 )
 def test_the_status_of_all_workers_tells_a_wrong_setting_from_a_crash(codes, status):
     assert _status(codes) == status
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.5])
+def test_workers_that_are_told_to_end_while_one_is_being_replaced_all_end(tmp_path, wait_s):
+    """The successor is hired a second after the one that broke: a signal in between is meant for it too."""
+    told = [sys.executable, "-m", "tests.cli.supervised", str(tmp_path)]
+    with subprocess.Popen(told) as supervisor:
+        try:
+            wait_until(lambda: list(tmp_path.iterdir()))
+            time.sleep(wait_s)
+            supervisor.send_signal(signal.SIGTERM)
+            assert supervisor.wait(10.0) in {0, 1}  # 1 where it broke before it was told
+        finally:
+            supervisor.kill()
+            for file in tmp_path.iterdir():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(file.name), signal.SIGKILL)
+
+
+def test_a_worker_that_breaks_is_replaced_until_all_are_told_to_end(tmp_path):
+    with subprocess.Popen([sys.executable, "-m", "tests.cli.supervised", str(tmp_path)]) as supervisor:
+        try:
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+            supervisor.send_signal(signal.SIGTERM)
+            assert supervisor.wait(10.0) == 0
+        finally:
+            supervisor.kill()
+
+
+def wait_until(so):
+    until = time.monotonic() + 30.0
+    while not so():
+        assert time.monotonic() < until
+        time.sleep(0.01)

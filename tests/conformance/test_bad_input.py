@@ -295,6 +295,7 @@ def test_headers_of_one_connection_do_not_take_others_with_them(guarded):
     body = guarded.body()
     head = f"POST {guarded.route} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n{named}\r\n"
     guarded.raw(head.encode() + body)
+    assert guarded.generator.calls
     for heard in guarded.generator.calls:
         assert "close" not in heard.headers.get("connection", "")
         assert heard.body == body

@@ -15,7 +15,7 @@ from guardrail.server import ServerSettings
 from guardrail.types import Action, Artifact, Kind, Request
 from guardrail.upstream.dialect import Answer, Call, Door, Event, Forward, Reply
 from tests.server import upstream as script
-from tests.server.conftest import Running
+from tests.server.conftest import Running, eventually
 from tests.server.stand_ins import JSON, PlainDialect, WordGuard
 
 
@@ -329,5 +329,25 @@ async def test_a_frame_whose_record_fails_does_not_leave(upstream, websockets):
         await asyncio.to_thread(running.__enter__)
         try:
             assert await speak(running.port, "/ws", "hello") == ([], 1011)
+        finally:
+            await asyncio.to_thread(running.stop)
+
+
+async def test_a_socket_keeps_the_place_of_its_connection_and_gives_it_back(upstream, websockets):
+    async with Echo() as echo:
+        settings = ServerSettings(max_connections=1)
+        running = Running(WordGuard(), upstream, settings, dialect=Able(), base_url=echo.url)
+        await asyncio.to_thread(running.__enter__)
+        address = f"ws://127.0.0.1:{running.port}/ws"
+        try:
+            async with aiohttp.ClientSession() as session:
+                for _ in range(2):
+                    async with session.ws_connect(address) as socket:
+                        await socket.send_str("hello")
+                        assert (await socket.receive(timeout=10)).data == "hello"
+                        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                            await session.ws_connect(address)
+                        assert caught.value.status == 503
+                    assert await asyncio.to_thread(eventually, lambda: len(running.app.connections) == 0)
         finally:
             await asyncio.to_thread(running.stop)

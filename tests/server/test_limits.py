@@ -132,9 +132,8 @@ def test_headers_within_the_limit_are_taken(running):
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
-def test_a_caller_who_does_not_take_his_answer_loses_the_connection(start, upstream, monkeypatch):
-    monkeypatch.setattr(server_process, "STALLED_S", 1)
-    running = start()
+def test_a_caller_who_does_not_take_his_answer_loses_the_connection(start, upstream):
+    running = start(ServerSettings(stalled_s=1))
     upstream.script = lambda heard: script.images(b"x" * 20_000_000)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -167,9 +166,8 @@ def test_odd_requests_are_refused_and_the_server_lives_on(running, upstream, dat
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nhost: x\r\n"])
-def test_headers_that_do_not_come_are_given_up(start, sent, monkeypatch):
-    monkeypatch.setattr(server_process, "HEADER_TIMEOUT_S", 0.3)
-    running = start()
+def test_headers_that_do_not_come_are_given_up(start, sent):
+    running = start(ServerSettings(head_timeout_s=0.3))
     began = time.monotonic()
     raw(running, sent, 5)
     assert time.monotonic() - began < 3

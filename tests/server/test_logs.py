@@ -48,11 +48,9 @@ class Stuck(io.StringIO):
         return super().write(text)
 
 
-def test_a_reader_that_stops_reading_stops_nobody_and_what_is_lost_is_counted(monkeypatch):
-    monkeypatch.setattr(logs, "MAX_LINES_WAITING", 100)
-    monkeypatch.setattr(logs, "GATHER_S", 0.01)
+def test_a_reader_that_stops_reading_stops_nobody_and_what_is_lost_is_counted():
     stream = Stuck()
-    stop = logs.start(logging.INFO, stream)
+    stop = logs.start(logging.INFO, stream, most=100, gather_s=0.01)
     for _ in range(5_000):
         logging.getLogger("guardrail.request").info("request")
     stream.let_go.set()
