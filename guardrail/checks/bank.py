@@ -120,7 +120,7 @@ class Bank:
         return done
 
     def remove_source(self, source: str) -> int:
-        """Delete every entry of a source, withdrawn ones too; how many. Raises ConfigError when there is none."""
+        """Delete every active entry of a source; how many. Raises ConfigError when there is none."""
         self._must_be_there("source")
         with self.file.writing() as connection:
             # A withdrawal outlives the list that the hash came from.

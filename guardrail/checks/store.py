@@ -8,6 +8,7 @@ read from a read-only mount.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -30,6 +31,10 @@ STALE_S = 10.0
 """How long a server may go on with what it read when the file stays locked; after that it cannot look."""
 
 
+STEP = 1 << 16
+"""Most that a revision grows by with one change."""
+
+
 class Locked(ConfigError):
     """Another process is writing to the file just now."""
 
@@ -37,6 +42,7 @@ class Locked(ConfigError):
 class StateFile:
     """One SQLite file with a revision that grows with every change.
 
+    By how much is chance: where a backup is put back and changed, no revision comes that stood for something else.
     `what` names it in messages ("registry"), `application` is the four-byte id that tells it from any other SQLite
     file, `schema` makes its tables. Nothing is created until the first change.
     """
@@ -78,7 +84,7 @@ class StateFile:
             try:
                 self._recognise(connection, make=True)
                 yield connection
-                connection.execute("UPDATE state SET revision = revision + 1")
+                connection.execute("UPDATE state SET revision = revision + ?", (1 + secrets.randbelow(STEP),))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -91,7 +97,7 @@ class StateFile:
             connection.execute("VACUUM")
 
     def revision(self, wait_s: float = WRITE_WAIT_S) -> int:
-        """The number of changes so far; 0 when there is no file."""
+        """What stands for the entries as they are; 0 when there is no file."""
         if not self.exists:
             return 0
         with self.reading(wait_s) as connection:

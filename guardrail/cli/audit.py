@@ -16,7 +16,8 @@ import typer
 from guardrail.audit import AuditLog, Entry, Head, Reader, export, holds, verify
 from guardrail.cli.audit_view import explained, listed
 from guardrail.cli.common import console, point_in_time, print_table, progress, settings
-from guardrail.errors import AuditError
+from guardrail.errors import AuditError, ConfigError
+from guardrail.policy.replay import STREAMING
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -31,7 +32,9 @@ Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="On
 OneAction = Annotated[
     str | None, typer.Option("--action", metavar="WORD", help="Only this action: allow, flag, hold, block.")
 ]
-OneKind = Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only decisions, rulings or events.")]
+OneKind = Annotated[
+    Literal["decision", "ruling", "event"] | None, typer.Option("--kind", help="Only decisions, rulings or events.")
+]
 
 
 @app.callback()
@@ -91,8 +94,14 @@ def rule(
     if record is None or record.entry.kind != "decision":
         progress.print(f"no decision with id {record_id!r}", markup=False)
         raise typer.Exit(1)
+    if record.entry.body.get("status") == STREAMING:
+        said = (
+            f"{record_id} says how a stream began; rule on {record_id.removesuffix('.open')}, which says how it ended"
+        )
+        progress.print(said, markup=False)
+        raise typer.Exit(1)
     chosen = settings(ctx)
-    body = {"record": record_id, "by": by or getpass.getuser(), **({"note": note} if note else {})}
+    body = {"record": record_id, "by": by or _logged_in(), **({"note": note} if note else {})}
     ruling = Entry("ruling", secrets.token_hex(10), time.time(), record.entry.tenant, should, body)
     with AuditLog.open(chosen.audit_url, chosen.key("audit")) as log:
         sealed = log.append_wait(ruling)
@@ -158,6 +167,13 @@ def _reader(ctx: typer.Context) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+def _logged_in() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        raise ConfigError("--by: is expected, as the user id that this runs under has no name") from None
 
 
 def _end(reader: Reader) -> Head:

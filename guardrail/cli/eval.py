@@ -22,6 +22,7 @@ from guardrail.evaluate.pools import Pool, Threads
 from guardrail.evaluate.suite import find_suites
 from guardrail.evaluate.survey import survey
 from guardrail.policy import load
+from guardrail.policy.nodes import guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -98,15 +99,20 @@ def run_suite(
         task="proxy" if proxy else task,
     )
     chosen = replace(chosen, signals={**chosen.signals, **pairs_of("--signal", signal)})
+    decides = load(policy or configuration.settings.policy.default)
+    taken = {given: _score(given, text) for given, text in pairs_of("--assume", assume).items()}
+    stray = min(taken.keys() - decides.signals, default=None)
+    if stray is not None:
+        raise ConfigError(f"--assume {stray}: policy {decides.name} does not read it{guess(stray, decides.signals)}")
     surveyed = survey(chosen)
     plan = Plan(
         chosen,
-        policy=load(policy or configuration.settings.policy.default),
+        policy=decides,
         attack=attacks.find(attack) if attack else None,
         seed=seed,
         where=tuple(pairs_of("--where", where).items()),
         limit=limit,
-        assume={signal: _score(signal, text) for signal, text in pairs_of("--assume", assume).items()},
+        assume=taken,
     )
     base = runs.checked(name or "--".join(part for part in (chosen.id, attack) if part))
     with ExitStack() as closing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,11 +181,17 @@ def execute(
         cache = None
         if cached and pool.about.label:
             file = configuration.home / "evaluate" / "cache.db"
-            cache = closing.enter_context(
-                Cache(file, configuration.key("evaluate"), f"{pool.about.label} {code_digest()}")
-            )
+            judge = judged_with(configuration, pool.about.label)
+            cache = closing.enter_context(Cache(file, configuration.key("evaluate"), judge))
         report = (lambda done, total: None) if quiet else closing.enter_context(reporting(name))
         return run(plan, pool, folder, cache=cache, report=report, surveyed=surveyed, fresh=fresh)
+
+
+def judged_with(configuration: Configuration, label: str) -> str:
+    """What tells the scores of these settings from those of others, for the cache; `label` names models and signals."""
+    chosen = configuration.settings
+    told = [label, code_digest(), chosen.checks.options, chosen.limits.model_dump(), chosen.models.providers]
+    return json.dumps(told, sort_keys=True, default=str)
 
 
 def workers_for(asked: int, surveyed: Survey, limit: int | None = None, where: Where = ()) -> int:

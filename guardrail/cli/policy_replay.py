@@ -99,6 +99,7 @@ def _document(told: Replay, skipped: int) -> dict[str, Any]:
         "skipped": skipped,
         "recorded_under": dict(told.policies),
         "newest_models": list(told.newest),
+        "unseen": list(told.unseen),
         "versions": [
             {
                 "models": list(version.models),
@@ -133,6 +134,12 @@ def _print(told: Replay, policy: Policy, skipped: int) -> None:
         f"{label} ({count})" for label, count in sorted(told.policies.items(), key=lambda one: -one[1])[:5]
     )
     console.print(f"recorded under {escape(under)}", style="dim", soft_wrap=True)
+    if told.unseen:
+        console.print(
+            f"no record says anything of {escape(', '.join(told.unseen))}: rules that read it could not speak",
+            style="yellow",
+            soft_wrap=True,
+        )
     for version in told.versions:
         if len(told.versions) > 1:
             word = "models of now" if version.models == told.newest else "earlier models, no longer what judges"

@@ -261,10 +261,11 @@ def last_day(text: str, now: datetime) -> datetime:
     if re.fullmatch(r"[0-9]{1,5}d", text):
         return now + timedelta(days=int(text[:-1]))
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except OverflowError:  # the last day that there is
+        raise ConfigError(f"--expires {text}: leave it out where protection does not end") from None
     except ValueError:
         raise ConfigError(f"--expires {text}: a date such as 2027-12-31, or a number of days such as 365d") from None
-    return day + timedelta(days=1)
 
 
 def _registry(ctx: typer.Context) -> Registry:

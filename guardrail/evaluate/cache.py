@@ -18,15 +18,17 @@ from guardrail.evaluate.judging import Seen
 from guardrail.evaluate.rows import Row
 
 _PACKAGE = Path(guardrail.__file__).parent
-_JUDGING = ("checks", "inference", "pipeline")
+_JUDGING = ("checks", "inference", "pipeline", "upstream/gather.py", "upstream/limits.py", "evaluate/judging.py")
+"""What has a part in what is seen of a row, lists of words and heads among it; `gather` reads its texts together."""
 
 
-def code_digest() -> str:
-    """Digest of the code that scores: a version number does not change while somebody works on a check."""
+def code_digest(package: Path = _PACKAGE) -> str:
+    """Digest of what scores: a version number does not change while somebody works on a check or a list of words."""
     digest = blake3()
-    for room in _JUDGING:
-        for file in sorted((_PACKAGE / room).rglob("*.py")):
-            digest.update(file.read_bytes())
+    for place in _JUDGING:
+        for file in sorted((package / place).rglob("*")) or [package / place]:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(file.read_bytes())
     return digest.hexdigest(16)
 
 

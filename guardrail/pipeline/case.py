@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from guardrail.audit import Entry
-from guardrail.errors import AuditError, BadRequest, Overloaded
+from guardrail.errors import AuditError, BadRequest
 from guardrail.pipeline import receipt as receipts
 from guardrail.pipeline.desk import Desk
 from guardrail.policy import Policy, decide
@@ -74,10 +73,12 @@ class Case:
                 raise BadRequest(f"{broken.slot}: {broken.fault}", param=broken.slot, code="invalid_image")
             return self.so_far
         finally:
-            if pictures is not None and not pictures.done():
-                pictures.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Overloaded):
-                    await pictures
+            if pictures is not None:
+                if not pictures.done():
+                    pictures.cancel()
+                    await asyncio.wait([pictures])
+                if not pictures.cancelled():
+                    pictures.exception()  # asked for: else a full queue that no longer matters is logged as a fault
 
     async def judge_outputs(self, outputs: Sequence[Artifact], texts: Sequence[Artifact] = ()) -> list[Decision]:
         """Judge pictures that came back, each for itself: one decision per output, in order.
@@ -102,8 +103,9 @@ class Case:
             for output, of_one in zip(outputs, pairs, strict=True)
         ]
 
-    def adopt(self, looked: Sequence[tuple[Subject, tuple[Signal, ...]]]) -> None:
-        """Take over what was looked at elsewhere, in a batch with other requests."""
+    def adopt(self, looked: Sequence[tuple[Subject, tuple[Signal, ...]]], *, took_ms: float) -> None:
+        """Take over what was looked at elsewhere, in a batch with other requests, and how long that took."""
+        self._began -= took_ms / 1000.0
         self._looked = [(subject, signals) for subject, signals in looked]
         self._all = Evidence(tuple(signal for _, signals in looked for signal in signals))
 
@@ -139,7 +141,8 @@ class Case:
         """
         desk = self._desk
         receipt = self.receipt()
-        desk.observer.decision(decision.action.word, decision.stage.value)
+        if status != STREAMING:  # what it begins with is no second decision
+            desk.observer.decision(decision.action.word, decision.stage.value)
         if desk.audit is None:
             return replace(receipt, recorded=False)
         entry = Entry(
@@ -184,7 +187,7 @@ class Case:
     def _more(self, status: str) -> dict[str, Any]:
         more: dict[str, Any] = {"route": self.route, "status": status, "took_ms": round(self.took_ms, 1)}
         if self.request.subject:
-            more["subject"] = self.request.subject
+            more["subject"] = receipts.subject(self.request.subject, self._desk.digest_key)
         if self.request.clamped:
             more["clamped"] = list(self.request.clamped)
         shadow = self._desk.shadow(self._all)

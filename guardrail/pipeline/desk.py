@@ -9,8 +9,9 @@ from typing import Any
 from guardrail.audit import AuditLog
 from guardrail.errors import ConfigError, Overloaded
 from guardrail.pipeline.looking import Looker, Observer
-from guardrail.policy import PolicyBook, decide
-from guardrail.types import Evidence, Stage
+from guardrail.policy import PolicyBook
+from guardrail.policy.replay import parts_of, strictest
+from guardrail.types import Evidence
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,11 @@ class Desk:
 
     def shadow(self, evidence: Evidence) -> list[dict[str, Any]]:
         """What the candidate policies would have done, for the record."""
+        if not self.book.shadow:
+            return []
+        # As the acting policy does: each picture that came back for itself.
+        parts = parts_of(evidence.signals)
+        decided = [(policy, *strictest(policy, parts)) for policy in self.book.shadow]
         return [
-            {"policy": would.policy, "action": would.action.word, "rules": list(would.rules)}
-            for would in (decide(policy, evidence, stage=Stage.OUTPUT) for policy in self.book.shadow)
+            {"policy": policy.label, "action": action.word, "rules": list(rules)} for policy, action, rules in decided
         ]

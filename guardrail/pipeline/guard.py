@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -26,10 +26,13 @@ from guardrail.pipeline.desk import Desk
 from guardrail.pipeline.looking import Looker, Observer, Unobserved
 from guardrail.pipeline.question import Examined, Picture, Question
 from guardrail.policy import Policy, PolicyBook, decide
-from guardrail.types import Artifact, Check, Decision, Evidence, Kind, Request, Stage, Subject
+from guardrail.types import Artifact, Check, Decision, Evidence, Kind, Request, Signal, Stage, Subject
 
 T = TypeVar("T")
 DEFAULT_CHECKS = ("prompt-safety", "face", "age", "exposure", "medium", "protected", "known", "pair")
+WARM_TRIES = 3
+TEXTS, PICTURES_A_WORKER = 256, 8
+"""Of several questions, how many texts and how many pictures of each worker share a deadline: seconds of work."""
 
 
 class Guard:
@@ -67,6 +70,7 @@ class Guard:
         if book is not None:
             book.require(looker.signals)
         self._desk = Desk(looker, book, audit, audit_required, digest_key, queue, dict(absent or {}), heard)
+        self._recorded = book.pages if book is not None else None
         self._warm = False
         self._why_cold = "not started"
 
@@ -152,7 +156,7 @@ class Guard:
             policy = self.book.policy_of(examined.request.tenant)
             decision = replace(self._staged(policy, examined), evidence=examined.evidence, took_ms=examined.took_ms)
             case = Case(self._desk, examined.request, policy, route="library")
-            case.adopt([(subject, signals) for _, subject, signals in examined.looked])
+            case.adopt([(subject, signals) for _, subject, signals in examined.looked], took_ms=examined.took_ms)
             decisions.append(replace(decision, receipt=await case.seal(decision, status="judged")))
         return decisions
 
@@ -171,7 +175,10 @@ class Guard:
         self._desk.admit()
 
     async def start(self) -> None:
-        """Warm the models up; until this is done `ready` says no."""
+        """Warm the models up; until this is done `ready` says no.
+
+        A first look makes what later ones have; where a slow machine needs more than a deadline, it is tried again.
+        """
         began = time.perf_counter()
         blank = _blank()
         subjects: list[Subject] = [
@@ -180,10 +187,13 @@ class Guard:
             Artifact(Kind.OUTPUT, "warm-up", data=blank),
         ]
         subjects += receipts.pairs([subjects[1]], subjects[2])  # type: ignore[list-item,arg-type]
-        looked = await self.looker.look([one for one in subjects if self.looker.checks_of(one.kind)])
-        failed = sorted({f"{s.check}: {s.error}" for signals in looked for s in signals if s.error is not None})
-        self._why_cold = "; ".join(failed)
-        self._warm = not failed
+        for _ in range(WARM_TRIES):
+            looked = await self.looker.look([one for one in subjects if self.looker.checks_of(one.kind)])
+            failed = sorted({f"{s.check}: {s.error}" for signals in looked for s in signals if s.error is not None})
+            self._why_cold = "; ".join(failed)
+            self._warm = not failed
+            if self._warm:
+                break
         self._desk.observer.stage("warm-up", time.perf_counter() - began)
 
     def ready(self) -> tuple[bool, Mapping[str, str]]:
@@ -198,20 +208,35 @@ class Guard:
         return not wrong, wrong
 
     async def reload(self) -> list[str]:
-        """Read the policies again, all or none; what was wrong, in words. The reload itself is recorded."""
-        before = self.book.labels()
+        """Read the policies again, all or none; what was wrong, in words. The reload itself is recorded.
+
+        Raises AuditError when it cannot be; what was read holds all the same, and the next reload records it.
+        """
         faults = self.book.reload()
-        if self._desk.audit is not None and (faults or self.book.labels() != before):
-            await self._desk.audit.append(
+        audit, after = self._desk.audit, self.book.pages
+        before = self._recorded or after
+        if audit is None or (not faults and after == before):
+            return faults
+        moved = {
+            tenant: [before.policy_of(tenant).label, policy.label]
+            for tenant, policy in after.tenants.items()
+            if policy != before.policy_of(tenant)
+        }
+        self._recorded = after
+        try:
+            await audit.append(
                 Entry(
                     kind="event",
                     id=f"reload-{secrets.token_hex(8)}",
                     at=time.time(),
                     tenant="*",
                     action="kept" if faults else "reloaded",
-                    body={"before": before, "after": self.book.labels(), "faults": faults},
+                    body={"before": before.labels(), "after": after.labels(), "tenants": moved, "faults": faults},
                 )
             )
+        except BaseException:
+            self._recorded = before
+            raise
         return faults
 
     async def close(self) -> None:
@@ -223,7 +248,10 @@ class Guard:
     # -- inside ------------------------------------------------------------------------------------------------
 
     async def examine(self, questions: Sequence[Question]) -> list[Examined]:
-        """What the checks say of several questions: texts in batches, pictures on all workers."""
+        """What the checks say of several questions: texts in batches, pictures on all workers.
+
+        The deadline of a stage holds for some questions at a time: of many, the last would otherwise never be seen.
+        """
         began = time.perf_counter()
         asked = [(question.request(), question.answer()) for question in questions]
         subjects: list[list[tuple[Stage, Subject]]] = [
@@ -233,7 +261,10 @@ class Guard:
             + [(Stage.OUTPUT, pair) for one in outputs for pair in receipts.pairs(request.inputs, one)]
             for request, outputs in asked
         ]
-        looked = iter(await self.looker.look([subject for of_one in subjects for _, subject in of_one]))
+        said: list[tuple[Signal, ...]] = []
+        for window in _windows(subjects, self.looker.pictures.count * PICTURES_A_WORKER):
+            said += await self.looker.look(window)
+        looked = iter(said)
         took_ms = (time.perf_counter() - began) * 1000.0 / max(1, len(questions))
         return [
             Examined(request, [(stage, subject, next(looked)) for stage, subject in of_one], took_ms)
@@ -272,6 +303,21 @@ def open_checks(
 
     with ThreadPoolExecutor(4, thread_name_prefix="guardrail-open") as pool:
         return list(pool.map(one, names))
+
+
+def _windows(questions: Iterable[Sequence[tuple[Stage, Subject]]], pictures: int) -> Iterator[list[Subject]]:
+    """What is looked at together: whole questions, in order, up to so many texts and `pictures` (pairs among them)."""
+    window: list[Subject] = []
+    texts = shown = 0
+    for of_one in questions:
+        window += (subject for _, subject in of_one)
+        texts += sum(subject.kind is Kind.PROMPT for _, subject in of_one)
+        shown += sum(subject.kind is not Kind.PROMPT for _, subject in of_one)
+        if texts >= TEXTS or shown >= pictures:
+            yield window
+            window, texts, shown = [], 0, 0
+    if window:
+        yield window
 
 
 def _decode(artifact: Artifact, limits: Limits) -> None:

@@ -11,10 +11,10 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from guardrail.errors import CheckError, ConfigError
 from guardrail.pipeline.workers import Workers
@@ -28,6 +28,8 @@ ordinary ones (a few hundred) must not wait behind it."""
 log = logging.getLogger("guardrail.pipeline")
 
 Key = tuple[str, tuple[str, ...], Kind, bytes]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Observer(Protocol):
@@ -61,17 +63,13 @@ class Verdicts:
         self._notes: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
     def get(self, key: Key) -> Mapping[str, float] | None:
-        found = self._kept.get(key)
-        if found is not None:
-            with suppress(KeyError):  # just thrown out by another thread
-                self._kept.move_to_end(key)
-        return found
+        return _used(self._kept, key)
 
     def put(self, key: Key, scores: Mapping[str, float]) -> None:
         self._keep(self._kept, key, scores)
 
     def notes(self, digest: bytes) -> tuple[str, ...]:
-        return self._notes.get(digest, ())
+        return _used(self._notes, digest) or ()
 
     def note(self, digest: bytes, notes: tuple[str, ...]) -> None:
         if notes:
@@ -83,6 +81,24 @@ class Verdicts:
             while len(kept) > self.size:
                 with suppress(KeyError):
                     kept.popitem(last=False)
+
+
+def _used(kept: OrderedDict[K, V], key: K) -> V | None:
+    """What is kept under `key`, which from now on is the last to go."""
+    found = kept.get(key)
+    if found is not None:
+        with suppress(KeyError):  # just thrown out by another thread
+            kept.move_to_end(key)
+    return found
+
+
+def _pictures(subjects: Iterable[Subject]) -> Iterator[Artifact]:
+    """The pictures of subjects; those of a pair too, which nobody prepared where their own verdicts were remembered."""
+    for subject in subjects:
+        if isinstance(subject, Pair):
+            yield from (subject.input, subject.output)
+        elif subject.data is not None:
+            yield subject
 
 
 def _as_it_is(artifact: Artifact) -> None:
@@ -232,9 +248,11 @@ class Looker:
         deadline: float,
     ) -> None:
         """Ask each check about the subjects it has yet to see, writing what it says into `said` as it goes."""
-        for subject in subjects:
-            if isinstance(subject, Artifact) and subject.data is not None:
-                self._prepare(subject)
+        for picture in _pictures(subjects):
+            try:
+                self._prepare(picture)
+            except Exception as error:
+                picture.fault = _why("what prepares pictures", error)
         try:
             self._ask_all(todo, subjects, said, deadline)
         finally:
@@ -256,14 +274,17 @@ class Looker:
             if time.monotonic() > deadline:
                 return
             began = time.perf_counter()
-            models = check.models  # before it is asked: a registry that changes meanwhile has another label
-            for at, scores in zip(missing, _asked(check, [subjects[at] for at in missing]), strict=True):
+            models = check.models
+            answers = _asked(check, [subjects[at] for at in missing])
+            # By which of the two a registry that changed meanwhile was asked, nobody knows.
+            lasting = self._verdicts.size > 0 and check.models == models
+            for at, scores in zip(missing, answers, strict=True):
                 if isinstance(scores, str):
                     said[at][check.name] = _errors(check, subjects[at], scores)
                     continue
                 signals = _scored(check, subjects[at], scores)
                 said[at][check.name] = signals
-                if self._verdicts.size and all(signal.score is not None for signal in signals):
+                if lasting and all(signal.score is not None for signal in signals):
                     key = (check.name, models, subjects[at].kind, subjects[at].digest)
                     self._verdicts.put(key, {factor: float(scores[factor]) for factor in check.factors})  # type: ignore[arg-type]
             self._observer.stage(f"check:{check.name}", time.perf_counter() - began)
@@ -301,7 +322,9 @@ async def _within(workers: Workers, job: Callable[[], None], deadline: float) ->
         else:
             workers.abandon(future)
     except asyncio.CancelledError:
-        future.cancel()
+        if not future.cancel():
+            # Whoever asked went away; a job that hangs is given up at its time all the same.
+            loop.call_later(max(0.0, deadline - time.monotonic()), workers.abandon, future)
         raise
     finally:
         timer.cancel()
@@ -312,7 +335,7 @@ def _asked(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | 
 
     A check that would not look (an empty registry) must not call clean, or checked, what nobody could see.
     """
-    blind = [subject.fault if isinstance(subject, Artifact) else None for subject in batch]
+    blind = [next((one.fault for one in _pictures([subject]) if one.fault is not None), None) for subject in batch]
     said = iter(_ask(check, [subject for subject, fault in zip(batch, blind, strict=True) if fault is None]))
     return [next(said) if fault is None else fault for fault in blind]
 
@@ -326,16 +349,18 @@ def _ask(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | Un
         return []
     try:
         said = list(check.score(batch))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit, or a panic in a library of Rust: no check ends the server
         if len(batch) > 1:
             return [answer for subject in batch for answer in _ask(check, [subject])]
-        return [_why(check, error)]
+        return [_why(f"check {check.name}", error)]
     if len(said) != len(batch):
         return [f"check {check.name} gave {len(said)} answers for {len(batch)} subjects"] * len(batch)
-    return list(said)
+    return [one if isinstance(one, Mapping) else f"check {check.name} said what are no scores" for one in said]
 
 
-def _why(check: Check, error: Exception) -> str:
+def _why(who: str, error: BaseException) -> str:
     if isinstance(error, CheckError):
         return str(error)
     # Not the message: an unforeseen error may quote what it choked on.
@@ -343,8 +368,8 @@ def _why(check: Check, error: Exception) -> str:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
-    log.error("check %s raised %s at %s", check.name, type(error).__name__, where)
-    return f"check {check.name} raised {type(error).__name__}"
+    log.error("%s raised %s at %s", who, type(error).__name__, where)
+    return f"{who} raised {type(error).__name__}"
 
 
 def _scored(check: Check, subject: Subject, scores: Mapping[str, Any]) -> tuple[Signal, ...]:
@@ -359,7 +384,7 @@ def _signal(check: Check, subject: Subject, factor: str, value: Any) -> Signal:
         return Signal(name, subject.slot, check.name, error=f"check {check.name} said nothing about {factor}")
     try:
         score = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Signal(name, subject.slot, check.name, error=f"check {check.name} said what is not a number")
     if not math.isfinite(score) or not 0.0 <= score <= 1.0:
         return Signal(name, subject.slot, check.name, error=f"check {check.name} said {score}, not a probability")

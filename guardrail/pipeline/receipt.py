@@ -9,20 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from blake3 import blake3
+
 from guardrail.audit import keyed_digest
 from guardrail.types import Artifact, Decision, Evidence, Look, Pair, Receipt, Signal, Subject
 
-NOT_REACHED = "not looked at: the request was refused before"
+NOT_REACHED = {"*": "not looked at: the request was refused before"}
+UNCOVERED = {"no check": "none that is enabled looks at such a thing"}
 DIGEST_CHARS = 32
 """Characters of a keyed digest that a receipt carries: 128 bits."""
+SUBJECT_CHARS = 256
+"""Characters of a name that a record holds as it is."""
 
 
 def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look:
-    """What became of one artifact or pair; `signals` is None for one that was never reached."""
+    """What became of one artifact or pair; `signals` is None for one that was never reached, empty without a check."""
     checked = dict.fromkeys(signal.check for signal in signals or ())
     unchecked = {signal.check: signal.error for signal in signals or () if signal.error is not None}
     if not signals:
-        unchecked = {"*": NOT_REACHED}
+        unchecked = NOT_REACHED if signals is None else UNCOVERED
     return Look(
         slot=subject.slot,
         kind=subject.kind,
@@ -31,6 +36,16 @@ def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look
         unchecked=unchecked,
         notes=subject.notes if isinstance(subject, Artifact) else (),
     )
+
+
+def subject(told: str, key: bytes) -> str:
+    """Whom the caller says they ask for, as a record has it; what is long becomes its keyed digest.
+
+    A caller chooses it, and a record that it made too large would not be written: a request without a trace.
+    """
+    if len(told) <= SUBJECT_CHARS:
+        return told
+    return f"digest:{keyed_digest(key, blake3(told.encode('utf-8', 'surrogatepass')).digest())[:DIGEST_CHARS]}"
 
 
 def summary(looks: Iterable[Look]) -> str:

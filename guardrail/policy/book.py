@@ -31,6 +31,10 @@ class Pages:
         """The tenant's own policy under the floors of the default, or the default."""
         return self.tenants.get(tenant, self.default)
 
+    def labels(self) -> list[str]:
+        """The label, name@digest, of each policy."""
+        return list(dict.fromkeys(policy.label for policy in (self.default, *self.tenants.values(), *self.shadow)))
+
 
 class PolicyBook:
     """Policies from files, safe to read from any thread while another reloads.
@@ -96,9 +100,8 @@ class PolicyBook:
         return tuple(dict.fromkeys(Path(source) for source in sources if source not in SHIPPED))
 
     def labels(self) -> list[str]:
-        """The label, name@digest, of everything in force, for the record of a reload."""
-        pages = self._pages
-        return list(dict.fromkeys(p.label for p in (pages.default, *pages.tenants.values(), *pages.shadow)))
+        """The label, name@digest, of everything in force."""
+        return self._pages.labels()
 
     def reload(self, available: Collection[str] | None = None) -> list[str]:
         """Read every file again. Returns what is wrong, in words; unless that is empty, nothing has changed.

@@ -157,7 +157,10 @@ def _signals(reader: Reader, node: yaml.Node, what: str) -> Iterable[Signal]:
             reader.problem(key_node, f"{what}: {short(name)} is no signal; expected <kind>.<factor>, as input.person")
             continue
         many = isinstance(value, yaml.SequenceNode)
-        said = value.value[:MAX_SCORES] if many else [value]
+        said = value.value if many else [value]
+        if len(said) > MAX_SCORES:
+            reader.problem(value, f"{what}: {name} has {len(said)} scores, at most {MAX_SCORES} are read")
+            continue
         for at, each in enumerate(said):
             slot = f"{name.partition('.')[0]}[{at}]"
             if isinstance(each, yaml.ScalarNode) and each.value == UNKNOWN:

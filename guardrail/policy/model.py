@@ -209,21 +209,22 @@ class Policy:
             raise PolicyError(list(problems.values()))
 
     def under(self, base: Policy) -> Policy:
-        """This policy with the floors of `base` imposed, which act as `base` does.
+        """This policy with the floors of `base` imposed, which act where `base` does or this policy has them itself.
 
         A rule of its own that says the same as a floor is dropped; one of the same id that says something else is
         kept as "<policy>/<id>", so that the id of a floor means one thing for every tenant.
         """
-        floors = base.floors
-        taken = {rule.id: rule for rule in floors}
+        floors = {rule.id: rule for rule in base.floors}
         own: list[Rule] = []
         for rule in self.rules:
-            floor = taken.get(rule.id)
+            floor = floors.get(rule.id)
             if floor is None:
                 own.append(rule)
             elif replace(rule, acts=floor.acts) != floor:
                 own.append(replace(rule, id=f"{self.name}/{rule.id}"))
-        return replace(self, rules=(*floors, *own))
+            elif rule.acts:
+                floors[rule.id] = replace(floor, acts=True)
+        return replace(self, rules=(*floors.values(), *own))
 
     def in_force(self) -> Policy:
         """This policy as it would act if it were put in force: how a candidate is decided beside the one that is."""

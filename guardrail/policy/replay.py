@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,8 @@ class Replay:
     """What became of everything: one `Version` for each set of models, in the order they were first seen.
 
     `differences` are examples, at most so many of each way an action changed. `newest` are the models of the last
-    case; figures of others are those of models that no longer judge.
+    case; figures of others are those of models that no longer judge. `unseen` is what the policy reads and no case
+    says anything of: a condition on it held nowhere, whatever the traffic was.
     """
 
     policy: str
@@ -104,6 +105,7 @@ class Replay:
     differences: tuple[Difference, ...]
     labels: Labels
     policies: Mapping[str, int]
+    unseen: tuple[str, ...] = ()
 
     @property
     def judged(self) -> int:
@@ -132,8 +134,11 @@ def replay(
     kept: dict[tuple[Action, Action], list[Difference]] = {}
     counts: Counter[str] = Counter()
     newest: tuple[str, ...] = ()
+    awaited = set(policy.signals)
     for case in stored:
-        new, rules = _decided(judge, case.parts)
+        if awaited:
+            awaited.difference_update(signal.name for part in case.parts for signal in part.signals)
+        new, rules = strictest(judge, case.parts)
         newest = case.models if case.models in versions or len(versions) < MOST_VERSIONS else OTHER
         version = versions.setdefault(newest, Version(newest))
         version.judged += 1
@@ -155,10 +160,17 @@ def replay(
         tuple(one for some in kept.values() for one in some),
         Labels(**counts),
         dict(policies),
+        _unseen(policy, awaited),
     )
 
 
-def _decided(policy: Policy, parts: Sequence[Evidence]) -> tuple[Action, tuple[str, ...]]:
+def _unseen(policy: Policy, awaited: Collection[str]) -> tuple[str, ...]:
+    """Names that conditions read of which all signals are still awaited, in the order of the policy."""
+    read = (condition for rule in policy.rules for condition in rule.when)
+    return tuple(dict.fromkeys(one.name for one in read if awaited and set(one.signals) <= set(awaited)))
+
+
+def strictest(policy: Policy, parts: Iterable[Evidence]) -> tuple[Action, tuple[str, ...]]:
     """The strictest decision of the parts, and every rule that makes it."""
     action = Action.ALLOW
     rules: tuple[str, ...] = ()
@@ -195,7 +207,7 @@ def stored_of(entry_id: str, action: str, body: Mapping[str, Any]) -> Stored | N
         said = _ACTIONS[body.get("would") or action]
         return Stored(
             id=entry_id,
-            parts=tuple(Evidence(part) for part in _parts(evidence)),
+            parts=parts_of(evidence),
             old=said,
             rules=frozenset(str(one["rule"]) for one in reasons if one.get("action") == said.word),
             policy=str(body.get("policy", "?")),
@@ -212,15 +224,13 @@ def _signal(told: Sequence[Any]) -> Signal:
     return Signal(str(name), str(slot), str(check), score=None if score is None else float(score), error=error)
 
 
-def _parts(signals: tuple[Signal, ...]) -> Iterator[tuple[Signal, ...]]:
+def parts_of(signals: tuple[Signal, ...]) -> tuple[Evidence, ...]:
     """The signals of each picture that came back with those of the request: how the pipeline decides them."""
     slots = dict.fromkeys(_output(signal) for signal in signals)
     slots.pop("", None)
     if len(slots) < 2:
-        yield signals
-        return
-    for slot in slots:
-        yield tuple(signal for signal in signals if _output(signal) in {"", slot})
+        return (Evidence(signals),)
+    return tuple(Evidence(tuple(one for one in signals if _output(one) in {"", slot})) for slot in slots)
 
 
 def _output(signal: Signal) -> str:

@@ -256,10 +256,10 @@ def test_with_an_empty_registry_no_face_is_even_searched(tmp_path: Path) -> None
 def test_the_receipt_names_the_registry_as_it_stands(tmp_path: Path) -> None:
     mine, clock = registry(tmp_path, 1, 2), Clock()
     check = Protected(Painted(), mine, ages=Looks(40), clock=clock)
-    assert check.models == ("painted@1", MODEL, "looks@1", "registry@2.2")
+    assert check.models == ("painted@1", MODEL, "looks@1", f"registry@{mine.file.revision()}.2")
     registry(tmp_path, 3)
     clock.now = 1.0
-    assert check.models[-1] == "registry@3.3"
+    assert check.models[-1] == f"registry@{mine.file.revision()}.3"
 
 
 @pytest.mark.parametrize("face", [{"size_px": 19.9}, {"frontality": 0.19}])
@@ -335,7 +335,7 @@ def test_protection_ends_at_its_moment_without_any_change_of_the_file(tmp_path: 
     check = Protected(Painted(), mine, now=at)
     at.now = ends.timestamp() - 0.01
     assert score(check, painting({"vector": unit(1)})) > 0.9  # type: ignore[operator]
-    assert check.models[-1] == "registry@1.1"
+    assert check.models[-1] == f"registry@{mine.file.revision()}.1"
     at.now = ends.timestamp()
     assert score(check, painting({"vector": unit(1)})) == 0.0
     assert check.models[-1] == "registry@0"

@@ -173,6 +173,20 @@ def test_templates_expire_at_their_moment_and_not_before(tmp_path: Path) -> None
     assert len(found) == 2  # looking at it later changes nothing
 
 
+def test_what_is_left_is_gathered_once_until_the_next_expires(tmp_path: Path) -> None:
+    mine, start = registry(tmp_path), NOW.timestamp()
+    for seed, seconds in ((1, 10), (2, 20), (3, 30)):
+        mine.enrol([face(seed)], label="x", expires=NOW + timedelta(seconds=seconds), now=NOW)
+    found = mine.templates()
+    two = found.at(start + 10.0)
+    assert len(two) == 2
+    assert found.at(start + 19.99) is two
+    assert len(found.at(start + 20.0)) == 1
+    assert len(found.at(start + 10.0)) == 2  # a clock that was put back
+    assert len(found.at(start + 30.0)) == 0
+    assert found.at(start + 5.0) is found
+
+
 def test_protection_that_has_ended_already_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not in the future"):
         registry(tmp_path).enrol([face(1)], label="x", expires=NOW, now=NOW)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from io import StringIO
 
@@ -214,3 +217,27 @@ def test_commands_without_a_log_say_so_and_make_none(audit, place, home):
         assert isinstance(done.exception, AuditError)
         assert "no such file" in str(done.exception)
     assert not (home / "audit" / "audit.db").exists()
+
+
+NOBODY = """
+import os
+from guardrail.cli.audit import _logged_in
+from guardrail.errors import ConfigError
+os.setuid(54321)
+os.environ.clear()
+try:
+    _logged_in()
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody without a name")
+def test_a_user_without_a_name_as_in_a_container_is_asked_for_one():
+    done = subprocess.run([sys.executable, "-c", NOBODY], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("--by: is expected"), done.stderr
+
+
+def test_a_kind_that_there_is_not_is_refused_and_no_empty_list(audit, log):
+    assert audit("export", "--kind", "rulings").exit_code == 2
+    assert audit("list", "--kind", "ruling").exit_code == 0

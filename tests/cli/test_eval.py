@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from guardrail.cli import app
-from guardrail.cli.eval_build import cores, reporting, workers_for
+from guardrail.cli.eval_build import cores, judged_with, reporting, workers_for
+from guardrail.config import load
 from guardrail.evaluate import runs
 from guardrail.evaluate.survey import Survey
 from tests.checks.people import real_models
@@ -47,6 +48,7 @@ def test_attacks_are_listed_with_what_they_do(home):
         (["run", "yours"], "no suite 'yours'; there are mine"),
         (["run", "mine", "--where", "lang"], "--where lang: NAME=VALUE"),
         (["run", "mine", "--assume", "input.person=2"], "a score in [0, 1]"),
+        (["run", "mine", "--assume", "input.persn=1"], "does not read it; did you mean 'input.person'?"),
         (["run", "mine", "--attack", "leat"], "no attack is called 'leat'"),
         (["run", "mine", "--map", "txt=prompt"], "--map txt: no such entry"),
         (["run", "mine", "--name", "../mine"], "run name '../mine'"),
@@ -68,6 +70,22 @@ def test_progress_says_how_far_how_fast_and_how_long(capsys):
     said = capsys.readouterr().err
     assert "mine: 40 of 40 rows" in said
     assert "/s, 0 s left" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "counts"),
+    [
+        ("checks.options", "{protected: {false_alarms_per_face: 0.1}}", True),
+        ("limits.frames", "2", True),
+        ("limits.megapixels", "1", True),
+        ("models.providers", "[CUDAExecutionProvider]", True),
+        ("server.port", "9", False),
+    ],
+)
+def test_scores_made_with_other_settings_are_not_taken_for_those_of_these(tmp_path, setting, value, counts):
+    plain, other = (load(None, {"home": str(tmp_path), **flags}, {}) for flags in ({}, {setting: value}))
+    assert (judged_with(other, "models") != judged_with(plain, "models")) is counts
+    assert judged_with(plain, "other models") != judged_with(plain, "models")
 
 
 def test_few_rows_are_judged_by_one_process_and_many_by_one_a_core():

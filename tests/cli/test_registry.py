@@ -110,6 +110,9 @@ def test_the_last_day_counts_whole_and_a_number_of_days_counts_from_now():
     for bad in ("soon", "2027-13-01", "-1d", "1 d", ""):
         with pytest.raises(ConfigError, match="a date such as"):
             last_day(bad, NOW)
+    assert last_day("9999-12-30", NOW) == datetime(9999, 12, 31, tzinfo=UTC)
+    with pytest.raises(ConfigError, match="leave it out where protection does not end"):
+        last_day("9999-12-31", NOW)
 
 
 def test_a_group_is_removed_as_one(run, registry):

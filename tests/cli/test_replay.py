@@ -129,3 +129,19 @@ def test_cases_of_earlier_models_are_counted_apart(guardrail, log, candidate):
 
 def test_a_broken_policy_is_refused(guardrail, log, tmp_path):
     assert guardrail("policy", "replay", "--policy", str(tmp_path / "none.yaml")).exit_code != 0
+
+
+def test_what_no_record_speaks_of_is_named(guardrail, log, tmp_path):
+    file = tmp_path / "slip.yaml"
+    file.write_text(CANDIDATE.replace("prompt.sexual", "prompt.sexul"))
+    assert "no record says anything of prompt.sexul" in guardrail("policy", "replay", "--policy", str(file)).stdout
+    told = json.loads(guardrail("policy", "replay", "--policy", str(file), "--json").stdout)
+    assert told["unseen"] == ["prompt.sexul"]
+
+
+def test_how_a_stream_began_is_nothing_to_rule_on(guardrail, log):
+    log.append_wait(decision("s.open", 0.9, "allow", status="streaming"))
+    log.append_wait(decision("s", 0.9, "allow"))
+    refused = guardrail("audit", "rule", "s.open", "--should", "block")
+    assert (refused.exit_code, "rule on s, which" in refused.stderr) == (1, True)
+    assert guardrail("audit", "rule", "s", "--should", "block").exit_code == 0

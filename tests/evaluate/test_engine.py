@@ -14,7 +14,7 @@ import pytest
 
 from guardrail.errors import ConfigError
 from guardrail.evaluate import attacks, runs
-from guardrail.evaluate.cache import Cache
+from guardrail.evaluate.cache import Cache, code_digest
 from guardrail.evaluate.engine import Plan, run
 from guardrail.evaluate.judging import About, Seen, checks_for
 from guardrail.evaluate.pools import Processes, Threads
@@ -233,6 +233,28 @@ def test_another_judge_and_another_key_remember_nothing(plan, tmp_path, key, jud
     with Cache(tmp_path / "cache.db", key, judge) as cache:
         run(plan, Threads(fresh), tmp_path / "b", cache=cache)
     assert sum(fresh.asked) == 80
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("checks/prompt.py", True),
+        ("inference/heads/prompt_words.txt", True),
+        ("upstream/gather.py", True),
+        ("evaluate/judging.py", True),
+        ("evaluate/figures.py", False),
+        ("checks/__pycache__/prompt.cpython-311.pyc", False),
+    ],
+)
+def test_scores_are_remembered_until_what_scores_is_another(tmp_path, file, counts):
+    for one in ("checks/prompt.py", "inference/heads/prompt_words.txt", "pipeline/guard.py", "upstream/gather.py",
+                "upstream/limits.py", "evaluate/judging.py", file):  # fmt: skip
+        (tmp_path / one).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / one).write_text("before")
+    before = code_digest(tmp_path)
+    (tmp_path / file).write_text("after")
+    assert (code_digest(tmp_path) != before) is counts
+    assert code_digest() == code_digest()
 
 
 def test_the_cache_holds_no_text(plan, tmp_path):

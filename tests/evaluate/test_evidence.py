@@ -53,6 +53,19 @@ def test_what_no_run_measured_is_named(folder):
     assert "NOT MEASURED" not in row
 
 
+def test_a_signal_of_the_operators_own_that_no_run_measured_is_named_too(folder):
+    policy = parse(
+        "version: 1\nname: own\njoins: {any.known: ['*.known', output.known.acme]}\nrules:\n"
+        "  - {id: a, when: {input.concept.gore: 0.5}, action: block}\n"
+        "  - {id: b, when: {any.known: 0.5}, action: block}\n"
+    )
+    html = as_html(policy, sources([folder], policy), made=MADE)
+    for signal in ("input.concept.gore", "output.known.acme", "output.known"):
+        (row,) = [row for row in html.split("<tr>") if f">{signal}<" in row]
+        assert "NOT MEASURED" in row
+    assert ">pair.known<" not in html  # what a wildcard stands for and no check gives
+
+
 def test_rates_are_at_the_thresholds_of_the_policy_not_of_the_run(folder):
     (found,) = sources([folder], POLICY)
     assert [at.threshold for at in found.report.factors[0].at_thresholds] == [0.7]

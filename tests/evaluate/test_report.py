@@ -56,6 +56,11 @@ class Loads(HTMLParser):
             self.found.append((tag, told))
 
 
+def test_a_threshold_of_a_factor_that_no_run_scores_is_refused_and_not_passed_over(folders):
+    with pytest.raises(ConfigError, match="'undres', which none of these runs scores"):
+        gathered(folders[:1], at={"undres": 0.7})
+
+
 def test_a_report_loads_nothing_and_runs_nothing(folders):
     html = as_html(gathered(folders))
     loads = Loads()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 
 from guardrail import Action, Guard
-from guardrail.errors import BadRequest, ConfigError, Overloaded
+from guardrail.errors import AuditError, BadRequest, ConfigError, Overloaded
 from guardrail.inference.image.decode import Limits
-from guardrail.pipeline import Question
+from guardrail.pipeline import Question, Unobserved
+from guardrail.pipeline.case import STREAMING
 from guardrail.pipeline.question import MOST_BYTES
 from guardrail.policy import PolicyBook
 from guardrail.types import Artifact, Kind, Request, Stage
-from tests.stand_ins import Hangs, Says, png
+from tests.stand_ins import Asks, Hangs, Says, png
 
 
 def test_a_clean_request_is_allowed_with_a_record(guard, audit):
@@ -86,6 +90,19 @@ def test_several_questions_are_judged_at_once_and_in_order(guard, checks):
     assert len(checks[0].batches) < 10
 
 
+def test_of_many_questions_the_last_is_looked_at_too_however_long_all_of_them_take(checks, book):
+    def slow(artifact):
+        time.sleep(0.05)
+        return {"person": 0.0, "exposure": 0.9 if b"bare" in artifact.data else 0.0}
+
+    pictures = Asks(slow, ["person", "exposure"], [Kind.INPUT, Kind.OUTPUT], "bytes")
+    guard = Guard([checks[0], pictures, checks[2]], book, digest_key=b"d" * 32, threads=1, deadline_s=1.0)
+    questions = [Question(prompt="clean", outputs=[png(str(at))]) for at in range(39)]
+    decisions = guard.check_many([*questions, Question(outputs=[png("bare")])])
+    assert [decision.action.word for decision in decisions] == ["allow"] * 39 + ["block"]
+    guard.looker.close()
+
+
 def test_a_policy_that_names_a_signal_no_check_gives_is_refused_at_start(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text("version: 1\nname: x\nrules:\n  - id: r\n    when: {prompt.sexual: 0.5}\n    action: block\n")
@@ -142,6 +159,77 @@ def test_a_full_queue_turns_pictures_away_and_still_judges_texts(checks, book):
 
     asyncio.run(ask())
     busy.looker.close()
+
+
+def test_a_full_queue_that_no_longer_matters_is_no_fault_in_the_log(checks, book):
+    busy = Guard(checks, book, digest_key=b"d" * 32, threads=1, queue=1)
+    let_go = threading.Event()
+    for _ in range(2):
+        busy.looker.pictures.submit(lambda: let_go.wait(10.0))
+    complaints = []
+
+    async def ask():
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said["message"]))
+        texts = (Artifact(Kind.PROMPT, "prompt", text="explicit"),)
+        inputs = (Artifact(Kind.INPUT, "image[0]", data=png("x")),)
+        decision = await busy.open(Request(texts=texts, inputs=inputs), route="test").judge_request()
+        gc.collect()
+        return decision.action
+
+    assert asyncio.run(ask()) is Action.BLOCK
+    let_go.set()
+    busy.looker.close()
+    assert complaints == []
+
+
+def test_a_candidate_in_shadow_judges_each_output_for_itself_too(checks, audit, tmp_path):
+    path = tmp_path / "bare-person.yaml"
+    path.write_text(
+        "version: 1\nname: p\nrules:\n"
+        "  - {id: bare-person, when: {output.person: 0.5, output.exposure: 0.5}, action: block}\n"
+    )
+    guard = Guard(checks, PolicyBook.open(path, shadow=[path]), digest_key=b"d" * 32, audit=audit, threads=1)
+
+    async def ask(*pictures):
+        case = guard.open(Request(texts=(Artifact(Kind.PROMPT, "prompt", text="x"),), inputs=()), route="test")
+        await case.judge_request()
+        outputs = [Artifact(Kind.OUTPUT, f"data[{at}]", data=data) for at, data in enumerate(pictures)]
+        overall = case.overall(await case.judge_outputs(outputs))
+        await case.seal(overall, status="answered")
+        [shadow] = audit.get(case.id).entry.body["shadow"]
+        return overall.action.word, shadow["action"], shadow["rules"]
+
+    assert asyncio.run(ask(png("person"), png("bare"))) == ("allow", "allow", [])
+    assert asyncio.run(ask(png("tree"), png("person, bare"))) == ("block", "block", ["bare-person"])
+    guard.looker.close()
+
+
+def test_a_record_of_the_library_says_how_long_looking_took(checks, book, audit):
+    def slow(artifact):
+        time.sleep(0.1)
+        return {"undress": 0.0, "sexual": 0.0}
+
+    guard = Guard(
+        [Asks(slow, ["undress", "sexual"], [Kind.PROMPT], "words"), *checks[1:]],
+        book,
+        digest_key=b"d" * 32,
+        audit=audit,
+    )
+    receipt = guard.check(prompt="clean").receipt
+    assert audit.get(receipt.id).entry.body["took_ms"] >= 100
+    guard.looker.close()
+
+
+def test_a_picture_that_no_enabled_check_looks_at_is_not_said_to_have_been_refused(tmp_path, audit):
+    path = tmp_path / "texts.yaml"
+    path.write_text("version: 1\nname: p\nrules:\n  - {id: r, when: {prompt.sexual: 0.5}, action: block}\n")
+    texts_only = Guard([Says({"sexual": 0.0})], PolicyBook.open(path), digest_key=b"d" * 32, audit=audit)
+    decision = texts_only.check(prompt="clean", inputs=[png("x")])
+    [_, look] = decision.receipt.looks
+    assert decision.action is Action.ALLOW
+    assert look.checked == ()
+    assert look.unchecked == {"no check": "none that is enabled looks at such a thing"}
+    texts_only.looker.close()
 
 
 def test_each_output_is_judged_for_itself(guard):
@@ -214,6 +302,20 @@ def request(text, *pictures):
     return Request(texts=(Artifact(Kind.PROMPT, "prompt", text=text),), inputs=inputs)
 
 
+def test_a_first_look_that_takes_longer_than_the_deadline_does_not_keep_the_guard_cold(checks, book):
+    times = iter([0.6])
+
+    def slow_at_first(artifact):
+        time.sleep(next(times, 0.0))
+        return {"undress": 0.0, "sexual": 0.0}
+
+    words = Asks(slow_at_first, ["undress", "sexual"], [Kind.PROMPT], "words")
+    guard = Guard([words, *checks[1:]], book, digest_key=b"d" * 32, threads=2, deadline_s=0.4)
+    asyncio.run(guard.start())
+    assert guard.ready() == (True, {})
+    guard.looker.close()
+
+
 def test_an_input_that_cannot_be_read_is_the_callers_to_mend(guard):
     async def ask():
         await guard.open(request("clean", png("fine"), png("cut")[:-20]), route="test").judge_request()
@@ -249,6 +351,85 @@ def test_every_reload_that_changes_something_has_a_record_of_its_own(guard, book
         )
         assert asyncio.run(guard.reload()) == []
     assert len({record.entry.id for record in audit.entries() if record.entry.kind == "event"}) == 2
+
+
+def test_a_tenant_that_moves_to_a_policy_which_another_has_already_is_a_reload_on_record(checks, audit, tmp_path):
+    one = "version: 1\nname: one\nrules:\n  - {id: r, when: {prompt.sexual: 0.5}, action: block}\n"
+    two = one.replace("name: one", "name: two").replace("block", "flag")
+    files = {name: tmp_path / f"{name}.yaml" for name in ("default", "a", "b")}
+    for name, text in (("default", one), ("a", one), ("b", two)):
+        files[name].write_text(text)
+    book = PolicyBook.open(files["default"], tenants={"a": files["a"], "b": files["b"]})
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=audit, threads=1)
+    assert asyncio.run(guard.reload()) == []
+    assert audit.entries(kind="event") == []
+    files["a"].write_text(two)
+    assert asyncio.run(guard.reload()) == []
+    [record] = audit.entries(kind="event")
+    assert record.entry.action == "reloaded"
+    [(tenant, (before, after))] = record.entry.body["tenants"].items()
+    assert (tenant, before[:4], after[:4]) == ("a", "one@", "two@")
+    guard.looker.close()
+
+
+def test_a_reload_that_could_not_be_recorded_is_recorded_with_the_next_one(checks, book, audit):
+    class Full:
+        """An audit log on a full disk, until there is room."""
+
+        room = False
+
+        async def append(self, entry):
+            if not self.room:
+                raise AuditError("no space")
+            return await audit.append(entry)
+
+    log = Full()
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=log, threads=1)
+    before = book.labels()
+    book.files[0].write_text(book.files[0].read_text().replace("action: flag", "action: block"))
+    with pytest.raises(AuditError):
+        asyncio.run(guard.reload())
+    log.room = True
+    for _ in range(2):
+        assert asyncio.run(guard.reload()) == []
+    [record] = audit.entries(kind="event")
+    assert (record.entry.body["before"], record.entry.body["after"]) == (before, book.labels())
+    guard.looker.close()
+
+
+@pytest.mark.parametrize(("told", "whole"), [("u" * 256, True), ("u" * 257, False), ("\x01" * 199_000, False)])
+def test_whom_a_caller_says_they_ask_for_never_keeps_the_request_off_the_record(guard, audit, told, whole):
+    async def ask():
+        case = guard.open(replace(request("clean"), subject=told), route="test")
+        await case.seal(await case.judge_request(), status="answered")
+        return audit.get(case.id).entry.body["subject"]
+
+    kept, again = asyncio.run(ask()), asyncio.run(ask())
+    assert kept == again
+    assert (kept == told) is whole
+    assert whole or (len(kept) < 50 and kept.startswith("digest:"))
+
+
+def test_a_streamed_answer_is_one_decision_of_the_metrics(checks, book):
+    class Counts(Unobserved):
+        def __init__(self):
+            self.decided = []
+
+        def decision(self, action, stage):
+            self.decided.append(action)
+
+    heard = Counts()
+    guard = Guard(checks, book, digest_key=b"d" * 32, threads=1, observer=heard)
+
+    async def ask():
+        case = guard.open(request("clean"), route="test")
+        decision = await case.judge_request()
+        await case.seal(decision, status=STREAMING)
+        await case.seal(decision, status="answered")
+
+    asyncio.run(ask())
+    assert heard.decided == ["allow"]
+    guard.looker.close()
 
 
 def test_a_text_that_came_back_alone_is_judged(guard):

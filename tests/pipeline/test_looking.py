@@ -10,7 +10,7 @@ import pytest
 
 from guardrail.errors import CheckError, ConfigError
 from guardrail.pipeline.looking import LONG_TEXT, Looker
-from guardrail.types import Artifact, Kind, Unknown
+from guardrail.types import Artifact, Kind, Pair, Unknown
 from tests.stand_ins import Asks, Hangs, Says
 
 
@@ -54,6 +54,11 @@ def raises(error):
         (lambda subject: {"gore": Unknown("face too small")}, "face too small"),
         (raises(CheckError("truncated JPEG")), "truncated JPEG"),
         (raises(RuntimeError("the prompt was: hush")), "check asks raised RuntimeError"),
+        (raises(SystemExit("hush")), "check asks raised SystemExit"),
+        (lambda subject: {"gore": 10**400}, "not a number"),
+        (lambda subject: None, "said what are no scores"),
+        (lambda subject: 0.5, "said what are no scores"),
+        (lambda subject: "hush", "said what are no scores"),
     ],
 )
 def test_whatever_is_not_a_probability_becomes_an_error(answer, said):
@@ -61,6 +66,26 @@ def test_whatever_is_not_a_probability_becomes_an_error(answer, said):
     assert signal.score is None
     assert said in signal.error
     assert "hush" not in signal.error
+
+
+def test_a_panic_of_a_library_is_an_error_like_any_other():
+    class Panic(BaseException):
+        pass
+
+    found = look([Asks(raises(Panic("hush")), ["gore"])], [prompt("a"), prompt("b")])
+    assert [signals[0].error for signals in found] == ["check asks raised Panic"] * 2
+
+
+def test_a_picture_that_nobody_could_prepare_is_clean_to_no_check_and_its_neighbours_are_looked_at():
+    def prepare(artifact):
+        if artifact.data == b"bad":
+            raise MemoryError("hush")
+
+    bad, good = picture(b"bad"), picture(b"good", "data[1]")
+    [[unread], [seen]] = look([Says({"gore": 0.1}, [Kind.OUTPUT])], [bad, good], prepare=prepare)
+    assert (unread.score, seen.score) == (None, 0.1)
+    assert "MemoryError" in unread.error
+    assert "hush" not in unread.error
 
 
 def test_too_few_answers_are_an_error_for_every_subject():
@@ -115,6 +140,23 @@ def test_hung_workers_are_replaced_until_too_many_hang_and_then_nothing_passes()
         time.sleep(0.01)
     [[signal]] = asyncio.run(looker.look([picture(b"later")]))
     assert signal.score == 0.0
+    looker.close()
+
+
+def test_a_job_that_hangs_is_given_up_though_whoever_asked_went_away():
+    hangs = Hangs(["gore"])
+    looker = Looker([hangs], threads=1, deadline_s=0.2)
+
+    async def leave():
+        left = asyncio.ensure_future(looker.look([picture(b"poison")]))
+        await asyncio.sleep(0.05)
+        left.cancel()
+        await asyncio.wait([left])
+        await asyncio.sleep(0.5)
+        return looker.pictures.submit(lambda: "next")
+
+    assert asyncio.run(leave()).result(5.0) == "next"
+    hangs.let_go.set()
     looker.close()
 
 
@@ -190,3 +232,65 @@ def test_what_a_check_notes_of_a_picture_is_remembered_with_its_verdict():
     finally:
         looker.close()
     assert first.notes == second.notes == ("looks 23 years old",)
+
+
+def test_notes_stay_as_long_as_the_verdict_that_they_belong_to():
+    def prepare(artifact):
+        artifact.notes = (f"{artifact.data.decode()}: 8 of 40 frames",)
+
+    check = Says({"gore": 0.1}, [Kind.OUTPUT])
+    looker = Looker([check], threads=1, deadline_s=5.0, cache=2, prepare=prepare)
+    try:
+        for data in (b"a", b"b", b"a", b"c"):
+            asyncio.run(looker.look([picture(data)]))
+        again = picture(b"a")
+        asyncio.run(looker.look([again]))
+    finally:
+        looker.close()
+    assert len(check.batches) == 3
+    assert again.notes == ("a: 8 of 40 frames",)
+
+
+def test_a_verdict_is_not_remembered_where_what_it_rests_on_changed_meanwhile():
+    check = Asks(lambda subject: {"known": 0.0}, ["known"], [Kind.OUTPUT])
+
+    def recovers(subject):
+        check.models = ("bank@8",)
+        return {"known": 0.0}
+
+    check.models, check.answer = ("bank@unreadable",), recovers
+    looker = Looker([check], threads=1, deadline_s=5.0, cache=8)
+    asyncio.run(looker.look([picture(b"same")]))
+    check.models = ("bank@unreadable",)
+    check.answer = raises(CheckError("the bank cannot be read"))
+    [[signal]] = asyncio.run(looker.look([picture(b"same")]))
+    assert signal.error == "the bank cannot be read"
+    looker.close()
+
+
+def test_a_pair_is_made_of_pictures_prepared_as_the_operator_says_though_their_verdicts_are_remembered():
+    def prepare(artifact):
+        artifact.once("frames", lambda: 12)
+
+    pairs = Asks(lambda pair: {"seen": pair.input.once("frames", lambda: 8) / 100}, ["seen"], [Kind.PAIR], "pairs")
+    looker = Looker(
+        [Says({"gore": 0.1}, [Kind.INPUT, Kind.OUTPUT]), pairs], threads=1, deadline_s=5.0, cache=8, prepare=prepare
+    )
+
+    async def seen(data):
+        shown, made = Artifact(Kind.INPUT, "image[0]", data=b"same"), picture(data)
+        await looker.look([shown])
+        return (await looker.look([made, Pair(shown, made)]))[1][0].score
+
+    assert [asyncio.run(seen(data)) for data in (b"first", b"second")] == [0.12, 0.12]
+    looker.close()
+
+
+def test_of_a_pair_with_a_picture_that_nobody_could_prepare_no_check_says_anything():
+    def prepare(artifact):
+        if artifact.data == b"bad":
+            raise MemoryError
+
+    pair = Pair(Artifact(Kind.INPUT, "image[0]", data=b"bad"), picture(b"good"))
+    [[signal]] = look([Says({"same": 0.0}, [Kind.PAIR])], [pair], prepare=prepare)
+    assert (signal.score, "MemoryError" in signal.error) == (None, True)

@@ -85,6 +85,7 @@ def test_cases_may_stand_one_a_line(write):
         ("cases: []\n", "c.yaml", "no 'version'"),
         (one("{prompt.sexual: 1.5}", "block"), "c.yaml", ":3:38: case 'c': score of prompt.sexual is 1.5"),
         (one("{'*.minor': 0.5}", "block"), "c.yaml", "is no signal"),
+        (one(f"{{prompt.sexual: [{'0.1, ' * 1000}0.9]}}", "block"), "c.yaml", "has 1001 scores, at most 1000"),
         (one("{prompt.sexual: maybe}", "block"), "c.yaml", "expected a number from 0 to 1"),
         (one("{prompt.sexual: 0.5}", "blok"), "c.yaml", "did you mean 'block'?"),
         (one("{prompt.sexual: 0.5}", "block", ", rule: [r]"), "c.yaml", "did you mean 'rules'?"),

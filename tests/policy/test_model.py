@@ -65,6 +65,14 @@ def test_floors_of_a_base_in_shadow_do_not_act():
     assert (decision.action, decision.would) == (Action.ALLOW, Action.BLOCK)
 
 
+def test_a_base_in_shadow_does_not_disarm_a_floor_that_the_tenant_has_itself():
+    floor = "floors:\n  - {id: f, when: {prompt.minor: 0.3}, action: block}\n"
+    base = parse(f"version: 1\nname: b\nmode: shadow\n{floor}")
+    tenant = parse(f"version: 1\nname: t\n{floor}")
+    assert decide(tenant.under(base), evidence(prompt__minor=0.5)).action is Action.BLOCK
+    assert [rule.id for rule in tenant.under(base).rules] == ["f"]
+
+
 def test_the_digest_changes_with_what_is_said_and_not_with_how():
     plain = "version: 1\nname: p\nrules:\n  - {id: r, when: {prompt.sexual: 0.5, prompt.minor: 0.3}, action: block}\n"
     spaced = (

@@ -50,6 +50,19 @@ def test_a_replay_names_what_changes_and_counts_everything():
     assert result.policies == {"old@1": 4}
 
 
+def test_what_the_policy_reads_and_no_case_says_anything_of_is_named():
+    policy = parse(
+        "version: 1\nname: p\njoins: {any.sexual: [prompt.sexual, '*.exposure']}\nrules:\n"
+        "  - {id: r, when: {prompt.sexual: 0.5, input.persn: 0.5}, action: block}\n"
+        "  - {id: s, when: {any.sexual: 0.5}, action: block}\n"
+        "  - {id: t, when: {'*.minor': 0.5}, action: block}\n"
+    )
+    assert replay(policy, STORED).unseen == ("input.persn", "*.minor")
+    told = Evidence((Signal("pair.minor", "s", "c", error="too small"), Signal("input.persn", "s", "c", score=0.0)))
+    case_of_it = Stored("e", (told,), Action.ALLOW, frozenset(), "old@1", ("m@1",))
+    assert replay(policy, [*STORED, case_of_it]).unseen == ()
+
+
 def test_a_policy_in_shadow_is_replayed_by_what_it_would_do():
     shadow = parse("version: 1\nname: p\nmode: shadow\n" + RULE)
     assert [d.id for d in replay(shadow, STORED).differences] == ["a", "d"]

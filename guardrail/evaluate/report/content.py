@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import guardrail
+from guardrail.errors import ConfigError
 from guardrail.evaluate.compare import Comparison, compare
 from guardrail.evaluate.figures import Decisions, FactorFigures, decisions, of_factor, times
 from guardrail.evaluate.intervals import Rate
@@ -54,7 +55,8 @@ def gathered(
     """Read runs and compute their figures; with `compared`, compare the second with the first.
 
     `at` sets the threshold of a factor, instead of the policy's. `heard` is told what is computed. Raises ConfigError
-    for a run that cannot be read, two that cannot be compared, and where scikit-learn or scipy is missing.
+    for a run that cannot be read, two that cannot be compared, a factor in `at` that none of them scores, and where
+    scikit-learn or scipy is missing.
     """
     found, sheets = [], []
     for folder in folders:
@@ -63,6 +65,9 @@ def gathered(
         found.append(of_run(sheet, folder, at=at or {}, seed=seed, heard=heard))
         if compared:
             sheets.append(sheet)
+    stray = sorted(set(at or {}) - {one.factor for run in found for one in run.factors})
+    if stray:
+        raise ConfigError(f"a threshold is given for {stray[0]!r}, which none of these runs scores")
     if not compared:
         return Report(found)
     heard("comparing")
