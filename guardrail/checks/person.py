@@ -80,6 +80,7 @@ class Templates:
     until: npt.NDArray[np.float64] = field(repr=False)
     people: int
     revision: int
+    _later: tuple[float, Templates] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def none(cls) -> Templates:
@@ -96,11 +97,18 @@ class Templates:
         return bool(self.child.any())
 
     def at(self, now_s: float) -> Templates:
-        """Those that are in force at `now_s`, in seconds since 1970: itself where none has expired."""
+        """Those that are in force at `now_s`, in seconds since 1970: itself where none has expired.
+
+        The last answer is kept until the next of them expires: every picture asks several times, of a large matrix.
+        """
         if now_s < self.soonest:
             return self
-        keep = self.until > now_s
-        return Templates(self.vectors[keep], self.child[keep], self.until[keep], self.people, self.revision)
+        since, left = self._later or (math.inf, self)
+        if not since <= now_s < left.soonest:
+            keep = self.until > now_s
+            left = Templates(self.vectors[keep], self.child[keep], self.until[keep], self.people, self.revision)
+            object.__setattr__(self, "_later", (now_s, left))
+        return left
 
     def __len__(self) -> int:
         return len(self.vectors)

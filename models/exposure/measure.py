@@ -5,7 +5,8 @@
 A list has the columns label, source, package, path, as pictures.tsv beside this script and models/medium/pictures.tsv
 do; fetch.sh of both folders gets the pictures. Prints, by label (or source), percentiles of the graded exposure and
 the share of pictures at or above each threshold, for the nets together and for open_nsfw alone, with the upper end of a
-95 % interval (Wilson) for all. Uses the weights that are in the cache; GUARDRAIL_HOME names it.
+95 % interval (Wilson) for all; and what ten looks (`ExposureMeter.steady`) make of those that score. Uses the weights
+that are in the cache; GUARDRAIL_HOME names it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import csv
 import io
 import math
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from guardrail.checks.face import probability
+from guardrail.checks.pair import LOOK_AGAIN
 from guardrail.errors import CheckError
 from guardrail.home import Home
 from guardrail.inference.image.faces import FaceFinder
@@ -61,6 +64,7 @@ def main() -> None:
     meter, finder = ExposureMeter(models), FaceFinder(models)
     print("models:", *meter.models)
     grades: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    again: list[tuple[float, float]] = []
     for line in (line for file in told.lists for line in csv.reader(file.open(encoding="utf-8"), delimiter="\t")):
         label, source, package, path = line
         try:
@@ -73,6 +77,8 @@ def main() -> None:
         row = (most.grade, Looked(most.open_nsfw).grade, person)
         grades["all"].append(row)
         grades[label if told.group == "label" else source].append(row)
+        if most.grade >= LOOK_AGAIN:
+            again.append((most.grade, meter.steady(picture)))
         if most.grade >= REVIEW:
             shares = "" if most.explicit is None else f" nsfwjs {most.explicit:.2f} sexy {most.sexy:.2f}"
             print(f"{most.grade:.2f} open_nsfw {most.open_nsfw:.2f}{shares} close {most.close:.2f} {package}/{path}")
@@ -87,6 +93,10 @@ def main() -> None:
     for name, cut in (("review", REVIEW), ("block", BLOCK), ("explicit", EXPLICIT)):
         hits = int((both >= cut).sum())
         print(f"{name} (>= {cut}): {hits} of {len(both)}, at most {upper(hits, len(both)):.4f}")
+    for least, below in pairwise((LOOK_AGAIN, REVIEW, BLOCK, 1.01)):
+        once, ten = np.array([pair for pair in again if least <= pair[0] < below]).reshape(-1, 2).T
+        told_again = f"mean {once.mean():.3f} by one look, {ten.mean():.3f} by ten, {(ten >= REVIEW).sum()} >= {REVIEW}"
+        print(f"from {least} to {below}: {len(once)} pictures, {told_again}")
 
 
 if __name__ == "__main__":

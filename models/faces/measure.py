@@ -58,9 +58,9 @@ def laid(image: Image.Image, ground: Image.Image, side: int, at: tuple[float, fl
     return canvas
 
 
-def face_of(pixels: float) -> Change:
+def face_of(pixels: float, at: tuple[float, float] = (0.7, 0.6)) -> Change:
     """The portrait so small that its face has `pixels`, in a picture of 1,024."""
-    return lambda image, ground, face: laid(scaled(image, pixels / face), ground, 1024)
+    return lambda image, ground, face: laid(scaled(image, pixels / face), ground, 1024, at)
 
 
 def thumbnail(edge: int, side: int) -> Change:
@@ -97,6 +97,7 @@ CHANGES: dict[str, Change] = {
     },
     "face of 32 in 1,024": face_of(32),
     "face of 24 in 1,024": face_of(24),
+    "face of 24 elsewhere": face_of(24, (0.25, 0.3)),
     "face of 16 in 1,024": face_of(16),
     "shrunk to a face of 24": lambda image, ground, face: scaled(image, 24 / face),
     "portrait of 200 in 3,000": thumbnail(200, 3000),

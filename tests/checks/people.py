@@ -105,15 +105,21 @@ class Reads:
 
 
 class Measures:
-    """An exposure meter that measures what it was told, by the artifact's slot."""
+    """An exposure meter that measures what it was told, by the artifact's slot, and as steady where not told else."""
 
     models = ("measures@1",)
 
-    def __init__(self, by_slot: dict[str, float] | None = None) -> None:
+    def __init__(self, by_slot: dict[str, float] | None = None, steady: dict[str, float] | None = None) -> None:
         self.by_slot = by_slot or {}
+        self.steady_by_slot = steady or {}
+        self.looked_again = 0
 
     def exposure(self, artifact: Artifact) -> float:
         return self.by_slot.get(artifact.slot, 0.0)
+
+    def steady(self, artifact: Artifact) -> float:
+        self.looked_again += 1
+        return self.steady_by_slot.get(artifact.slot, self.exposure(artifact))
 
 
 def photograph(name: str, slot: str = "image[0]", kind: Kind = Kind.INPUT, **changes: object) -> Artifact:

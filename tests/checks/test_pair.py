@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guardrail.checks.pair import SamePerson, correlation, overlap, probability
+from guardrail.checks.pair import LOOK_AGAIN, SamePerson, correlation, overlap, probability
 from guardrail.inference.image.ages import AgeReader
 from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.faces import FaceFinder
@@ -47,6 +47,22 @@ def test_the_same_face_with_fewer_clothes_is_seen():
     scores = judge([ONE], [OTHER], cosine=0.6, exposure=(0.05, 0.8))
     assert scores["same_face"] > 0.99
     assert scores["exposure_increase"] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(("once", "again", "said"), [(0.5, 0.2, 0.15), (0.2, 0.5, 0.45), (0.2, 0.0, 0.0)])
+def test_an_increase_is_what_ten_looks_at_each_side_leave_of_it(once, again, said):
+    meter = Measures({"in": 0.0, "out": once}, steady={"in": 0.05, "out": again})
+    (scores,) = SamePerson(Finds({"in": [ONE], "out": [OTHER]}, at_cosine(0.6)), meter).score([pair()])
+    assert scores["exposure_increase"] == pytest.approx(said)
+
+
+@pytest.mark.parametrize(
+    ("rise", "cosine", "looks"), [(LOOK_AGAIN, 0.6, 2), (LOOK_AGAIN - 0.01, 0.6, 0), (0.9, 0.1, 0)]
+)
+def test_only_an_increase_that_may_count_is_looked_at_again(rise, cosine, looks):
+    meter = Measures({"out": rise})
+    SamePerson(Finds({"in": [ONE], "out": [OTHER]}, at_cosine(cosine)), meter).score([pair()])
+    assert meter.looked_again == looks
 
 
 def test_a_stranger_with_fewer_clothes_is_no_increase():

@@ -1,8 +1,8 @@
 """Images: from bytes a stranger sent to the pixels that every check looks at; decoded once, shared by all.
 
 Limits come before work: what a header says is checked before a decoder sees the file. What cannot be read whole is
-refused, never half looked at. Whatever a viewer could show is looked at: every frame that differs, and a transparent
-picture on black, on white and without its transparency.
+refused, never half looked at. Whatever a viewer could show is looked at: every frame that differs, in every way that
+it is rendered.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from importlib import import_module
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFile
+from PIL import Image, ImageFile
 
 from guardrail.errors import CheckError
 from guardrail.inference.image import colour, formats
 from guardrail.inference.image.frame import Frame, Pixels
+from guardrail.inference.image.renderings import HEEDED, eight_bits, renderings, turn_of
 from guardrail.types import Artifact
 
 __all__ = ["Frame", "Limits", "Picture", "Pixels", "decode", "picture"]
@@ -34,20 +35,7 @@ _PILLOW = {
     "tiff": ("TIFF",),
     "bmp": ("BMP",),
 }
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# Two renderings that differ by no more than this many grey levels anywhere are one picture to any model here.
-_SAME = 12
-_THUMB = 32
-_HEEDED = "in its own colours"
+_THUMB = 32  # edge of the thumb that frames are told apart by
 _HEADERS = 64 * 1024  # bytes in which a file of boxes names its pictures
 
 
@@ -140,7 +128,7 @@ def decode(data: bytes, limits: Limits) -> Picture:
             beside = _beside(data, frames, limits)
             frames += beside
             notes += ["the still picture is not of the film: looked at both"] if beside else []
-    if any(frame.view.endswith(_HEEDED) for frame in frames):
+    if any(frame.view.endswith(HEEDED) for frame in frames):
         notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
     scale = frames[0].scale
     width, height = round(frames[0].width / scale), round(frames[0].height / scale)
@@ -212,18 +200,11 @@ def _jpeg(data: bytes, opened: ImageFile.ImageFile, limits: Limits) -> Frame:
         pixels = simplejpeg.decode_jpeg(data, "RGBX", min_factor=2, strict=True, **least)
     except (ValueError, OSError) as error:
         raise CheckError("jpeg: broken or truncated") from error
-    turn = _TURNS.get(_orientation(opened))
+    turn = turn_of(opened)
     if turn is not None:
         flat = Image.frombuffer("RGBX", (pixels.shape[1], pixels.shape[0]), pixels, "raw", "RGBX", 0, 1)
         pixels = np.asarray(flat.transpose(turn))
     return Frame(pixels, scale=max(pixels.shape[:2]) / max(opened.size))
-
-
-def _orientation(opened: Image.Image) -> int:
-    try:
-        return int(opened.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Exif is a stranger's TIFF; a broken one turns nothing, in viewers as here
-        return 1
 
 
 def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], list[str]]:
@@ -233,7 +214,7 @@ def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], 
         image = next(_walk(data, kind, limits))
         if kind == "png" and (image.info.get("interlace") or _last_row_is_empty(image)):
             _check_png(data)
-        return tuple(_views(image, 0, limits, notes)), notes
+        return tuple(renderings(image, 0, _shrink(image.size, limits), notes)), notes
     if kind == "png":
         _check_png(data)
     # Two walks: keeping the frames of the first one would take a hundred times the memory of keeping their thumbs.
@@ -242,7 +223,7 @@ def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], 
     frames: list[Frame] = []
     for index, image in enumerate(_walk(data, kind, limits)):
         if index in chosen:
-            frames += _views(image, index, limits, notes)
+            frames += renderings(image, index, _shrink(image.size, limits), notes)
         if index == max(chosen):
             break
     return tuple(frames), [*dict.fromkeys(notes), f"{len(chosen)} of {len(thumbs)} frames"]
@@ -314,7 +295,7 @@ def _walk(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
 
 def _thumb(image: Image.Image) -> NDArray[np.float32]:
     """A tiny picture with its transparency, to tell frames apart by."""
-    small = _eight_bits(image).convert("RGBA").resize((_THUMB, _THUMB), Image.Resampling.BOX)
+    small = eight_bits(image).convert("RGBA").resize((_THUMB, _THUMB), Image.Resampling.BOX)
     return np.asarray(small, np.float32)
 
 
@@ -332,72 +313,3 @@ def _most_different(thumbs: Sequence[NDArray[np.float32]], count: int) -> frozen
         chosen.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, np.abs(blocks - blocks[chosen[-1]]).max(axis=1))
     return frozenset(chosen)
-
-
-def _views(image: Image.Image, index: int, limits: Limits, notes: list[str]) -> list[Frame]:
-    """The renderings of one decoded frame: one, or for a transparent one each that differs."""
-    orientation = _orientation(image)
-    original = max(image.size)
-    flat = _eight_bits(image)
-    factor = _shrink(flat.size, limits)
-    if flat.mode == "RGBA":
-        lowest = flat.getchannel("A").getextrema()[0]
-        if isinstance(lowest, (int, float)) and lowest > 255 - _SAME:
-            flat = flat.convert("RGB")
-    views = _rendered(flat, factor)
-    if flat.mode == "RGBA":
-        notes.append("transparent: looked at on black, on white and without alpha, where these differ")
-    # Made of the whole picture: pixels that mean nothing one by one are a picture in other colours.
-    other = colour.heeded(image, flat)
-    if other is not None:
-        views |= {f"{view}, {_HEEDED}": rendered for view, rendered in _rendered(other, factor).items()}
-    distinct: list[tuple[str, Image.Image]] = []
-    for view, rendered in views.items():
-        if not any(_alike(rendered, other) for _, other in distinct):
-            distinct.append((view, rendered))
-    frames = []
-    for view, rendered in distinct:
-        turn = _TURNS.get(orientation)
-        upright = rendered.transpose(turn) if turn is not None else rendered
-        pixels = np.asarray(upright.convert("RGBX"))
-        frames.append(Frame(pixels, scale=max(upright.size) / original, index=index, view=view))
-    return frames
-
-
-def _rendered(flat: Image.Image, factor: int) -> dict[str, Image.Image]:
-    """What viewers show of an RGB or RGBA picture, shrunk by `factor`."""
-    # Pillow weighs colours by their alpha when it reduces RGBA, so the colours are reduced apart as well.
-    small = flat.reduce(factor) if factor > 1 else flat
-    if flat.mode != "RGBA":
-        return {"shown": small}
-    bare = flat.convert("RGB")
-    return {
-        "on black": _on(small, (0, 0, 0)),
-        "on white": _on(small, (255, 255, 255)),
-        "without alpha": bare.reduce(factor) if factor > 1 else bare,
-    }
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image as RGB or RGBA with 8 bits; 16 bits are scaled, not clipped. Raises CheckError for other modes."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image)
-        return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
-        return image.convert("RGBA")
-    if image.mode in {"L", "1", "P", "CMYK", "YCbCr", "RGBX"}:
-        return image.convert("RGB")
-    raise CheckError(f"pixels of mode {image.mode} have no agreed range of brightness")
-
-
-def _on(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
-    canvas = Image.new("RGB", image.size, colour)
-    canvas.paste(image, mask=image.getchannel("A"))
-    return canvas
-
-
-def _alike(one: Image.Image, other: Image.Image) -> bool:
-    extremes = ImageChops.difference(one, other).getextrema()
-    return all(isinstance(channel, tuple) and channel[1] <= _SAME for channel in extremes)

@@ -8,11 +8,15 @@ artifact, whoever asks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.align import Pixels
@@ -55,6 +59,11 @@ CLOSE, TIGHT = 0.15, 0.25
 LITTLE = 0.1
 QUIET, BARE = 0.01, 0.05
 
+# One look can err by chance: moved by a few pixels or mirrored, a plain brown coat is a bare body no more. A steady
+# score is the mean of ten looks, the view and its four corners without a twentieth of its edges, as they are and
+# mirrored: the ten crops of Krizhevsky et al. 2012, closer in. models/exposure has what that does to which pictures.
+CORNER = 212
+
 
 @dataclass(frozen=True)
 class Looked:
@@ -65,7 +74,7 @@ class Looked:
     sexy: float = 0.0
     close: float = 0.0
 
-    @property
+    @cached_property
     def grade(self) -> float:
         """On the graded scale, in [0, 1]."""
         if self.explicit is None:
@@ -111,28 +120,69 @@ class ExposureMeter:
 
     def most(self, artifact: Artifact) -> Looked:
         """What the nets say of the most exposed view of any frame. Raises CheckError as `exposure` does."""
-        return artifact.once("exposure", lambda: self._measure(artifact))
+        return max(self._looked(artifact), key=lambda one: one.grade)
 
-    def _measure(self, artifact: Artifact) -> Looked:
-        frames = picture(artifact).frames
+    def steady(self, artifact: Artifact) -> float:
+        """The exposure with the most exposed view looked at ten times: for comparing, at ten times the cost.
+
+        A view that then is more exposed than that counts as it was seen once. Raises CheckError as `exposure` does.
+        """
+        return artifact.once("steady exposure", lambda: self._steady(artifact))
+
+    def _steady(self, artifact: Artifact) -> float:
+        grades = [one.grade for one in self._looked(artifact)]
+        most = int(np.argmax(grades))
+        view = next(islice(self._views(artifact), most, None))
+        return max(self._look(view, ten).grade, *grades[:most], *grades[most + 1 :], 0.0)
+
+    def _looked(self, artifact: Artifact) -> Sequence[Looked]:
+        return artifact.once("exposure", lambda: [self._look(view, _one) for view in self._views(artifact)])
+
+    def _views(self, artifact: Artifact) -> Iterator[View]:
         faces = self._finder.faces(artifact) if self._finder else ()
-        looked = (self._look(view) for at, frame in enumerate(frames) for view in views(frame, _of(faces, at)))
-        return max(looked, key=lambda one: one.grade)
+        for at, frame in enumerate(picture(artifact).frames):
+            yield from views(frame, _of(faces, at))
 
-    def _look(self, view: View) -> Looked:
-        first = max(_finite(self._open_nsfw(look), OPEN_NSFW) for look in view.looks)
+    def _look(self, view: View, seen: Callable[[Pixels], Sequence[Pixels]]) -> Looked:
+        """What the nets say of a view: their mean over all that `seen` makes of what each reads of it."""
+        first = max(_mean([self._open_nsfw(one) for one in seen(look)]) for look in view.looks)
         if not self._second or _settled(first, view):
             return Looked(first)
-        session = self._models.session(NSFWJS)
-        (answer,) = session.run(None, {session.get_inputs()[0].name: blocked(view.whole)})
-        shares = np.asarray(answer)[0]
-        explicit, sexy = (_finite(float(share), NSFWJS) for share in (shares[HENTAI] + shares[PORN], shares[SEXY]))
+        shares = [self._nsfwjs(one) for one in seen(view.whole)]
+        explicit, sexy = (_mean([share[at] for share in shares]) for at in (0, 1))
         return Looked(first, min(explicit, 1.0), sexy, view.close)
 
     def _open_nsfw(self, look: Pixels) -> float:
         session = self._models.session(OPEN_NSFW)
         (answer,) = session.run(None, {session.get_inputs()[0].name: _jpeg(look)[None]})
-        return float(np.asarray(answer)[0, 1])
+        return _finite(float(np.asarray(answer)[0, 1]), OPEN_NSFW)
+
+    def _nsfwjs(self, whole: Pixels) -> tuple[float, float]:
+        """Its explicit and its sexy share of a square of SIDE pixels."""
+        session = self._models.session(NSFWJS)
+        (answer,) = session.run(None, {session.get_inputs()[0].name: blocked(whole)})
+        shares = np.asarray(answer)[0]
+        return _finite(float(shares[HENTAI] + shares[PORN]), NSFWJS), _finite(float(shares[SEXY]), NSFWJS)
+
+
+def ten(square: Pixels) -> list[Pixels]:
+    """A square of SIDE pixels and its four corners of CORNER pixels, enlarged to SIDE, as they are and mirrored."""
+    image, rest = Image.fromarray(packed(square)), SIDE - CORNER
+    corners = [
+        image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, (left, top, left + CORNER, top + CORNER))
+        for left in (0, rest)
+        for top in (0, rest)
+    ]
+    upright = [np.asarray(each) for each in (image, *corners)]
+    return [*upright, *(np.ascontiguousarray(each[:, ::-1]) for each in upright)]
+
+
+def _one(square: Pixels) -> list[Pixels]:
+    return [square]
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return math.fsum(scores) / len(scores)
 
 
 def _settled(first: float, view: View) -> bool:

@@ -14,10 +14,14 @@ def skin_share(pixels: Pixels) -> float:
     Pixels without any colour answer 1.0: there a tone says nothing. The Cb and Cr range is that of Chai and Ngan
     1999; wood and sand fall in it too, so this can only say where it is worth looking, never what is there.
     """
-    cb, cr = _chroma(pixels)
-    if float(np.abs(cb - 128).max(initial=0.0)) < 3 and float(np.abs(cr - 128).max(initial=0.0)) < 3:
-        return 1.0
-    return float(np.mean(_toned(cb, cr)))
+    return float(skin_shares(pixels[None])[0])
+
+
+def skin_shares(patches: Pixels) -> NDArray[np.float64]:
+    """`skin_share` of each of n patches, (n, m, 3)."""
+    cb, cr = _chroma(patches)
+    away = np.maximum(np.abs(cb - 128), np.abs(cr - 128)).max(axis=1, initial=0.0)
+    return np.where(away < 3, 1.0, _toned(cb, cr).mean(axis=1))
 
 
 def skin_tones(pixels: Pixels) -> NDArray[np.bool_]:
@@ -27,7 +31,7 @@ def skin_tones(pixels: Pixels) -> NDArray[np.bool_]:
 
 def _chroma(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     values = pixels.astype(np.float32)
-    red, green, blue = values[:, 0], values[:, 1], values[:, 2]
+    red, green, blue = values[..., 0], values[..., 1], values[..., 2]
     cb = 128 - 0.168736 * red - 0.331264 * green + 0.5 * blue
     cr = 128 + 0.5 * red - 0.418688 * green - 0.081312 * blue
     return cb, cr

@@ -22,6 +22,7 @@ from guardrail.inference.image.nudity import (
     ExposureMeter,
     Looked,
     _settled,
+    ten,
 )
 from guardrail.inference.image.views import View
 from guardrail.types import Artifact, Kind
@@ -118,6 +119,59 @@ def test_without_the_second_net_the_first_is_asked_alone_and_named_alone():
     assert meter.exposure(blank()) == Looked(0.5).grade
     assert meter.models == ("open-nsfw@1",)
     assert first.saw[0].shape == (1, 224, 224, 3)
+
+
+class Startled(Net):
+    """A net that gives its first answers once each, and then the last for good."""
+
+    def __init__(self, *answers: tuple[float, ...]) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def run(self, wanted, feed):
+        self.answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return super().run(wanted, feed)
+
+
+def long() -> Artifact:
+    """A picture that is looked at whole and in three squares."""
+    written = io.BytesIO()
+    Image.new("RGB", (600, 200), (60, 120, 60)).save(written, "PNG")
+    return Artifact(Kind.OUTPUT, "data[0]", data=written.getvalue())
+
+
+def test_ten_looks_are_a_square_and_its_corners_as_they_are_and_mirrored():
+    square = np.random.default_rng(3).integers(0, 256, (224, 224, 3), np.uint8)
+    square[:12] = square[:, :12] = 0
+    looks = ten(square)
+    assert [look.shape for look in looks] == [(224, 224, 3)] * 10
+    assert (looks[0] == square).all()
+    assert [bool(look[:5].any()) for look in looks[:5]] == [False, False, True, False, True]
+    assert [bool(look[:, :5].any()) for look in looks[:5]] == [False, False, False, True, True]
+    assert all((mirrored == look[:, ::-1]).all() for look, mirrored in zip(looks[:5], looks[5:], strict=True))
+
+
+def test_a_score_of_one_look_that_nine_others_deny_is_not_steady():
+    meter = ExposureMeter(Cache(open_nsfw=Startled((0.0, 1.0), (0.0, 1.0), (1.0, 0.0))))
+    picture = plain((60, 120, 60))
+    assert meter.exposure(picture) == 1.0
+    assert meter.steady(picture) == pytest.approx(Looked(0.1).grade)
+    assert meter.steady(picture) is meter.steady(picture)
+
+
+def test_what_all_looks_agree_on_is_as_exposed_as_it_was():
+    nets = {"open_nsfw": Net(0.3, 0.7), "nsfwjs": Net(0.0, 0.2, 0.0, 0.4, 0.1)}
+    meter = ExposureMeter(Cache(**nets))
+    assert meter.steady(plain((60, 120, 60))) == pytest.approx(meter.exposure(plain((60, 120, 60))))
+    assert len(nets["nsfwjs"].saw) == 12  # once for each exposure and ten times
+
+
+def test_of_several_views_the_most_exposed_is_looked_at_again_and_another_may_be_it_then():
+    net = Startled((0.6, 0.4), (0.1, 0.9), (0.4, 0.6), (1.0, 0.0))
+    meter = ExposureMeter(Cache(open_nsfw=net))
+    assert meter.exposure(long()) == pytest.approx(Looked(0.9).grade)
+    net.answers = [(0.6, 0.4), (0.1, 0.9), (0.4, 0.6), (1.0, 0.0)]
+    assert meter.steady(long()) == pytest.approx(Looked(0.6).grade)
 
 
 def test_both_nets_see_the_picture_as_each_was_taught():
