@@ -89,6 +89,23 @@ def make_file(path: Path) -> None:
         raise AuditError(f"audit log {path} cannot be made: {error.strerror}; is the folder writable?") from error
 
 
+def identity(path: str | None) -> tuple[int, int] | None:
+    """Which file stands there; None where there is none."""
+    if path is None:
+        return None
+    try:
+        found = os.stat(path)  # a Path costs as much again, for every record
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def identity_of(handle: int) -> tuple[int, int]:
+    """Which file was opened."""
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
+
+
 def said(fault: Exception) -> str:
     """What the database said, in one line and without the statement or its values."""
     cause = fault.orig if isinstance(fault, DBAPIError) else fault

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from guardrail.audit.chain import Head
+from guardrail.audit.database import identity, identity_of
 from guardrail.errors import AuditError
 
 # One sector of a disk: written whole or not at all.
@@ -24,6 +25,10 @@ class KeptHead:
     def __init__(self, path: Path) -> None:
         self.path = Path(f"{path}-head")
         self._written = b""
+        # Kept open, and which file it is: to open one for each sync takes longer than to write it.
+        self._name = str(self.path)
+        self._handle = -1
+        self._is: tuple[int, int] | None = None
 
     def read(self) -> Head | None:
         """What is kept; None where there is no file. Raises AuditError for a file that holds no head."""
@@ -41,8 +46,9 @@ class KeptHead:
 
     def write(self, head: Head, key: bytes) -> None:
         """Keep `head`, unless a later one of the same log is kept already. Raises OSError."""
-        handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
+            handle = self._opened()
+            os.lseek(handle, 0, os.SEEK_SET)
             there = os.read(handle, SIZE + 1)
             # What this process wrote itself is earlier; only another's must be read.
             if there and there != self._written and _later(there, head, key):
@@ -50,10 +56,27 @@ class KeptHead:
             said = f"{head.token}\n".encode("ascii").ljust(SIZE)
             os.lseek(handle, 0, os.SEEK_SET)
             os.write(handle, said)
-            os.ftruncate(handle, SIZE)
+            if len(there) > SIZE:
+                os.ftruncate(handle, SIZE)
             self._written = said
-        finally:
-            os.close(handle)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _opened(self) -> int:
+        """The file that has the name now: it may have been moved away, or put back, since the last time."""
+        if self._handle >= 0 and identity(self._name) != self._is:
+            self.close()
+        if self._handle < 0:
+            self._handle = os.open(self._name, os.O_CREAT | os.O_RDWR, 0o600)
+            self._is = identity_of(self._handle)
+        return self._handle
 
 
 def _parsed(said: bytes) -> Head:

@@ -30,8 +30,10 @@ FRESH_S = 1.0
 # What an event loop writes itself, at most: rows, and bytes of their bodies. About 1 ms.
 SPOT_ROWS = 64
 SPOT_BYTES = 256 << 10
-# An event loop that a write held up for longer than SLOW_S leaves the writing to the thread for SPARED times as long,
-# so that slow writes never take more than a twentieth of its time.
+# An event loop that writes held up twice for longer than SLOW_S each leaves the writing to the thread for SPARED times
+# as long, so that slow writes never take more than a twentieth of its time. Once is no sign of a slow disk: the core
+# may have gone to somebody else meanwhile, and the thread costs several times as much. It is twice when the second
+# comes within SPARED times the first.
 SLOW_S = 0.005
 SPARED = 20
 
@@ -86,7 +88,8 @@ class AuditLog:
         self._in_hand = 0
         # What each event loop has gathered in this turn.
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
-        self._spared_until = float("-inf")
+        self._spared_until = self._watched_until = float("-inf")
+        self._held_up_s = 0.0
         self._door = threading.Lock()
         self._closed = False
         self._written_at = float("-inf")
@@ -252,9 +255,19 @@ class AuditLog:
                     self._put(waiting)
                 except AuditError as error:
                     _tell([(waiting.future, error)])
-        took = self._clock() - began
-        if took > SLOW_S:
-            self._spared_until = began + took * (1 + SPARED)
+        now = self._clock()
+        if now - began > SLOW_S:
+            self._held_up(began, now)
+
+    def _held_up(self, began: float, now: float) -> None:
+        """A write took the loop from `began` to `now`, which is long."""
+        again = began < self._watched_until
+        self._held_up_s = now - began + (self._held_up_s if again else 0.0)
+        until = now + self._held_up_s * SPARED
+        if again:
+            self._spared_until, self._watched_until = until, float("-inf")
+        else:
+            self._watched_until = until
 
     def _quick(self, group: Sequence[_Waiting]) -> bool:
         """Whether writing this group keeps nobody waiting."""

@@ -5,7 +5,6 @@ Everything that must hold together is one transaction: the records of a group an
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 import threading
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection
 
 from guardrail.audit.chain import LOG_ID_BYTES, Head, genesis, seal
-from guardrail.audit.database import BUSY_S, Damage, file_of, make_engine, make_file, said, where
+from guardrail.audit.database import BUSY_S, Damage, file_of, identity, make_engine, make_file, said, where
 from guardrail.audit.entry import Row, Sealed
 from guardrail.audit.kept import KeptHead
 from guardrail.audit.sync import Checkpointer
@@ -72,7 +71,7 @@ class Store:
         file = file_of(url)
         self._file = None if file is None else str(file)
         self._server = server = file is None
-        self._is = _identity(self._file)
+        self._is = identity(self._file)
         # What this process wrote last: a head that reads the same needs no second look at its signature.
         self.tip: Head | None = None
         self._kept = None if file is None else KeptHead(file)
@@ -152,6 +151,8 @@ class Store:
     def close(self) -> None:
         if self._checkpointer is not None:
             self._checkpointer.close()
+        if self._kept is not None:
+            self._kept.close()
         self._drop()
         self._engine.dispose()
 
@@ -223,7 +224,7 @@ class Store:
             if not self._server:
                 self._begin(cursor, wait)
             done = work(cursor)
-            if _identity(self._file) != self._is:
+            if identity(self._file) != self._is:
                 # SQLite writes on into a file that was deleted or moved away, and its records go with it.
                 raise AuditError(
                     f"audit log {self._where} was deleted, moved or replaced while it was written; put it back, or "
@@ -342,17 +343,6 @@ class Store:
 
     def _sql(self, text: str) -> str:
         return text.replace("?", self._mark)
-
-
-def _identity(path: str | None) -> tuple[int, int] | None:
-    """Which file stands there; None where there is none."""
-    if path is None:
-        return None
-    try:
-        found = os.stat(path)  # a Path costs as much again, for every record
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _use_wal(engine: Engine) -> None:

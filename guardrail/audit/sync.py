@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine, PoolProxiedConnection
 
 from guardrail.audit.chain import Head
+from guardrail.audit.database import identity, identity_of
 from guardrail.errors import AuditError
 
 # The size of a file is brought to the disk with its content, its times are not: nothing needs them.
@@ -47,7 +48,11 @@ class WalSyncer:
     ) -> None:
         self._tip = tip
         self._keep = keep
-        self._wal = Path(f"{path}-wal")
+        self._wal = f"{path}-wal"
+        self._folder = path.parent
+        # Kept open, and which file it is: to open and close one for each sync takes half as long as to sync it.
+        self._handle = -1
+        self._is: tuple[int, int] | None = None
         self._window_s = window_s
         self._step = step
         self._changed = threading.Condition()
@@ -56,7 +61,6 @@ class WalSyncer:
         self._dirty_at: float | None = None
         self._syncing_at: float | None = None
         self._fault: str | None = None
-        self._inode = -1
         self._thread = threading.Thread(target=self._run, name="guardrail-audit-sync", daemon=True)
         self._thread.start()
 
@@ -114,6 +118,7 @@ class WalSyncer:
                     self._dirty_at = self._dirty_at or self._syncing_at  # tried again
                 self._changed.notify_all()
             if closing:
+                self._let_go()
                 return
 
     def _tried(self) -> str | None:
@@ -127,21 +132,29 @@ class WalSyncer:
 
     def _sync(self) -> None:
         self._step("syncing")
-        # Opened each time: SQLite may have begun a new file. Closing it is harmless, as SQLite keeps its locks on
-        # the database and the -shm file, never on this one.
+        new = self._handle < 0 or identity(self._wal) != self._is
+        if new:
+            # SQLite has begun a new file. Closing the old one is harmless, as SQLite keeps its locks on the database
+            # and the -shm file, never on this one.
+            self._let_go()
+            try:
+                self._handle = os.open(self._wal, os.O_RDWR)
+            except FileNotFoundError:
+                return  # checkpointed and removed: SQLite synced the database itself before it did so
+            self._is = identity_of(self._handle)
         try:
-            wal = os.open(self._wal, os.O_RDWR)
-        except FileNotFoundError:
-            return  # checkpointed and removed: SQLite synced the database itself before it did so
-        try:
-            _sync_data(wal)
-            inode = os.fstat(wal).st_ino
-        finally:
-            os.close(wal)
-        if inode != self._inode:
-            _sync_folder(self._wal.parent)
-            self._inode = inode
+            _sync_data(self._handle)
+            if new:
+                _sync_folder(self._folder)
+        except OSError:
+            self._let_go()  # the next try begins anew, with the folder
+            raise
         self._step("synced")
+
+    def _let_go(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
 
 class Checkpointer:

@@ -3,8 +3,10 @@
 python serving/load/audit_cost.py [--url sqlite:///FILE] [--records 20000] [--appenders 1,64]
 
 CPU time includes the appender's own coroutine, the writer and the sync to disk; the last column takes off what the
-same loop costs when nothing is written. With --rate the appenders together append that many records per second
-instead of as fast as they can.
+same loop, the one that the server runs on, costs when nothing is written. With --rate the appenders together append
+that many records per second instead of as fast as they can. --steps tells how long one appender's records take from one
+step of the writing to the next, in microseconds by the clock (medians): as fast as it goes, and after pauses of 5
+and 50 ms in which this process does nothing but turn in a circle.
 """
 
 from __future__ import annotations
@@ -15,14 +17,19 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+if sys.platform != "win32":
+    import uvloop
+
 from guardrail.audit import AuditLog, Entry, verify
 
 KEY = b"k" * 32
+run = asyncio.run if sys.platform == "win32" else uvloop.run
 
 
 def entry(number: str) -> Entry:
@@ -75,11 +82,11 @@ async def round_of(log: AuditLog | None, appenders: int, total: int, rate: float
 
 def measure(url: str, appenders: int, total: int, rate: float, mark: str) -> None:
     bare_cpu = time.process_time()
-    asyncio.run(round_of(None, appenders, total, rate, mark))
+    run(round_of(None, appenders, total, rate, mark))
     bare = (time.process_time() - bare_cpu) / total * 1000
     with AuditLog.open(url, KEY) as log:
         wall, cpu = time.perf_counter(), time.process_time()
-        waits = sorted(asyncio.run(round_of(log, appenders, total, rate, mark)))
+        waits = sorted(run(round_of(log, appenders, total, rate, mark)))
         cpu_ms = (time.process_time() - cpu) / total * 1000
         wall_s = time.perf_counter() - wall
     p50, p99 = statistics.median(waits), waits[int(len(waits) * 0.99)]
@@ -89,15 +96,49 @@ def measure(url: str, appenders: int, total: int, rate: float, mark: str) -> Non
     )
 
 
+def steps(url: str, records: int, pause_s: float) -> None:
+    """Print the median time of each step, in the order in which they come."""
+    took: dict[str, list[float]] = {}
+    last = 0.0
+
+    def step(name: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if last and threading.current_thread() is threading.main_thread():
+            took.setdefault(name, []).append((now - last) * 1e6)
+            last = now
+
+    async def appended(log: AuditLog) -> None:
+        nonlocal last
+        for n in range(records):
+            made = entry(f"{os.urandom(4).hex()}-{n}")
+            until = time.perf_counter() + pause_s
+            while time.perf_counter() < until:
+                pass
+            last = time.perf_counter()
+            await log.append(made)
+            last = 0.0
+
+    with AuditLog.open(url, KEY, step=step) as log:
+        run(appended(log))
+    told = [f"{name} {statistics.median(times):.0f}" for name, times in took.items()]
+    print(f"pause {pause_s * 1000:.0f} ms: {', '.join(told)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="default: a new SQLite file in the temporary folder")
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--appenders", default="1,64")
     parser.add_argument("--rate", type=float, default=0.0, help="records per second together; 0: as fast as it goes")
+    parser.add_argument("--steps", action="store_true", help="how long each step of the writing takes")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         url = chosen.url or f"sqlite:///{folder}/audit.db"
+        if chosen.steps:
+            for pause_s in (0.0, 0.005, 0.05):
+                steps(url, min(chosen.records, 500), pause_s)
+            return
         print(f"{'appenders':>9} {'records/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'cpu-ms':>8} {'net':>8}")
         for appenders in map(int, chosen.appenders.split(",")):
             mark = os.urandom(4).hex()

@@ -10,7 +10,7 @@ import pytest
 
 from guardrail.audit import AuditLog, Reader, verify
 from guardrail.audit.chain import Head
-from guardrail.audit.kept import KeptHead
+from guardrail.audit.kept import SIZE, KeptHead
 from guardrail.errors import AuditError
 
 from .support import KEY, OTHER_KEY, entry, fill
@@ -142,6 +142,32 @@ def test_an_older_head_does_not_take_the_place_of_a_later_one(sqlite_url, path):
     beside(path, "-head").write_text(Head.signed(OTHER_KEY, later.log_id, 99, bytes(32)).token)
     kept.write(later, KEY)
     assert kept.read() == later
+
+
+def test_a_head_that_is_moved_away_meanwhile_is_kept_under_its_name_all_the_same(sqlite_url, path):
+    fill(sqlite_url, 1)
+    kept = KeptHead(path)
+    one = kept.read()
+    two, three = (Head.signed(KEY, one.log_id, seq, bytes(32)) for seq in (2, 3))
+    kept.write(two, KEY)
+    beside(path, "-head").rename(beside(path, "-moved"))
+    kept.write(three, KEY)
+    assert kept.read() == three
+    beside(path, "-moved").rename(beside(path, "-head"))
+    assert kept.read() == two
+    kept.write(three, KEY)
+    assert kept.read() == three
+    kept.close()
+
+
+def test_a_file_longer_than_a_head_becomes_one(sqlite_url, path):
+    fill(sqlite_url, 1)
+    kept = KeptHead(path)
+    head = kept.read()
+    beside(path, "-head").write_bytes(b"x" * 2000)
+    kept.write(head, KEY)
+    assert kept.read() == head
+    assert beside(path, "-head").stat().st_size == SIZE
 
 
 def test_a_record_replaced_under_the_kept_head_is_named(sqlite_url, path):

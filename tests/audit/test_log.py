@@ -156,6 +156,22 @@ def test_a_caller_that_goes_away_does_not_take_the_entry_back(sqlite_url):
         assert log.get("a") is not None
 
 
+@pytest.mark.parametrize("leaves", [0, 1])
+def test_who_leaves_while_a_turn_gathers_takes_nobodys_entry_back(sqlite_url, leaves):
+    async def left(log: AuditLog) -> None:
+        tasks = [asyncio.create_task(log.append(entry(name))) for name in "abc"]
+        await asyncio.sleep(0)
+        assert log.depth == 3
+        tasks[leaves].cancel()
+        got = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(got.pop(leaves), asyncio.CancelledError)
+        assert all(isinstance(one, Sealed) for one in got)
+
+    with AuditLog.open(sqlite_url, KEY) as log:
+        asyncio.run(left(log))
+        assert [record.entry.id for record in log.entries()] == ["c", "b", "a"]
+
+
 def test_a_loop_that_ended_does_not_stop_the_writer(sqlite_url):
     steps = Steps()
     steps.held = "begun"
@@ -257,13 +273,42 @@ def test_an_event_loop_that_a_write_held_up_leaves_the_next_ones_to_the_thread(s
 
     async def one_after_another(log: AuditLog) -> None:
         await log.append(entry("slow"))
+        await log.append(entry("slow again"))
+        assert steps.threads["committed"] == {"MainThread"}
         steps.forget()
         await log.append(entry("next"))
         assert steps.threads["committed"] == {by}
-        clock.now += SPARED * took
+        clock.now += 2 * SPARED * took
         steps.forget()
         await log.append(entry("later"))
         assert steps.threads["committed"] == {"MainThread"}
+
+    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock) as log:
+        asyncio.run(one_after_another(log))
+
+
+@pytest.mark.parametrize(("apart", "by"), [(0.99, "guardrail-audit-write"), (1.01, "MainThread")])
+def test_a_write_that_is_slow_once_in_a_while_leaves_nothing_to_the_thread(sqlite_url, apart, by):
+    """A twentieth of its time is what an event loop may lose: two slow writes that far apart are within that."""
+    clock, took = Clock(), SLOW_S * 2
+    slow = True
+
+    def step(name: str) -> None:
+        steps(name)
+        if name == "begun" and slow:
+            clock.now += took
+
+    steps = Steps()
+
+    async def one_after_another(log: AuditLog) -> None:
+        nonlocal slow
+        await log.append(entry("slow"))
+        clock.now += apart * SPARED * took
+        await log.append(entry("slow again"))
+        slow = False
+        steps.forget()
+        await log.append(entry("next"))
+        assert steps.threads["committed"] == {by}
 
     with AuditLog.open(sqlite_url, KEY, step=step, clock=clock) as log:
         asyncio.run(one_after_another(log))

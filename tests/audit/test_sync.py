@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sqlite3
 import threading
@@ -116,3 +118,40 @@ def test_a_commit_during_a_sync_gets_a_sync_of_its_own(tmp_path):
     go.set()
     assert second.wait(10)
     syncer.close()
+
+
+def opened(path: Path) -> int:
+    """How often this process has the file of that name open."""
+    there = path.stat()
+    count = 0
+    for handle in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += os.path.samestat(handle.stat(), there)
+    return count
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells which files are open")
+def test_a_write_ahead_log_that_is_begun_anew_is_the_one_that_is_synced(tmp_path):
+    wal, old = tmp_path / "log-wal", tmp_path / "old"
+    wal.touch()
+    synced = threading.Semaphore(0)
+    syncer = WalSyncer(tmp_path / "log", 0.01, lambda name: synced.release() if name == "synced" else None)
+    syncer.committed()
+    assert synced.acquire(timeout=10)
+    assert opened(wal) == 1
+    wal.rename(old)
+    wal.touch()
+    syncer.committed()
+    assert synced.acquire(timeout=10)
+    assert (opened(wal), opened(old)) == (1, 0)
+    syncer.close()
+    assert opened(wal) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells which files are open")
+def test_a_log_that_is_closed_leaves_no_file_open(sqlite_url):
+    with AuditLog.open(sqlite_url, KEY) as log:
+        log.append_wait(entry("a"))
+    database = Path(sqlite_url.removeprefix("sqlite:///"))
+    assert opened(database) == 0
+    assert opened(database.with_name(f"{database.name}-head")) == 0
