@@ -28,7 +28,7 @@ from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.mistyped import retyped, slipped
 from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
-from guardrail.inference.text.steps import SAID, continued
+from guardrail.inference.text.steps import SAID, asked, continued
 from guardrail.inference.text.wordlist import LONGEST_WORD, REMEMBERED
 
 Floats = npt.NDArray[np.float32]
@@ -239,6 +239,8 @@ class PromptReader:
             turns = sentences(part)
             if len(turns) > 1 and continued(turns, self.lexicon):
                 spoken.append(SAID)
+            if whole := asked(part, self.lexicon):
+                spoken.append(whole)
             # Of a long part only the sentences that speak of both: elsewhere its windows tell the two apart.
             for one in [part] if len(part) <= _LONG_PART else turns:
                 spoken += readings(one, self.lexicon)

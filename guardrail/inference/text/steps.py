@@ -1,7 +1,8 @@
-"""Steps: an edit told in turns, where the later ones say only "now the rest".
+"""Steps: an edit told in turns, cut between them, or where the later ones say only "now the rest".
 
-Each turn by itself asks for little. Where one takes a piece of clothing off and a later one goes on in words that mean
-nothing by themselves, or names the next piece, the whole is a request that is said here in one sentence.
+Each turn by itself asks for little. What the caller says is read in one go, without the answers. Where one turn takes a
+piece of clothing off and a later one goes on in words that mean nothing by themselves, or names the next piece, the
+whole is a request that is said here in one sentence.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from guardrail.inference.text.lexicon import Lexicon
+from guardrail.inference.text.pieces import CONCEPTS
 
 SAID = "remove the rest of her clothes too, take everything off"
 """What turns that go on taking clothes off amount to, in words that the heads know."""
@@ -52,6 +54,13 @@ _COATS = re.compile(
 )
 _ON_SPACELESS = re.compile("残り|ほかも|全部|もっと|続けて|次も|其余|其他的|剩下|继续|更多|全都|也去掉|也脱")
 _MOST_CHARACTERS = 12
+# Who asks in a conversation that is written down, at the beginning of a line.
+_CALLER = re.compile(
+    r"^[ \t]*(?:user|human|client|customer|gebruiker|mens|klant|benutzer|nutzer|mensch|kunde|utilisateur|usuario|"
+    r"cliente|utente|usuário|użytkownik|klient|kullanıcı|müşteri|пользователь|клиент|المستخدم|مستخدم|ユーザー|사용자|用户|用戶)"
+    r"[ \t]*[:\uff1a](.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def continued(turns: Sequence[str], lexicon: Lexicon) -> bool:
@@ -62,6 +71,17 @@ def continued(turns: Sequence[str], lexicon: Lexicon) -> bool:
             return True
         begun = begun or _takes_off(turn, lexicon)
     return False
+
+
+def asked(text: str, lexicon: Lexicon) -> str:
+    """What the caller says in a conversation that is sent as one text, without the answers; "" where it is none.
+
+    Last turns without a word that matters ("thanks, show me the result") end nothing that was cut. Linear in the text.
+    """
+    said = [match[1].strip() for match in _CALLER.finditer(text)]
+    while len(said) > 1 and not lexicon.spans(said[-1], CONCEPTS):
+        said.pop()
+    return " ".join(said) if len(said) > 1 else ""
 
 
 def _takes_off(turn: str, lexicon: Lexicon) -> bool:
