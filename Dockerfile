@@ -1,7 +1,5 @@
-# Guardrail in a container: two stages, no compiler in the second, an ordinary user, weights in the image.
+# Guardrail in a container: two stages, an ordinary user, weights in the image.
 FROM python:3.11-slim AS build
-# pdqhash comes as source alone.
-RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY guardrail guardrail

@@ -53,13 +53,6 @@ def test_what_the_image_is_built_from_is_there_and_is_let_into_the_build():
     assert set(copied) == let_in
 
 
-def test_what_is_built_from_source_finds_a_compiler_which_stays_behind():
-    """pdqhash is published without wheels; the image that is shipped has nothing to build with."""
-    first, shipped = (stage for stage in DOCKERFILE.split("FROM ")[1:])
-    assert "--no-install-recommends g++ " in first.partition("pip install")[0]
-    assert "apt-get" not in shipped
-
-
 def test_the_image_runs_as_an_ordinary_user_on_settings_that_exist():
     assert lines("USER") == ["guardrail"]
     assert {name for name in environment() if name.startswith("GUARDRAIL_")} <= VARIABLES

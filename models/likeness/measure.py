@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pdqhash
 from PIL import Image
 
-from guardrail.inference.image import pdq
+from guardrail.inference.image import pdq, pdq_bits
 from guardrail.inference.image.decode import picture
 from guardrail.types import Artifact, Kind
 
@@ -31,11 +30,11 @@ def parity(folder: Path) -> None:
                 image = image.resize((width, round(width * image.height / image.width)), Image.Resampling.LANCZOS)
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=90)
-            bits, quality = pdqhash.compute(np.asarray(Image.open(buffer).convert("RGB")))
-            if quality < pdq.MIN_QUALITY:
+            grid = pdq_bits.grid_of(np.asarray(Image.open(buffer).convert("RGB")))
+            if pdq_bits.quality_of(grid) < pdq.MIN_QUALITY:
                 continue
             frame = picture(Artifact(Kind.INPUT, "measured", data=buffer.getvalue())).frames[0]
-            whole = int.from_bytes(np.packbits(np.asarray(bits, np.uint8)).tobytes())
+            whole = int.from_bytes(pdq_bits.bits_of(pdq_bits.waves_of(grid)))
             apart.append((int.from_bytes(pdq.hash_of(frame).bits) ^ whole).bit_count())
         name = f"{width} px wide" if width else "own size"
         print(f"{name}: {len(apart)} pictures, bits apart: median {statistics.median(apart)}, most {max(apart)}")

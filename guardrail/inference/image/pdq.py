@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pdqhash
 from PIL import Image
 
 from guardrail.inference.image.frame import Frame, packed
+from guardrail.inference.image.pdq_bits import GRID, Floats, bits_of, grid_of, quality_of, turns_of, waves_of
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,7 +23,7 @@ MATCH_BITS = 31
 MIN_QUALITY = 50
 """Below this the reference discards a hash: the picture has too little in it to be told from another."""
 NATIVE_SIDE = 512
-SQUARE, GRID = 256, 64
+SQUARE = 256
 """A picture over NATIVE_SIDE pixels is hashed from its 64 x 64 grid, made of the square of 256 that other checks share:
 the 34 ms of 1024 x 1024 become 1. The hash keeps near to that of the whole picture (`models/likeness/measure.py`)."""
 THIN_SIDE = 384
@@ -51,8 +51,8 @@ class Hash:
 
 def hash_of(picture: Frame | Pixels) -> Hash:
     """The hash of a frame, or of uint8 pixels (H, W, 3), R G B. Palette, CMYK and 16-bit must be converted before."""
-    bits, quality = pdqhash.compute(_hashed(*_fitted(picture)))
-    return Hash(_packed(bits), int(quality))
+    grid = _brightness(*_fitted(picture))
+    return Hash(bits_of(waves_of(grid)), quality_of(grid))
 
 
 def turned(picture: Frame | Pixels) -> tuple[Hash, ...]:
@@ -62,10 +62,11 @@ def turned(picture: Frame | Pixels) -> tuple[Hash, ...]:
     picture that was dimmed until it has no usable hash is hashed with its contrast stretched to the full range.
     """
     fitted, large = _fitted(picture)
-    variants, quality = pdqhash.compute_dihedral(_hashed(fitted, large))
-    if quality < MIN_QUALITY:
-        variants, quality = pdqhash.compute_dihedral(_hashed(_stretched(fitted), large))
-    return tuple(Hash(_packed(bits), int(quality)) for bits in variants)
+    grid = _brightness(fitted, large)
+    if quality_of(grid) < MIN_QUALITY:
+        grid = _brightness(_stretched(fitted), large)
+    quality = quality_of(grid)
+    return tuple(Hash(bits_of(waves), quality) for waves in turns_of(waves_of(grid)))
 
 
 def _stretched(rgb: Pixels) -> Pixels:
@@ -95,8 +96,8 @@ def _fitted(picture: Frame | Pixels) -> tuple[Pixels, bool]:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)), large
 
 
-def _hashed(pixels: Pixels, large: bool) -> Pixels:
-    return _grid(pixels) if large else pixels
+def _brightness(pixels: Pixels, large: bool) -> Floats:
+    return grid_of(_grid(pixels) if large else pixels)
 
 
 def _grid(square: Pixels) -> Pixels:
@@ -110,7 +111,3 @@ def _grid(square: Pixels) -> Pixels:
     rows = (down[:, 0] + down[:, 3] + 3 * (down[:, 1] + down[:, 2])).reshape(GRID, GRID, step, 3)
     sums = rows[:, :, 0] + rows[:, :, 3] + 3 * (rows[:, :, 1] + rows[:, :, 2])
     return np.asarray((sums + 32) >> 6, np.uint8)
-
-
-def _packed(bits: npt.NDArray[np.int64]) -> bytes:
-    return np.packbits(np.asarray(bits, np.uint8)).tobytes()

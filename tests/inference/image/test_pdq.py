@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guardrail.inference.image import pdq
+from guardrail.inference.image import pdq, pdq_bits
 from tests.checks.pictures import scene
 
 
@@ -27,20 +27,52 @@ def test_a_re_encoded_copy_is_near_and_another_picture_is_far() -> None:
 
 @pytest.mark.parametrize("width", [700, 1024, 1500])
 def test_a_large_picture_hashed_small_keeps_near_to_its_own_hash(width: int) -> None:
-    import pdqhash
-
     large = np.asarray(Image.fromarray(scene(3)).resize((width, width * 3 // 4), Image.Resampling.LANCZOS))
-    bits, _ = pdqhash.compute(np.ascontiguousarray(large))
-    whole = pdq.Hash(np.packbits(np.asarray(bits, np.uint8)).tobytes())
+    whole = pdq.Hash(pdq_bits.bits_of(pdq_bits.waves_of(pdq_bits.grid_of(large))))
     assert apart(pdq.hash_of(large), whole) <= 16  # the most that was seen on 63 photographs
 
 
-def test_a_picture_up_to_512_pixels_has_exactly_the_reference_hash() -> None:
-    import pdqhash
+# What pdqhash 0.2.8, which wraps the reference implementation, gives for pictures of coloured blocks: by height and
+# width, and the side of a block.
+REFERENCE = {
+    ((480, 512), 40): ("b4894b47c8ec95e0b23f621f3793b4f84b7622c5b608f03b1ef4e8db8e858e0a", 100),
+    ((200, 300), 24): ("61fe71644c8e4dd2f0bab201696655e0aa1f969917fa2b65b209b3328edb8e0f", 100),
+    ((64, 64), 6): ("7aa09a4ffc4348f0c39ff2090df4bc29a74f23a425339d4fe389631cfa0d6d11", 100),
+    ((129, 257), 16): ("2f8e4d1def1de5922ac66cbdfd41c6661999099902a6df41d73918ed11e2f850", 100),
+}
+# And for one of them turned and mirrored.
+EIGHT = {
+    "61fe71644c8e4dd2f0bab201696655e0aa1f969917fa2b65b209b3328edb8e0f",
+    "04cf04ff8e9c329332938e9c04ff0ccbb9622ccdcb346719a8eb0d4ebaa7eb24",
+    "24ab99ce18dae75824ef00233c33ff4aff4a3c3342ab81cfe75c1898db8e24a5",
+    "519aae559bc9103963c6243611aa8661e83786678e61cdb3f9bea7c4eff2418e",
+    "61fe889b4c8eb20860ba45766966aa1faa1f696617fad49ab2094ccd8edb71f0",
+    "24ab003118db188225efe7543c3300b5ff4ac3cc42ab7e30e75ce667db8edb5a",
+    "0ccffb00ce9c4d6c3293316304ffd334b962d332cb3498e6a8ebe291baa704db",
+    "519a11aa9bc963c663c69bc911aa519ae83779988e61324cf9be481beff28e71",
+}
 
-    small = np.ascontiguousarray(scene(4)[:512, :512])
-    bits, quality = pdqhash.compute(small)
-    assert pdq.hash_of(small) == pdq.Hash(np.packbits(np.asarray(bits, np.uint8)).tobytes(), quality)
+
+def blocks(height: int, width: int, side: int) -> np.ndarray:
+    small = np.random.default_rng(7).integers(0, 256, (-(-height // side), -(-width // side), 3), dtype=np.uint8)
+    return small.repeat(side, 0).repeat(side, 1)[:height, :width]
+
+
+@pytest.mark.parametrize(("size", "side"), REFERENCE)
+def test_a_picture_up_to_512_pixels_has_exactly_the_reference_hash(size: tuple[int, int], side: int) -> None:
+    bits, quality = REFERENCE[size, side]
+    assert pdq.hash_of(blocks(*size, side)) == pdq.Hash(bytes.fromhex(bits), quality)
+
+
+def test_the_eight_positions_are_those_of_the_reference() -> None:
+    found = [one.hex for one in pdq.turned(blocks(200, 300, 24))]
+    assert found[0] == REFERENCE[(200, 300), 24][0]
+    assert set(found) == EIGHT
+
+
+@pytest.mark.parametrize(("height", "quality"), [(4, 0), (5, 100)])
+def test_a_picture_that_is_too_small_has_no_hash(height: int, quality: int) -> None:
+    assert pdq.hash_of(blocks(height, 300, 3)).quality == quality
 
 
 @pytest.mark.parametrize("turn", range(8))
