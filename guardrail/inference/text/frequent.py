@@ -21,6 +21,8 @@ RARE = 14.0
 _FIRST, _ALL = 3.0, 2.0
 # The share of a language's letters below which one is of borrowed words.
 _STRAY = 0.0003
+# More than there are languages.
+_MOST = 64
 # Where scripts begin, in the order of their letters.
 _SCRIPTS = ("\u0370", "\u0400", "\u0530", "\u0600", "\u0780", "\uac00", "\ud7b0")
 
@@ -32,10 +34,13 @@ class FrequentWords:
     """
 
     def __init__(self, text: str) -> None:
-        self._costs: dict[str, tuple[tuple[str, float], ...]] = {}
+        # A number for a language and a place in its list; several for a word of several languages. Half the size of
+        # languages and nats by word.
+        self._places: dict[str, int | tuple[int, ...]] = {}
+        self._languages: list[str] = []
+        self._nats: list[float] = []
         self._letters: dict[int, dict[str, None]] = {}
         self._alphabets: dict[str, str] = {}
-        nats: list[float] = []
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.startswith("#"):
                 continue
@@ -43,9 +48,13 @@ class FrequentWords:
             if not colon:
                 raise ConfigError(f"frequent words, line {number}: expected 'language: words'")
             words = said.split()
-            nats += [math.log(place + _FIRST) + _ALL for place in range(len(nats), len(words))]
-            for word, cost in zip(words, nats, strict=False):
-                self._costs[word] = (*self._costs.get(word, ()), (language, cost))
+            self._nats += [math.log(place + _FIRST) + _ALL for place in range(len(self._nats), len(words))]
+            own_number = len(self._languages)
+            self._languages.append(language)
+            for place, word in enumerate(words):
+                code = place * _MOST + own_number
+                before = self._places.get(word)
+                self._places[word] = code if before is None else (*_several(before), code)
             counted = Counter("".join(words))
             least = counted.total() * _STRAY
             own = _script(max(counted, key=lambda letter: counted[letter], default=""))
@@ -57,11 +66,14 @@ class FrequentWords:
 
     def costs(self, word: str) -> tuple[tuple[str, float], ...]:
         """The languages that often write a word, in lower case, and its nats in each; empty for any other word."""
-        return self._costs.get(word, ())
+        found = self._places.get(word)
+        if found is None:
+            return ()
+        return tuple((self._languages[code % _MOST], self._nats[code // _MOST]) for code in _several(found))
 
     def listed(self, words: Iterable[str]) -> list[str]:
         """Those of the words, in lower case, that some language often writes."""
-        return [word for word in words if word in self._costs]
+        return [word for word in words if word in self._places]
 
     def letters(self, like: str) -> Iterable[str]:
         """The letters, or syllables, that words in the script of a letter are written with."""
@@ -75,9 +87,13 @@ class FrequentWords:
         """The language that most likely writes these words, in lower case; "" where no word is listed."""
         saved: dict[str, float] = {}
         for word in words:
-            for language, cost in self._costs.get(word, ()):
+            for language, cost in self.costs(word):
                 saved[language] = saved.get(language, 0.0) + RARE - cost
         return max(saved, key=lambda language: (saved[language], language)) if saved else ""
+
+
+def _several(places: int | tuple[int, ...]) -> tuple[int, ...]:
+    return places if isinstance(places, tuple) else (places,)
 
 
 def _script(letter: str) -> int:
