@@ -35,10 +35,10 @@ BELIEVED = 0.001
 # from 2.3 had never been read again. From 3.3 a part of it is found at the same twins; for what is asked for that costs
 # next to nothing, for who is meant twice the time of a long prompt.
 BELOW = {"sexual": 3.3, "undress": 3.3, "revealing": 2.3, "person": 2.3, "minor": 2.3}
-# Above so many logits (0.90) the first is believed whatever a rare harmless row reaches: no rule asks for more, and a
-# plain request, which is what a saturated guard refuses most, is not read twice. On held-out rows that adds 0.04 points
-# at most to the harmless rows that a factor flags (0.01 from 2.5, nothing from 3 on), and finds no less.
-CERTAIN = 2.25
+# Above so many logits (0.94) the first is believed whatever a rare harmless row reaches: no rule asks for more, and a
+# plain request, which is what a saturated guard refuses most, is not read twice. On held-out rows that moves no verdict
+# of any factor; with 2.25 it adds 0.04 points at most to what is flagged, but 0.9 on undressing's twins by other minds.
+CERTAIN = 2.75
 
 
 @dataclass(frozen=True)
