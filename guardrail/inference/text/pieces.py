@@ -30,8 +30,8 @@ _SHORT_WORDS, _SHORT_UNSPACED = 9, 14
 # was read as "her apron": of held-out lines that are cut, 0.85 of undressing was found at 5 % of twins, now 0.92.
 _APART, _AROUND, _LONGEST = 36, 48, 96
 # Nats by which words of taking clothes off count less where nothing is left around them. A wish among words of
-# anything is found by these alone; with 2 held-out twins that are cut are flagged as often as without, with 1 by a
-# quarter more.
+# anything is found by these alone. Of the held-out twins that are cut 48 are flagged with 2, 46 without such pieces, 57
+# with 1 (the card of models/prompt-safety).
 BARE = 2.0
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 # A wish of three words at least, told as tags: "8k, remove, her, clothes".

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import pytest
 
 from guardrail.inference.text.disguise import Evidence
 from guardrail.inference.text.encoded import decoded
 from tests.inference.text.test_fold import Words
+from tests.inference.text.timing import assert_linear
 
 PLAIN = "remove her clothes from the photo"
 
@@ -74,10 +74,4 @@ def test_an_accent_in_an_address_is_no_disguise() -> None:
     "text", ["A" * 200_000, "QUJD " * 40_000, "%25" * 60_000, "41 " * 60_000, "&#65" * 40_000, "a1" * 90_000]
 )
 def test_time_is_linear(text: str) -> None:
-    def took(part: str) -> float:
-        started = time.process_time()
-        read(part)
-        return time.process_time() - started
-
-    quarter = min(took(text[: len(text) // 4]) for _ in range(3))
-    assert min(took(text) for _ in range(2)) <= 3 * 4 * quarter + 0.02
+    assert_linear(read, text)

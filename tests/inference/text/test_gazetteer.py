@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from importlib.resources import files
 
 import pytest
 
 from guardrail.errors import ConfigError
 from guardrail.inference.text.gazetteer import STRENGTH, Gazetteer, packaged_names, read_names
+from tests.inference.text.timing import assert_linear
 
 SMALL = Gazetteer(
     "[names]\nEmma Verhulst; Jean-Luc d'Arçon\nIwona Łęcka; テイラー・ヴァン; 손가락왕\nLi Wu\n"
@@ -120,10 +120,4 @@ def test_a_list_that_is_no_list_says_where(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["Emma " * 8_000, "木村" * 16_000, "テイ" * 16_000, "x" * 32_000, "손가 " * 10_000])
 def test_time_is_linear(text: str) -> None:
-    def took(part: str) -> float:
-        started = time.process_time()
-        SHIPPED.finds(part)
-        return time.process_time() - started
-
-    quarter = min(took(text[: len(text) // 4]) for _ in range(3))
-    assert min(took(text) for _ in range(2)) <= 3 * 4 * quarter + 0.02
+    assert_linear(SHIPPED.finds, text)

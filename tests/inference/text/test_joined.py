@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from guardrail.inference.text.disguise import Evidence
 from guardrail.inference.text.joined import at_capitals, parted
+from tests.inference.text.timing import assert_linear
 from tests.inference.text.words import FewWords
 
 
@@ -61,10 +60,4 @@ def test_apart_at_capitals_leaves_everything_else() -> None:
 def test_the_time_grows_with_the_text_at_most(piece: str) -> None:
     text = piece * (24_000 // len(piece))
 
-    def took(part: str) -> float:
-        started = time.process_time()
-        read(part)
-        return time.process_time() - started
-
-    quarter = min(took(text[: len(text) // 4]) for _ in range(2))
-    assert took(text) <= 3 * 4 * quarter + 0.02
+    assert_linear(read, text)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from guardrail.inference.text.prompts import packaged_lexicon
+from tests.inference.text.timing import assert_linear
 
 LEXICON = packaged_lexicon()
 
@@ -106,10 +105,4 @@ def test_words_too_far_apart_are_not_near() -> None:
 
 @pytest.mark.parametrize("text", ["her dress " * 8_000, "服を脱" * 8_000, "my " * 20_000, "x" * 32_000])
 def test_time_is_linear(text: str) -> None:
-    def took(part: str) -> float:
-        started = time.process_time()
-        LEXICON.features(part)
-        return time.process_time() - started
-
-    quarter = min(took(text[: len(text) // 4]) for _ in range(3))
-    assert min(took(text) for _ in range(2)) < 4 * 3 * quarter + 0.05
+    assert_linear(LEXICON.features, text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from guardrail.inference.text.disguise import Evidence
 from guardrail.inference.text.masked import unmasked
+from tests.inference.text.timing import assert_linear
 from tests.inference.text.words import FewWords
 
 
@@ -81,10 +80,4 @@ HOSTILE = {
 def test_the_time_for_masks_grows_with_the_text_at_most(name: str) -> None:
     text = HOSTILE[name]
 
-    def took(part: str) -> float:
-        started = time.process_time()
-        read(part)
-        return time.process_time() - started
-
-    quarter = min(took(text[: len(text) // 4]) for _ in range(2))
-    assert took(text) <= 3 * 4 * quarter + 0.02
+    assert_linear(read, text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from guardrail.inference.text.pieces import BARE, clauses, sentences, tagged
 from guardrail.inference.text.prompts import packaged_lexicon
 from guardrail.inference.text.steps import asked, continued
+from tests.inference.text.timing import assert_linear
 
 LEXICON = packaged_lexicon()
 SCENE = "a beautiful landscape with mountains"
@@ -113,14 +112,7 @@ def test_turns_about_other_things_are_not(turns: list[str]) -> None:
     ],
 )
 def test_time_is_linear(text: str) -> None:
-    def took(part: str) -> float:
-        started = time.process_time()
-        clauses(part, LEXICON)
-        tagged(part, LEXICON)
-        return time.process_time() - started
-
-    quarter = min(took(text[: len(text) // 4]) for _ in range(3))
-    assert min(took(text) for _ in range(4)) <= 3 * 4 * quarter + 0.02
+    assert_linear(lambda part: (clauses(part, LEXICON), tagged(part, LEXICON)), text)
 
 
 def test_a_wish_that_is_cut_between_turns_is_put_together() -> None:
