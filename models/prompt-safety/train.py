@@ -37,7 +37,7 @@ BELIEVED = 0.001
 BELOW = {"sexual": 3.3, "undress": 3.3, "revealing": 2.3, "person": 2.3, "minor": 2.3}
 # Above so many logits (0.94) the first is believed whatever a rare harmless row reaches: no rule asks for more, and a
 # plain request, which is what a saturated guard refuses most, is not read twice. On held-out rows that moves no verdict
-# of any factor; with 2.25 it adds 0.04 points at most to what is flagged, but 0.9 on undressing's twins by other minds.
+# of any factor; with 2.25 it would add 0.04 points at most to what is flagged.
 CERTAIN = 2.75
 
 
