@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 from guardrail.checks.hashes import CHUNK_BITS, CHUNKS, INDEX_FROM, ChunkIndex, Hashes
 from guardrail.inference.image.pdq import BITS, MATCH_BITS
+from tests.timing import best_s
 
 NO_DIGESTS = np.empty(0, "S32")
 
@@ -94,9 +93,5 @@ def test_what_is_no_hash_is_refused_and_not_cut_to_size(bad: str) -> None:
 def test_a_million_hashes_are_searched_in_time() -> None:
     held = Hashes(words(1_000_000), NO_DIGESTS, 1).ready()
     queries = [words(1, seed).tobytes() for seed in range(1, 21)]
-    took = []
-    for query in queries:
-        began = time.process_time()
-        assert held.nearest(query) > MATCH_BITS
-        took.append(time.process_time() - began)
-    assert min(took) < 0.005
+    assert min(held.nearest(query) for query in queries) > MATCH_BITS
+    assert min(best_s(lambda query=query: held.nearest(query)) for query in queries) < 0.005

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from guardrail.errors import ConfigError
 from guardrail.policy import Mode, PolicyError, load, parse
 from guardrail.policy.load import MAX_BYTES
 from guardrail.types import Action
+from tests.timing import best_s
 
 GOOD = """\
 version: 1
@@ -154,16 +153,13 @@ def test_an_alias_bomb_is_refused_before_it_grows():
     bomb = "a: &a [1]\n" + "".join(
         f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)},*{chr(97 + i)}]\n" for i in range(20)
     )
-    began = time.perf_counter()
+    assert best_s(lambda: wrong(bomb)) < 1.0
     assert "anchors and aliases" in wrong(bomb)
-    assert time.perf_counter() - began < 1.0
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 50_000, "- " * 100_000, "? " * 100_000, "'" * 200_000])
 def test_a_deep_or_broken_file_is_refused_quickly(text):
-    began = time.perf_counter()
-    wrong(text)
-    assert time.perf_counter() - began < 2.0
+    assert best_s(lambda: wrong(text)) < 2.0
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path):

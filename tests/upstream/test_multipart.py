@@ -1,4 +1,3 @@
-import time
 from email.parser import BytesParser
 
 import pytest
@@ -6,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail.upstream.multipart import MultipartFault, TooManyParts, boundary_of, media_type, parts
+from tests.timing import best_s
 
 HEAD = b'--b0\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n'
 END = b"\r\n--b0--\r\n"
@@ -84,10 +84,12 @@ def test_parts_are_read_to_the_limit_and_no_further():
 
 def test_a_hundred_thousand_tiny_parts_cost_next_to_nothing():
     body = one('form-data; name="a[]"')[:-8] * 100_000 + END[2:]
-    start = time.process_time()
-    with pytest.raises(TooManyParts):
-        cut(body, 64)
-    assert time.process_time() - start < 0.1
+
+    def refused():
+        with pytest.raises(TooManyParts):
+            cut(body, 64)
+
+    assert best_s(refused) < 0.1
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.binary(max_size=50)), max_size=6, unique_by=lambda p: p[0]))

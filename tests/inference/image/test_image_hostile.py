@@ -6,7 +6,6 @@ import contextlib
 import io
 import random
 import struct
-import time
 import tracemalloc
 import zipfile
 
@@ -16,6 +15,7 @@ from PIL import Image
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode
 from tests.inference.image.pictures import animation, chunk, encoded, png, scene
+from tests.timing import best_s
 
 LIMITS = Limits()
 
@@ -38,13 +38,11 @@ def test_a_bomb_is_refused_by_its_header(edge):
     rows = b"\x00" * 10_000_000  # compresses to 10 kB
     bomb = png(edge, edge, rows)
     tracemalloc.start()
-    began = time.perf_counter()
     said = refused(bomb)
-    took = time.perf_counter() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert f"{edge} x {edge}" in said
-    assert took < 0.5
+    assert best_s(lambda: refused(bomb)) < 0.5
     assert peak < 1_000_000
 
 
@@ -265,23 +263,21 @@ def test_a_gif_frame_larger_than_its_screen_counts_in_full():
 def test_a_gif_of_a_million_tiny_blocks_is_refused_quickly():
     comments = (b"\x21\xfe" + b"\x01a\x00") * 300_000
     plain = encoded(scene(), "GIF")
-    began = time.perf_counter()
-    assert refused(plain[:-1] + comments + b"\x3b")
-    assert time.perf_counter() - began < 3
+    assert best_s(lambda: refused(plain[:-1] + comments + b"\x3b")) < 3
 
 
 def test_a_jpeg_of_a_million_tiny_segments_is_refused_quickly():
     plain = encoded(scene(), "JPEG")
-    began = time.process_time()
-    assert "segments" in refused(plain[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + plain[2:])
-    assert time.process_time() - began < 3
+    body = plain[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + plain[2:]
+    assert "segments" in refused(body)
+    assert best_s(lambda: refused(body)) < 3
 
 
 def test_a_jpeg_that_never_ends_is_scanned_in_linear_time():
     plain = encoded(scene(), "JPEG")
-    began = time.perf_counter()
-    assert "truncated" in refused(plain[:-2] + b"\xff\x00" * 10_000_000)
-    assert time.perf_counter() - began < 3
+    body = plain[:-2] + b"\xff\x00" * 10_000_000
+    assert "truncated" in refused(body)
+    assert best_s(lambda: refused(body)) < 3
 
 
 def test_a_compressed_text_in_a_png_does_not_unfold_without_bound():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail.inference.text.apart import readings
 from guardrail.inference.text.prompts import packaged_lexicon
+from tests.timing import assert_linear
 
 LEXICON = packaged_lexicon()
 
@@ -76,13 +75,4 @@ def test_any_text_has_no_reading_or_the_two_and_none_is_empty(text):
 
 
 def test_the_time_is_linear_in_the_text():
-    def seconds(times: int) -> float:
-        text = "naked child of 12, " * times
-        best = float("inf")
-        for _ in range(3):
-            began = time.process_time()
-            readings(text, LEXICON)
-            best = min(best, time.process_time() - began)
-        return best
-
-    assert seconds(1600) < 3 * 8 * seconds(200)
+    assert_linear(lambda text: readings(text, LEXICON), "naked child of 12, " * 1600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from guardrail.inference.text.fold import fold
 from guardrail.inference.text.frequent import FrequentWords
 from guardrail.inference.text.prompts import packaged_lexicon
+from tests.timing import assert_linear
 
 LEXICON = packaged_lexicon()
 COMMON = frozenset(
@@ -207,15 +207,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_time_for_hostile_text_grows_with_its_length(name: str) -> None:
-    text = HOSTILE[name]
-    quarter = min(_timed(text[: len(text) // 4]) for _ in range(3))
-    assert min(_timed(text) for _ in range(2)) <= 3 * 4 * quarter + 0.02
-
-
-def _timed(text: str) -> float:
-    started = time.process_time()
-    folded(text)
-    return time.process_time() - started
+    assert_linear(folded, HOSTILE[name])
 
 
 @settings(max_examples=300, deadline=None)

@@ -8,7 +8,7 @@ import pytest
 
 from guardrail.errors import ConfigError
 from guardrail.inference.text.gazetteer import STRENGTH, Gazetteer, packaged_names, read_names
-from tests.inference.text.timing import assert_linear
+from tests.timing import assert_linear
 
 SMALL = Gazetteer(
     "[names]\nEmma Verhulst; Jean-Luc d'Arçon\nIwona Łęcka; テイラー・ヴァン; 손가락왕\nLi Wu\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardrail.inference.text.prompts import packaged_lexicon
-from tests.inference.text.timing import assert_linear
+from tests.timing import assert_linear
 
 LEXICON = packaged_lexicon()
 

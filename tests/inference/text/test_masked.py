@@ -6,8 +6,8 @@ import pytest
 
 from guardrail.inference.text.disguise import Evidence
 from guardrail.inference.text.masked import unmasked
-from tests.inference.text.timing import assert_linear
 from tests.inference.text.words import FewWords
+from tests.timing import assert_linear
 
 
 def read(text: str) -> tuple[str, float]:

@@ -7,7 +7,7 @@ import pytest
 from guardrail.inference.text.pieces import BARE, clauses, sentences, tagged
 from guardrail.inference.text.prompts import packaged_lexicon
 from guardrail.inference.text.steps import asked, continued
-from tests.inference.text.timing import assert_linear
+from tests.timing import assert_linear
 
 LEXICON = packaged_lexicon()
 SCENE = "a beautiful landscape with mountains"

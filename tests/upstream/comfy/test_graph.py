@@ -1,13 +1,13 @@
 """Graphs: what is judged of them, what is left out, what is refused unread."""
 
 import json
-import time
 
 import pytest
 
 from guardrail.errors import BadRequest, ConfigError
 from guardrail.upstream.comfy import Comfy
 from guardrail.upstream.dialect import Setup
+from tests.timing import best_s
 from tests.upstream.asking import Store, b64, png
 from tests.upstream.comfy.asking import SAMPLER, asked, inputs, nodes, read, texts, view
 
@@ -232,17 +232,19 @@ def test_ten_thousand_nodes_are_refused_at_once():
     graph = {
         str(k): {"class_type": "CLIPTextEncode", "inputs": {"text": "a", "x": [str(k - 1), 0]}} for k in range(10_000)
     }
-    began = time.process_time()
-    with pytest.raises(BadRequest, match="nodes"):
-        read(asked(graph))
-    assert time.process_time() - began < 3.0
+    body = asked(graph)
+
+    def refused():
+        with pytest.raises(BadRequest, match="nodes"):
+            read(body)
+
+    assert best_s(refused) < 3.0
 
 
 def test_as_many_nodes_as_are_read_take_no_time():
     graph = {str(k): {"class_type": "x", "inputs": {"text": [str(k - 1), 0]} if k else {}} for k in range(2_000)}
-    began = time.process_time()
-    read(asked(graph))
-    assert time.process_time() - began < 3.0
+    body = asked(graph)
+    assert best_s(lambda: read(body)) < 3.0
 
 
 def test_texts_that_grow_with_every_join_are_refused():

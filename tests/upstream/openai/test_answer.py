@@ -1,7 +1,6 @@
 import asyncio
 import contextlib
 import json
-import time
 
 import pybase64
 import pytest
@@ -13,6 +12,7 @@ from guardrail.types import Action, Kind
 from guardrail.upstream.answers import WHOLE
 from guardrail.upstream.dialect import Answer
 from guardrail.upstream.openai import Limits, OpenAIImages
+from tests.timing import best_s
 from tests.upstream.asking import JSON, Store, b64, decision, png
 
 A, B, C = png(1), png(2), png(3)
@@ -290,17 +290,9 @@ def test_reading_a_large_answer_costs_little_more_than_decoding_its_base64():
     encoded = pybase64.b64encode(A + bytes(1_500_000))
     body = b'{"created":1,"data":[{"b64_json":"' + encoded + b'"}]}'
 
-    def best(work) -> float:
-        def once() -> float:
-            start = time.process_time()
-            work()
-            return time.process_time() - start
-
-        return min(once() for _ in range(30))
-
     loop = asyncio.new_event_loop()
-    decoding = best(lambda: pybase64.b64decode(encoded, validate=True))
-    reading = best(lambda: loop.run_until_complete(read(body)))
+    decoding = best_s(lambda: pybase64.b64decode(encoded, validate=True), 30)
+    reading = best_s(lambda: loop.run_until_complete(read(body)), 30)
     loop.close()
     assert reading < 10 * decoding
 

@@ -1,7 +1,6 @@
 import asyncio
 import contextlib
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,7 @@ from guardrail.types import Kind
 from guardrail.upstream import pictures
 from guardrail.upstream.dialect import Call
 from guardrail.upstream.openai import Limits, OpenAIImages
+from tests.timing import best_s
 from tests.upstream.asking import BOUNDARY, FORM, JSON, Store, ask, b64, form, png
 
 A, B, C = png(1), png(2), png(3)
@@ -627,13 +627,15 @@ def test_no_form_raises_anything_but_a_bad_request_and_no_part_goes_unseen(piece
 
 
 @pytest.mark.parametrize("piece", [b"[", b'{"a":', b'"a",', b"\\u0041", b"a b c d ", b"1,"])
-async def test_a_hostile_body_takes_bounded_time(piece):
-    start = time.process_time()
-    for body in (
+def test_a_hostile_body_takes_bounded_time(piece):
+    bodies = (
         piece * 500_000,
         b'{"prompt":"x","z":[' + piece * 500_000,
         b'{"prompt":"x","z":"' + piece * 500_000 + b'"}',
-    ):
-        with pytest.raises(BadRequest):
-            await ask(body)
-    assert time.process_time() - start < 1.0
+    )
+
+    async def all_refused():
+        for body in bodies:
+            await refused(body)
+
+    assert best_s(lambda: asyncio.run(all_refused())) < 1.0  # under .1 was measured
