@@ -1,9 +1,9 @@
 """Likeness: is a face of the registry of protected persons in the picture?
 
 Every readable face is compared with every template that is in force: exact search, on the thread that asks. A graph
-index was tried (models/likeness has the figures): it costs a CPU second per thousand templates at each start, saves a
-few milliseconds, and who is protected must not depend on luck. With nobody in the registry nobody is protected; the
-score is then 0.0 and the receipt says `registry@0`.
+index was tried (models/likeness has the figures): it costs one to three CPU seconds per thousand templates at each
+start, saves a few milliseconds, and who is protected must not depend on luck. With nobody in the registry nobody is
+protected; the score is then 0.0 and the receipt says `registry@0`.
 """
 
 from __future__ import annotations

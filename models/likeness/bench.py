@@ -1,10 +1,9 @@
 """What looking a face up in the registry and a picture up in the bank costs, and why neither uses a library's index.
 
-    OPENBLAS_NUM_THREADS=1 python models/likeness/bench.py [--full] [--graph]
+    OPENBLAS_NUM_THREADS=1 python models/likeness/bench.py [--full]
 
 Times are CPU milliseconds of this process on one core, the median of many runs. `--full` adds a million templates and a
-bank file of a million hashes (minutes, 2 GB of memory). `--graph` builds a usearch index beside the exact search, where
-usearch is installed (`pip install usearch`), and says what it misses.
+bank file of a million hashes (minutes, 2 GB of memory). What an index would save and miss is in indexes.py.
 """
 
 from __future__ import annotations
@@ -81,31 +80,6 @@ def registry(sizes: list[int]) -> None:
         print(f"removing one of 100 persons: {(time.perf_counter() - began) * 1000:.0f} ms of wall time")
 
 
-def graph(count: int) -> None:
-    from usearch.index import Index
-
-    chance, rows = np.random.default_rng(1), faces(count)
-    began = time.process_time()
-    index = Index(ndim=128, metric="cos", dtype="f32", connectivity=32, expansion_add=128, expansion_search=256)
-    index.add(np.arange(count), rows, threads=1)
-    print(f"usearch, {count:,} templates: built in {time.process_time() - began:.0f} s of CPU")
-    for cosine in (0.45, 0.55, 0.65, 0.75):
-        found = asked = 0
-        began = time.process_time()
-        for at in chance.integers(0, count, 1_000):
-            across = chance.normal(size=128) * SPREAD
-            across -= (across @ rows[at]) * rows[at]
-            across /= np.linalg.norm(across)
-            query = (cosine * rows[at] + np.sqrt(1 - cosine**2) * across).astype(np.float32)
-            best = int(np.vecdot(rows, query).argmax())
-            if best == at:  # else a stranger is nearer, and missing the person is no fault of the index
-                asked += 1
-                found += best in index.search(query, 8).keys
-        print(f"  nearest at a cosine of {cosine:.2f}: found {found} of {asked}")
-    query = rows[0]
-    print(f"  a search takes {cost_ms(lambda: index.search(query, 8)):.2f} ms")
-
-
 def bank(sizes: list[int], *, full: bool) -> None:
     chance = np.random.default_rng(0)
     for size in sizes:
@@ -141,10 +115,7 @@ def bank(sizes: list[int], *, full: bool) -> None:
 if __name__ == "__main__":
     asked = argparse.ArgumentParser()
     asked.add_argument("--full", action="store_true")
-    asked.add_argument("--graph", action="store_true")
     given = asked.parse_args()
     thresholds()
     registry([100, 1_000, 20_000, 100_000, *([1_000_000] if given.full else [])])
     bank([1_000, 10_000, 100_000, 1_000_000], full=given.full)
-    if given.graph:
-        graph(50_000)

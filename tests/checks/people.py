@@ -28,10 +28,11 @@ def face(
     frontality: float = 0.9,
     box: tuple[float, float, float, float] = (0.4, 0.2, 0.6, 0.5),
     tag: float = 0.0,
+    turn_deg: int = 0,
 ) -> Face:
     """A face as the finder gives it; `tag` tells two faces apart."""
     landmarks = np.full((5, 2), tag, np.float32)
-    return Face(0, score, box, landmarks, size_px, sharpness=20.0, frontality=frontality)
+    return Face(0, score, box, landmarks, size_px, sharpness=20.0, frontality=frontality, turn_deg=turn_deg)
 
 
 def tag_of(found: Face) -> float:

@@ -36,6 +36,6 @@ def test_two_checks_measure_one_picture_once():
 
 @pytest.mark.weights
 def test_the_receipt_names_the_second_net_where_it_looked(tmp_path):
-    models = real_models("open-nsfw", "nsfwjs", "yunet")
+    models = real_models("open-nsfw", "nsfwjs", "yunet", "nanodet")
     check = Exposure.open(Tools(models, tmp_path, lambda purpose: bytes(32)))
-    assert [label.partition("@")[0] for label in check.models] == ["open-nsfw", "nsfwjs", "yunet"]
+    assert [label.partition("@")[0] for label in check.models] == ["open-nsfw", "nsfwjs", "yunet", "nanodet"]

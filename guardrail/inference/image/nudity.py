@@ -21,8 +21,9 @@ from PIL import Image
 from guardrail.errors import CheckError
 from guardrail.inference.image.align import Pixels
 from guardrail.inference.image.blocks import blocks, filled
+from guardrail.inference.image.bodies import BodyFinder
 from guardrail.inference.image.decode import picture
-from guardrail.inference.image.faces import Face, FaceFinder
+from guardrail.inference.image.faces import AGE_FACE, Face, FaceFinder
 from guardrail.inference.image.frame import packed
 from guardrail.inference.image.views import SIDE, View, views
 from guardrail.inference.weights import Models
@@ -65,6 +66,12 @@ QUIET, BARE = 0.01, 0.05
 CORNER = 212
 
 
+# A body of this score where no face is sure: somebody who may lie on their side or head. Of 1,852 harmless pictures
+# 3.6 % have one, and none reaches 0.20, 0.33 or 0.5 by being looked at in every quarter turn; two do from 0.45 on.
+# Were all of them looked at so, 111 would reach 0.33 instead of 41 (models/exposure).
+SUSPECTED = 0.5
+
+
 @dataclass(frozen=True)
 class Looked:
     """What the nets say of one view: open_nsfw's score, and nsfwjs' explicit and sexy shares where it is there."""
@@ -88,13 +95,15 @@ class Looked:
 class ExposureMeter:
     """Reads the exposure of a picture, once per artifact.
 
-    Uses nsfwjs beside open_nsfw, and faces to look closer at the bodies below them, where those weights are there.
+    Uses nsfwjs beside open_nsfw, and faces and bodies, to look closer and with people upright, where their weights are
+    there.
     """
 
     def __init__(self, models: Models) -> None:
         self._models = models
         self._second = _present(models, NSFWJS)
         self._finder = FaceFinder(models) if _present(models, DETECTOR) else None
+        self._bodies = BodyFinder.where_present(models) if self._finder else None
 
     @classmethod
     def where_present(cls, models: Models) -> ExposureMeter | None:
@@ -108,7 +117,7 @@ class ExposureMeter:
 
     @property
     def models(self) -> tuple[str, ...]:
-        found = self._finder.models if self._finder else ()
+        found = (label for each in (self._finder, self._bodies) if each is not None for label in each.models)
         return (*(self._models.label(name) for name in self.names), *found)
 
     def exposure(self, artifact: Artifact) -> float:
@@ -141,7 +150,13 @@ class ExposureMeter:
     def _views(self, artifact: Artifact) -> Iterator[View]:
         faces = self._finder.faces(artifact) if self._finder else ()
         for at, frame in enumerate(picture(artifact).frames):
-            yield from views(frame, _of(faces, at))
+            yield from views(frame, _of(faces, at), suspected=self._suspected(artifact, faces, at))
+
+    def _suspected(self, artifact: Artifact, faces: Sequence[Face], at: int) -> bool:
+        """True where a frame shows a body and no sure face that would say which way is up."""
+        if self._bodies is None or any(face.frame == at and face.score >= AGE_FACE for face in faces):
+            return False
+        return any(body.frame == at and body.score >= SUSPECTED for body in self._bodies.bodies(artifact))
 
     def _look(self, view: View, seen: Callable[[Pixels], Sequence[Pixels]]) -> Looked:
         """What the nets say of a view: their mean over all that `seen` makes of what each reads of it."""

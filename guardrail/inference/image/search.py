@@ -42,6 +42,8 @@ SKIN = 0.09
 # three times as wide as the face. So 127 of the 135 are found instead of 113, for 1.6 looks more where nobody is.
 SPOT, WEAK, PLAIN = 0.012, 0.03, 0.8
 MOST_SPOTS, MOST_WEAK = 8, 6
+# Where fewer than MOST_WEAK are left so, the best boxes from FAINTEST on fill up their number: 131 of the 135 then.
+FAINTEST, MOST_FAINT = 0.003, 64
 MIDDLE, MIDDLE_SKIN, SPOT_BOX = 10.0, 0.5, 70.0
 # There 72 pixels are seen at 96.
 SPOT_SIDE, SPOT_HALF = 96, 36.0
@@ -76,7 +78,7 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     full confidence is looked at in other turns, and a doubtful one again. `session` is YuNet's.
     """
     frame = _clear(frame)
-    rows = _at(session, frame, SIDE)
+    rows, faint = _first(session, frame)
     best = float(rows[0, 14]) if len(rows) else 0.0
     # A small picture costs little to look at in every turn.
     small = max(frame.width, frame.height) <= SMALL_SIDE
@@ -87,7 +89,7 @@ def search(session: Any, frame: Frame) -> tuple[yunet.Found, list[int]]:
     if _factor(frame, LARGE) < _factor(frame, SIDE) and _is_group(rows):
         rows = _merged(rows, _at(session, frame, LARGE))
     if _factor(frame, SIDE) > 1:
-        rows = _merged(rows, _spots(session, frame, rows))
+        rows = _merged(rows, _spots(session, frame, rows, faint))
     if not skin and (not len(rows) or rows[0, 14] < TRACE):
         return rows[:0], []
     # In a frame without edges a look at fewer of its pixels shows nothing, whichever way up.
@@ -155,7 +157,7 @@ def _merged(rows: yunet.Found, more: yunet.Found) -> yunet.Found:
     return rows[yunet.keep(rows)]
 
 
-def _spots(session: Any, frame: Frame, rows: yunet.Found) -> yunet.Found:
+def _spots(session: Any, frame: Frame, rows: yunet.Found, faint: yunet.Found) -> yunet.Found:
     """Faces at the best spots that are not yet one, looked at closely.
 
     A spot that was hardly one has to look more like a face then.
@@ -167,15 +169,23 @@ def _spots(session: Any, frame: Frame, rows: yunet.Found) -> yunet.Found:
     found = [np.zeros((0, 15), np.float32)]
     for row in spots[:strong]:
         half = max(1.25 * float(max(row[2] - row[0], row[3] - row[1])), NEAR_SIDE / 3)
-        seen = looked(session, frame, _square(row, half), 0, NEAR_SIDE)
+        seen = looked(session, frame, _square(row, half), 0, NEAR_SIDE, plain=True)
         found.append(seen[seen[:, 14] >= (FACE if row[14] >= TRACE else AGE_FACE)])
     weak = spots[:0] if sure else _weak(frame, spots[strong:])[:MOST_WEAK]
+    if not sure and len(weak) < MOST_WEAK:
+        weak = np.concatenate([weak, _apart(_weak(frame, faint)[:MOST_FAINT], rows)])[:MOST_WEAK]
     for row in weak:
-        seen = looked(session, frame, _square(row, SPOT_HALF), 0, SPOT_SIDE)
+        seen = looked(session, frame, _square(row, SPOT_HALF), 0, SPOT_SIDE, plain=True)
         small = (seen[:, 2:4] - seen[:, :2]).max(axis=1) < SMALL_FACE
         found.append(seen[small & (seen[:, 14] >= PLAIN)])
     seen = np.concatenate(found)
     return seen[~_parts(seen, rows[rows[:, 14] >= FACE])]
+
+
+def _apart(found: yunet.Found, rows: yunet.Found) -> yunet.Found:
+    """Those of `found` that overlap none of `rows`, nor one of themselves that is better; both come best first."""
+    kept = np.array(yunet.keep(np.concatenate([rows, found])), np.int64)
+    return found[kept[kept >= len(rows)] - len(rows)]
 
 
 def _weak(frame: Frame, spots: yunet.Found) -> yunet.Found:
@@ -230,6 +240,14 @@ def _pulled(session: Any, frame: Frame, view: Image.Image) -> yunet.Found:
     rows = yunet.detect(session, np.asarray(view), FACE)
     across, down = frame.width / view.width, frame.height / view.height
     return np.asarray(rows * np.array([across, down] * 7 + [1.0], np.float32), np.float32)
+
+
+def _first(session: Any, frame: Frame) -> tuple[yunet.Found, yunet.Found]:
+    """What `_at` finds at SIDE, and the boxes below SPOT, overlaps among them."""
+    side = _as_many(frame, SIDE)
+    rows = yunet.boxes(session, frame.shrunk(side), FAINTEST, frame.shrink_factor(side))
+    spots = rows[rows[:, 14] >= SPOT]
+    return spots[yunet.keep(spots)], rows[len(spots) :]
 
 
 def _at(session: Any, frame: Frame, side: int) -> yunet.Found:

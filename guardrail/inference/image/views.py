@@ -1,7 +1,8 @@
 """Views: the squares of a frame in which exposure is judged.
 
 The nets see a square of 224 pixels. What a picture's shape, its margin or its size could hide from that square gets a
-look of its own: the outer sixteenth, the squares of a long picture, and the body below a small face.
+look of its own: the outer sixteenth, the squares of a long picture, and the body below a small face. A picture whose
+people lie on their side or head is looked at with them upright as well.
 """
 
 from __future__ import annotations
@@ -62,17 +63,28 @@ class View:
         """Share of the square that has a skin tone, by every sixteenth pixel."""
         return skin_share(self.square[::4, ::4].reshape(-1, 3))
 
+    def turned(self, quarters: int) -> View:
+        """The same square after so many quarter turns against the clock."""
+        return View(tuple(np.rot90(look, quarters) for look in self.looks), np.rot90(self.square, quarters), self.close)
 
-def views(frame: Frame, faces: Sequence[Face] = ()) -> list[View]:
+
+def views(frame: Frame, faces: Sequence[Face] = (), suspected: bool = False) -> list[View]:
     """The squares of a frame that are judged: the usual one first, then what it would miss.
 
-    `faces` are those of this frame. At most 1 + MOST_TILES + MOST_BODIES.
+    `faces` are those of this frame. As a sure face says that upright is, the frame is looked at too; where none is
+    sure and somebody is `suspected` in it, so it is after each quarter turn. At most 4 (1 + MOST_TILES) + MOST_BODIES.
     """
     sure = [face for face in faces if face.score >= AGE_FACE]
     found = [_usual(frame, sure)]
     if max(frame.width, frame.height) > LONG * min(frame.width, frame.height):
         found += _tiles(frame, sure)
-    return found + _bodies(frame, sure)
+    turns = {_quarters(face) for face in sure} - {0} if sure else {1, 2, 3} if suspected else set()
+    return [*found, *(view.turned(turn) for turn in sorted(turns) for view in found), *_bodies(frame, sure)]
+
+
+def _quarters(face: Face) -> int:
+    """The quarter turns against the clock after which a face is nearest to upright."""
+    return round(face.turn_deg / 90) % 4
 
 
 def _usual(frame: Frame, faces: Sequence[Face]) -> View:
@@ -104,15 +116,21 @@ def _tiles(frame: Frame, faces: Sequence[Face]) -> list[View]:
 
 
 def _bodies(frame: Frame, faces: Sequence[Face]) -> list[View]:
-    """The surroundings of the largest faces, where the usual view shows them small and they have skin tones."""
+    """The surroundings of the largest faces, where the usual view shows them small and they have skin tones.
+
+    Below a face is where its chin points: the square of a turned one lies to another side, and is turned upright.
+    """
     found: list[View] = []
     for face in faces:
-        edge = BODY_EDGE * (face.box[3] - face.box[1]) * frame.height
+        quarters = _quarters(face)
+        x0, y0, x1, y1 = (end * size for end, size in zip(face.box, (frame.width, frame.height) * 2, strict=True))
+        edge = BODY_EDGE * (x1 - x0 if quarters % 2 else y1 - y0)
         if face.size_px < BODY_FACE_PX or edge > BODY_SHARE * min(frame.width, frame.height):
             continue
-        middle = (face.box[0] + face.box[2]) / 2 * frame.width
-        left = float(np.clip(middle - edge / 2, 0, frame.width - edge))
-        top = float(np.clip(face.box[1] * frame.height - BODY_ABOVE * edge / BODY_EDGE, 0, frame.height - edge))
+        above, across, down = BODY_ABOVE * edge / BODY_EDGE, (x0 + x1 - edge) / 2, (y0 + y1 - edge) / 2
+        corner = ((across, y0 - above), (x1 + above - edge, down), (across, y1 + above - edge), (x0 - above, down))
+        left = float(np.clip(corner[quarters][0], 0, frame.width - edge))
+        top = float(np.clip(corner[quarters][1], 0, frame.height - edge))
         x0, y0, size = round(left), round(top), round(edge)
         part = packed(frame.rgb[y0 : y0 + size, x0 : x0 + size])
         step = max(1, size // 64)
@@ -120,7 +138,7 @@ def _bodies(frame: Frame, faces: Sequence[Face]) -> list[View]:
             continue
         tile = _resized(Image.fromarray(part))
         place = (left / frame.width, top / frame.height, (left + edge) / frame.width, (top + edge) / frame.height)
-        found.append(View((tile,), tile, _close(place, faces)))
+        found.append(View((tile,), tile, _close(place, faces)).turned(quarters))
         if len(found) == MOST_BODIES:
             break
     return found

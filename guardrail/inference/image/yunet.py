@@ -6,6 +6,7 @@ Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector"; decoding as in 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,15 @@ Found = NDArray[np.float32]
 def detect(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> Found:
     """Faces of `view` with a score of `at_least`, best first, overlaps removed.
 
-    `view` is uint8 (h, w, 3), already of the size to search at. Returns float32 (n, 15) in pixels of `view` times
-    `scale`. Boxes may reach a little beyond the picture.
+    `view` is uint8 (h, w, 3), already of the size to search at; `at_least` lies between 0 and 1. Returns float32
+    (n, 15) in pixels of `view` times `scale`. Boxes may reach a little beyond the picture.
     """
+    rows = boxes(session, view, at_least, scale)
+    return rows[keep(rows)]
+
+
+def boxes(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> Found:
+    """What `detect` answers with overlaps left in, at most MOST_BEFORE_NMS."""
     height, width = view.shape[:2]
     padded = np.empty((1, 3, _up32(height), _up32(width)), np.float32)
     padded[:, :, height:] = padded[:, :, :, width:] = 0.0
@@ -36,7 +43,7 @@ def detect(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> F
     rows = np.concatenate([_decode(heads[0], stride, at_least) for heads, stride in zip(answers, STRIDES, strict=True)])
     rows = rows[np.argsort(-rows[:, 14], kind="stable")][:MOST_BEFORE_NMS]
     rows[:, :14] *= scale
-    return rows[keep(rows)]
+    return rows
 
 
 def keep(rows: Found, iou: float = NMS_IOU) -> list[int]:
@@ -57,16 +64,21 @@ def keep(rows: Found, iou: float = NMS_IOU) -> list[int]:
 
 def _decode(heads: NDArray[np.float32], stride: int, at_least: float) -> Found:
     """Faces among the cells of one grid, (16, h, w): two logits, the box, the landmarks."""
-    sure, there = 1.0 / (1.0 + np.exp(-np.clip(heads[:2], -30, 30)))
+    # The score is the root of a product of two probabilities, so neither lies below its square: few cells are left.
+    down, across = np.nonzero(np.minimum(heads[0], heads[1]) >= math.log(at_least**2 / (1 - at_least**2)) - 1e-3)
+    if not len(down):
+        return np.zeros((0, 15), np.float32)
+    sure, there = 1.0 / (1.0 + np.exp(-np.clip(heads[:2, down, across], -30, 30)))
     score = np.sqrt(sure * there)
-    down, across = np.nonzero(score >= at_least)
+    enough = score >= at_least
+    down, across, score = down[enough], across[enough], score[enough]
     found = heads[2:, down, across].T
     cell = np.stack([across, down], axis=1).astype(np.float32)
     centre = (cell + found[:, :2]) * stride
     half = np.exp(np.clip(found[:, 2:4], -10, 6)) * (stride / 2)
     landmarks = (found[:, 4:].reshape(-1, 5, 2) + cell[:, None]) * stride
     return np.concatenate(
-        [centre - half, centre + half, landmarks.reshape(-1, 10), score[down, across, None]], axis=1, dtype=np.float32
+        [centre - half, centre + half, landmarks.reshape(-1, 10), score[:, None]], axis=1, dtype=np.float32
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from guardrail.errors import CheckError
+from guardrail.inference.image.decode import picture
 from guardrail.inference.image.nudity import (
     CLOSE,
     GREY,
@@ -18,15 +19,18 @@ from guardrail.inference.image.nudity import (
     NSFWJS,
     OPEN_NSFW,
     QUIET,
+    SUSPECTED,
     TIGHT,
     ExposureMeter,
     Looked,
     _settled,
     ten,
 )
-from guardrail.inference.image.views import View
+from guardrail.inference.image.views import View, views
 from guardrail.types import Artifact, Kind
 from tests.checks.people import blank, photograph, real_models
+from tests.inference.image.test_bodies import Answers
+from tests.inference.image.test_search import Blind
 
 
 @dataclass
@@ -56,7 +60,7 @@ class Cache:
         self.nets = {name.replace("_", "-"): net for name, net in nets.items()}
 
     def names(self):
-        return (OPEN_NSFW, NSFWJS, "yunet")
+        return (OPEN_NSFW, NSFWJS, "yunet", "nanodet")
 
     def has(self, name):
         return name in self.nets
@@ -186,6 +190,34 @@ def test_both_nets_see_the_picture_as_each_was_taught():
     pixels = second.saw[0].reshape(113, 113, 2, 2, 4).transpose(0, 2, 1, 3, 4).reshape(226, 226, 4)
     assert (pixels[224:, :, :3] == GREY).all()
     assert (pixels[:, 224:, :3] == GREY).all()
+
+
+@pytest.mark.parametrize(("score", "looks"), [(SUSPECTED - 0.01, 1), (SUSPECTED + 0.01, 4)])
+def test_where_a_body_is_seen_and_no_face_the_nets_are_asked_in_four_turns(score, looks):
+    net = Net(0.5, 0.5)
+    nets = {"open_nsfw": net, "yunet": Blind(), "nanodet": Answers({(16, 1, 1): np.log(score / (1 - score))})}
+    meter = ExposureMeter(Cache(**nets))
+    meter.exposure(blank())
+    assert len(net.saw) == looks
+    assert len({look.tobytes() for look in net.saw}) == looks
+    assert meter.models == ("open-nsfw@1", "yunet@1", "nanodet@1")
+
+
+def test_the_riskiest_turn_counts():
+    nets = {"open_nsfw": Startled((0.8, 0.2), (0.7, 0.3), (0.1, 0.9), (0.4, 0.6)), "yunet": Blind()}
+    meter = ExposureMeter(Cache(**nets, nanodet=Answers({(16, 1, 1): 3.0})))
+    assert meter.exposure(blank()) == pytest.approx(Looked(0.9).grade)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("turn", "looks"), [(0, 1), (90, 2), (180, 2), (270, 2)])
+def test_a_portrait_on_its_side_or_head_is_looked_at_upright_too(turn, looks):
+    real, net = real_models("yunet"), Net(0.5, 0.5)
+    portrait = photograph("hopper", turn=turn)
+    ExposureMeter(Cache(open_nsfw=net, yunet=real.session("yunet"))).exposure(portrait)
+    assert len(net.saw) == looks
+    upright = views(picture(photograph("hopper")).frames[0])[0].looks[0]
+    assert np.abs(net.saw[-1][0].astype(int) - upright).mean() < 12
 
 
 def plain(colour: tuple[int, int, int]) -> Artifact:

@@ -8,13 +8,16 @@ import pytest
 from guardrail.inference.image import yunet
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.search import (
+    FAINTEST,
     MIDDLE_SKIN,
     MOST_SPOTS,
     MOST_WEAK,
+    SPOT,
     SPOT_BOX,
     SPOT_SIDE,
     SURE,
     WEAK,
+    _first,
     _spots,
     _weak,
 )
@@ -40,6 +43,9 @@ class Blind:
 
 def ground(colour: tuple[int, int, int] = GRASS, side: int = 1000) -> np.ndarray:
     return np.full((side, side, 4), (*colour, 0), np.uint8)
+
+
+EMPTY = Frame(ground(), scale=1.0)
 
 
 def row(score: float, edge: float = 40.0, at: tuple[float, float] = (500.0, 500.0)) -> np.ndarray:
@@ -87,15 +93,57 @@ def test_spots_at_the_edge_and_beyond_it_and_no_spots_are_fine():
 )
 def test_the_number_of_spots_that_are_looked_at_is_bounded(scores, looks):
     net = Blind()
-    _spots(net, Frame(ground(SKIN), scale=1.0), rows(*(row(score) for score in scores)))
+    _spots(net, Frame(ground(SKIN), scale=1.0), rows(*(row(score) for score in scores)), rows())
     assert len(net.shown) == looks
 
 
 def test_a_faint_spot_is_looked_at_from_closer_by_than_others():
     net = Blind()
-    _spots(net, Frame(ground(SKIN), scale=1.0), rows(row(WEAK), row(WEAK - 0.001)))
+    _spots(net, Frame(ground(SKIN), scale=1.0), rows(row(WEAK), row(WEAK - 0.001)), rows())
     near, close = net.shown
     assert close == SPOT_SIDE < near
+
+
+@pytest.mark.parametrize(("weak", "looks"), [(0, 2), (MOST_WEAK - 1, MOST_WEAK), (MOST_WEAK, MOST_WEAK)])
+def test_where_few_spots_are_left_the_best_of_the_faintest_that_lie_apart_fill_up_their_number(weak, looks):
+    net = Blind()
+    spots = rows(*(row(WEAK - 0.001, at=(40 + 50.0 * at, 100)) for at in range(weak)))
+    one, beside, other = (row(FAINTEST + 0.001, at=(x, 700)) for x in (300, 304, 600))
+    _spots(net, Frame(ground(SKIN), scale=1.0), spots, rows(one, beside, other))
+    assert len(net.shown) == looks
+
+
+def test_the_faintest_are_left_out_beside_a_face_where_a_spot_is_and_without_skin():
+    faint = rows(row(FAINTEST, at=(500, 500)))
+    for pixels, spots, looks in (
+        (ground(SKIN), rows(row(SURE, at=(100, 100))), 0),
+        (ground(SKIN), rows(row(WEAK - 0.001, at=(504, 500))), 1),
+        (ground(), rows(), 0),
+    ):
+        net = Blind()
+        _spots(net, Frame(pixels, scale=1.0), spots, faint)
+        assert len(net.shown) == looks
+
+
+class Cells(Blind):
+    """A detector that sees boxes of 24 pixels with these scores, a row of the finest grid for each."""
+
+    def __init__(self, *scores: float) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def run(self, wanted, feed):
+        heads = super().run(wanted, feed)
+        for at, score in enumerate(self.scores):
+            heads[0][0, :2, 4 * at, 4] = np.log(score / (1 - score))
+            heads[0][0, 4:6] = np.log(24 / yunet.STRIDES[0])
+        return heads
+
+
+def test_the_first_look_tells_spots_from_what_is_fainter_and_drops_the_rest():
+    spots, faint = _first(Cells(0.5, SPOT + 1e-4, SPOT - 1e-4, FAINTEST + 1e-4, FAINTEST - 1e-4), EMPTY)
+    assert spots[:, 14] == pytest.approx([0.5, SPOT + 1e-4], abs=1e-5)
+    assert faint[:, 14] == pytest.approx([SPOT - 1e-4, FAINTEST + 1e-4], abs=1e-5)
 
 
 def test_shares_of_patches_are_those_of_each():

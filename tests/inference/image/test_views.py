@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from guardrail.inference.image.faces import AGE_FACE
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.skin import skin_share
 from guardrail.inference.image.views import BODY_FACE_PX, EDGE_SKIN, MOST_BODIES, MOST_TILES, SIDE, views
@@ -83,6 +84,43 @@ def test_the_body_below_a_small_face_gets_a_view_that_shows_it_large():
     share = [float((np.abs(view.whole.astype(int) - SKIN).max(axis=2) < 12).mean()) for view in (usual, body)]
     assert share[0] == pytest.approx(0.08, abs=0.008)
     assert share[1] == pytest.approx(0.08 / 0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_the_body_of_a_turned_face_is_looked_at_where_it_lies_and_upright(quarters):
+    upright = plain(1000, 1000)
+    upright[400:800, 420:620] = SKIN
+    upright[780:800, 420:620] = DARK_SKIN  # the feet
+    (*_, expected) = views(as_frame(upright), [small_face(0.48, 0.4, 0.1)])
+    x0, y0, x1, y1 = 0.48, 0.4, 0.56, 0.5
+    box = {1: (1 - y1, x0, 1 - y0, x1), 2: (1 - x1, 1 - y1, 1 - x0, 1 - y0), 3: (y0, 1 - x1, y1, 1 - x0)}[quarters]
+    turned = face(box=box, size_px=80, turn_deg=90 * quarters)
+    (*_, body) = views(as_frame(np.rot90(upright, -quarters)), [turned])
+    assert np.abs(body.whole.astype(int) - expected.whole).mean() < 1.0
+    assert body.close == pytest.approx(expected.close, abs=0.001)
+
+
+@pytest.mark.parametrize(("turn", "quarters"), [(44, 0), (46, 1), (180, 2), (270, 3), (316, 0)])
+def test_a_frame_is_looked_at_as_a_turned_face_stands_upright_too(turn, quarters):
+    rgb = plain(512, 512)
+    rgb[:128] = SKIN
+    first, *more = views(as_frame(rgb), [face(box=(0.2, 0.2, 0.7, 0.7), turn_deg=turn)])
+    assert len(more) == (1 if quarters else 0)
+    for view in more:
+        assert [len(view.looks), view.close] == [len(first.looks), first.close]
+        assert (view.square == np.rot90(first.square, quarters)).all()
+
+
+def test_where_somebody_is_suspected_and_no_face_is_sure_a_frame_is_looked_at_in_every_quarter_turn():
+    rgb = plain(600, 400)
+    rgb[:128, :64] = SKIN
+    (upright,) = views(as_frame(rgb))
+    found = views(as_frame(rgb), [face(score=AGE_FACE - 0.01, turn_deg=90)], suspected=True)
+    assert len(found) == 4
+    assert all((view.square == np.rot90(upright.square, turn)).all() for turn, view in enumerate(found))
+    assert len(views(as_frame(rgb), [face(score=AGE_FACE)], suspected=True)) == 1
+    assert len(views(as_frame(rgb), [face(score=AGE_FACE, turn_deg=90)], suspected=True)) == 2
+    assert len(views(as_frame(plain(300, 1500)), suspected=True)) == 4 * (1 + 5)
 
 
 def test_a_dressed_body_gets_no_view_of_its_own():
