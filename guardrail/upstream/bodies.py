@@ -8,7 +8,8 @@ from guardrail.errors import BadRequest
 from guardrail.upstream.dialect import Forward, Headers
 from guardrail.upstream.headers import content_type, forward_headers
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.spans import Edit, Json, JsonFault, Node, listed_numbers, scan, splice
+from guardrail.upstream.slots import weak
+from guardrail.upstream.spans import Edit, Json, JsonFault, Node, listed_numbers, scalars, scan, splice
 
 
 def check_size(body: bytes, limits: Limits) -> None:
@@ -39,6 +40,12 @@ def json_object(body: bytes, limits: Limits) -> Node:
     if listed_numbers(root) > limits.numbers:
         raise BadRequest(f"lists hold more than {limits.numbers} numbers, which nobody judges", code="unjudged_field")
     return root
+
+
+def guided(root: Node, body: bytes) -> bool:
+    """False where a field says how strongly the picture is drawn away from the negative prompt, and not at all."""
+    found = ((key, body[node.start : min(node.end, node.start + 64)]) for key, node in scalars(root))
+    return not any(weak(key, value.decode("latin-1")) for key, value in found)
 
 
 def no_such_route() -> BadRequest:

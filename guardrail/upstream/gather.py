@@ -5,9 +5,9 @@ Every kind of body of every dialect fills the same `Gathered`; the difference be
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pybase64
 
@@ -15,6 +15,7 @@ from guardrail.errors import BadRequest
 from guardrail.types import Artifact, Kind, Request
 from guardrail.upstream import pictures
 from guardrail.upstream.dialect import Fetch, Fetched, FetchFile
+from guardrail.upstream.fetching import fetch_all
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import What
 from guardrail.upstream.spans import Edit
@@ -72,7 +73,10 @@ class _Reference:
 
 @dataclass(repr=False)
 class Gathered:
-    """All that one request holds. `spell` says how a picture is sent on that was fetched: its address and bytes."""
+    """All that one request holds. `spell` says how a picture is sent on that was fetched: its address and bytes.
+
+    `guided` is False where the generator may draw what a negative prompt says, see `slots.weak`.
+    """
 
     limits: Limits
     spell: Callable[[str, bytes], bytes] = lambda _, data: pictures.data_url(data)
@@ -84,6 +88,7 @@ class Gathered:
     count: int = 1
     stream: bool = False
     subject: str | None = None
+    guided: bool = True
     images: int = 0
     read: int = 0
     settings: list[str] = field(default_factory=list)
@@ -114,7 +119,8 @@ class Gathered:
         self.texts += together((*self.pieces, *self.settings), self.limits.prompt_chars)
 
     def text(self, slot: str, text: str, param: str, *, left_out: bool = False, whole: bool = False) -> None:
-        """A text to judge; `left_out` for one that says what shall not be there, which is judged as such.
+        """A text to judge; `left_out` for one that says what shall not be there, which is judged as such where the
+        request is guided.
 
         `whole` is for one that is no piece of what the request's fields say together, or has them together already.
         Raises BadRequest when it is too long, or one too many.
@@ -127,6 +133,7 @@ class Gathered:
             )
         if len(self.texts) >= self.limits.texts:
             raise BadRequest(f"more than {self.limits.texts} texts in one request", param=param, code="too_many_fields")
+        left_out = left_out and self.guided
         # By itself "clothes" is harmless; a picture without them is not, and one without nudity is. The prompt check
         # knows the difference by the switch that image tools have for it.
         self.texts.append(Artifact(Kind.PROMPT, slot, text=f"a picture --no {text}" if left_out else text))
@@ -202,18 +209,14 @@ class Gathered:
         """Fetch every reference, each distinct one once. The bytes that are judged replace it in the body."""
         if not self.references:
             return
-        running: dict[tuple[What, str], asyncio.Future[Fetched]] = {}
+        distinct: dict[tuple[What, str], _Reference] = {}
         for one in self.references:
-            if (one.what, one.target) not in running:
-                running[one.what, one.target] = asyncio.ensure_future(_get(one, fetch, fetch_file))
-        try:
-            await asyncio.gather(*running.values())
-        finally:
-            for task in running.values():
-                task.cancel()
+            distinct.setdefault((one.what, one.target), one)
+        wanted = {key: partial(_get, one, fetch, fetch_file) for key, one in distinct.items()}
+        got = await fetch_all(wanted, self.limits.body_bytes)
         total = 0
         for one in self.references:
-            data = running[one.what, one.target].result().data
+            data = got[one.what, one.target].data
             total += len(data)
             if total > self.limits.body_bytes:
                 raise too_large(one.param, self.limits)

@@ -9,9 +9,22 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
+from guardrail.types import Artifact, Request
+
 T = TypeVar("T")
+
+
+def afresh(request: Request) -> Request:
+    """The same request with pictures of its own.
+
+    Whatever is judged holds what checks work out of it (frames, faces: a thousand times the file at worst), and what
+    is remembered must not: neither what is put away nor what is taken out.
+    """
+    inputs = tuple(Artifact(one.kind, one.slot, data=one.data or b"") for one in request.inputs)
+    return replace(request, inputs=inputs)
 
 
 class Memory(Generic[T]):

@@ -28,10 +28,12 @@ SIGNATURES = frozenset({"thought_signature", "signature", "encrypted_content"})
 PICTURE_LEAVES = frozenset({"image_url", "image", "b64_json", "result", "partial_image_b64"})
 PICTURE_PARENTS = frozenset({"image_url", "images", "image", "source", "input_image", "input_image_mask", "mask"})
 # Sound, films, documents, and what a model has made of a picture or a text: nothing here can look at them.
-_UNSEEN_TYPES = frozenset(
-    {"input_audio", "audio", "video_url", "input_video", "video", "file", "input_file", "document",
-     "image_embeds", "audio_embeds", "prompt_embeds"}
+# A part is one by its type, or, as some servers read it, by what it holds.
+_UNSEEN = frozenset(
+    {"input_audio", "audio_url", "video_url", "input_video", "video", "video_embeds", "input_file", "file_url",
+     "file_data", "image_embeds", "audio_embeds", "prompt_embeds"}
 )  # fmt: skip
+_UNSEEN_TYPES = _UNSEEN | {"audio", "file", "document"}
 BY_REFERENCE = frozenset({"preset", "chat_template", "prompt_embeds", "prompt_token_ids"})
 """Settings by which a server says something else than the texts of a body: what lies behind a name, a program that
 writes the prompt, and a prompt in numbers."""
@@ -72,8 +74,9 @@ class Messages:
     def seen(self, node: Node, path: Path) -> None:
         """Raises BadRequest for a part that holds what cannot be looked at."""
         kind = node.get("type")
-        said = kind.text(self.body) if kind is not None and kind.kind is Json.STRING else ""
-        unseen = said if said in _UNSEEN_TYPES else next((k for k in ("input_audio", "video_url") if node.get(k)), None)
+        said = kind.text(self.body).casefold() if kind is not None and kind.kind is Json.STRING else ""
+        held = (key.casefold() for key in node.members if node.get(key) is not None)
+        unseen = said if said in _UNSEEN_TYPES else next((name for name in held if name in _UNSEEN), None)
         if unseen is not None:
             raise BadRequest(
                 f"{name_of(path)} is of type {unseen}, which nobody can judge; send texts and pictures",

@@ -16,6 +16,9 @@ Bytes = bytes | memoryview
 _DATA_HEAD = re.compile(
     rb"data:[a-z0-9.+/-]{0,100}(?:;[a-z0-9_.-]{1,40}=[a-z0-9_.+-]{0,100}){0,4};base64,", re.IGNORECASE
 )
+# Called a picture, or nothing in particular, as every reader spells it: by any other name the bytes may be read as
+# something else than the picture that they are here (a document, a text).
+_PLAIN_HEAD = re.compile(rb"data:(?:image/[a-z0-9.+-]{1,100}|application/octet-stream);base64,")
 _URL = re.compile(r"([a-z][a-z0-9+.-]{0,30}):[/\\]|(https?|ftp|file|gs|s3|blob|ipfs):[^ ]", re.IGNORECASE)
 _EDGE = "".join(map(chr, range(0x21)))
 _IGNORED_INSIDE = str.maketrans("", "", "\t\r\n")
@@ -62,7 +65,7 @@ class Decoded:
     """A picture taken out of text.
 
     `plain` is False where another reader could get other bytes out of the same text (URL-safe alphabet, missing
-    padding, white space): such text must be written anew before it is sent on.
+    padding, white space), or could take them for no picture: such text must be written anew before it is sent on.
     """
 
     data: bytes = field(repr=False)
@@ -172,9 +175,7 @@ def decode_data_url(url: Bytes, limit: int) -> Decoded:
     if head is None:
         raise PictureFault("is not a base64 data URL")
     decoded = decode_base64(view[head.end() :], limit)
-    if head.group().count(b";") > 1:
-        return Decoded(decoded.data, False)
-    return decoded
+    return decoded if _PLAIN_HEAD.fullmatch(head.group()) else Decoded(decoded.data, False)
 
 
 def data_url(data: bytes) -> bytes:

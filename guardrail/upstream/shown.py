@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Kind
@@ -11,6 +11,7 @@ from guardrail.upstream import pictures
 from guardrail.upstream.answers import decode, holds_picture, pictures_within
 from guardrail.upstream.dialect import Fetch
 from guardrail.upstream.embedded import embedded
+from guardrail.upstream.fetching import fetch_all
 from guardrail.upstream.gather import windows
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.spans import Node
@@ -91,18 +92,16 @@ class Shown:
         wanted = dict.fromkeys(address for _, _, address in (*self.addresses, *self.links))
         if len(wanted) > self.limits.urls:
             raise UpstreamError(f"it has more than {self.limits.urls} addresses")
-        tasks = {url: asyncio.ensure_future(fetch(url, param="an answer")) for url in wanted}
         try:
-            await asyncio.gather(*tasks.values())
+            got = await fetch_all(
+                {url: partial(fetch, url, param="an answer") for url in wanted}, self.limits.body_bytes
+            )
         except BadRequest as error:
             raise UpstreamError(f"a picture that it points to could not be got: {error}") from None
-        finally:
-            for task in tasks.values():
-                task.cancel()
         for entry, slot, url in self.addresses:
-            self.picture(entry, slot, tasks[url].result().data)
+            self.picture(entry, slot, got[url].data)
         for entry, slot, url in self.links:
-            data = tasks[url].result().data
+            data = got[url].data
             if pictures.sniff(data) is not None:
                 self.picture(entry, slot, data)
         self.addresses.clear()

@@ -36,6 +36,8 @@ class Vocabulary:
 
 _TEXT_NAME = re.compile(r"prompt|caption|description|instruction|text|negative", re.IGNORECASE)
 _LEFT_OUT_NAME = re.compile(r"negative", re.IGNORECASE)
+# How strongly a picture is drawn away from the negative prompt: "cfg_scale", "guidance_scale", "true_cfg".
+_GUIDANCE = re.compile(r"(?:true_|hr_|classifier_free_)?(?:cfg|guidance)(?:_scale|_strength)?", re.IGNORECASE)
 _PICTURE_NAME = re.compile(r"image|img|mask|markup|picture|photo|reference|frame", re.IGNORECASE)
 _FILE_ID = re.compile(r"file[-_][A-Za-z0-9_-]{6,120}")
 _ANY_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -85,6 +87,16 @@ def wordy(text: str) -> bool:
 def left_out(name: str) -> bool:
     """True for the name of a field that says what shall not be in the picture: "negative_prompt"."""
     return _LEFT_OUT_NAME.search(name) is not None
+
+
+def weak(name: str, value: str) -> bool:
+    """True for a guidance below 1: there samplers draw what the negative prompt says. `value` is as it was sent."""
+    if _GUIDANCE.fullmatch(name) is None:
+        return False
+    try:
+        return not float(value.strip().strip('"')) >= 1.0  # and where it is no number at all
+    except ValueError:
+        return True
 
 
 def names_content(name: str) -> bool:

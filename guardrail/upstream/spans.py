@@ -294,6 +294,17 @@ def _collect(node: Node, path: Path, found: list[tuple[Path, Node]]) -> None:
         _collect(item, (*path, index), found)
 
 
+def scalars(node: Node) -> Iterator[tuple[str, Node]]:
+    """Every member of every object under `node` that holds nothing itself, with its key; null is left out."""
+    for key, member in node.members.items():
+        if member.kind in (Json.OBJECT, Json.ARRAY):
+            yield from scalars(member)
+        elif member.kind is not Json.NULL:
+            yield key, member
+    for item in node.items:
+        yield from scalars(item)
+
+
 def keys(node: Node) -> Iterator[str]:
     """Every key of every object under `node`."""
     for key, member in node.members.items():

@@ -98,3 +98,25 @@ def test_base64_of_a_picture_is_seen_through_white_space():
     assert pictures.looks_like_base64_picture("\n ".join(text[i : i + 7] for i in range(0, len(text), 7)))
     assert not pictures.looks_like_base64_picture("a quiet harbour in the morning light, boats")
     assert not pictures.looks_like_base64_picture("BM" + "a" * 40)
+
+
+@pytest.mark.parametrize(
+    ("head", "plain"),
+    [
+        ("data:image/png;base64,", True),
+        ("data:image/svg+xml;base64,", True),
+        ("data:application/octet-stream;base64,", True),
+        ("data:application/pdf;base64,", False),
+        ("data:text/plain;base64,", False),
+        ("data:video/mp4;base64,", False),
+        ("data:;base64,", False),
+        ("DATA:image/png;base64,", False),
+        ("data:image/png;BASE64,", False),
+        ("data:image/png;name=a.png;base64,", False),
+    ],
+)
+def test_a_data_url_that_is_called_anything_but_a_picture_is_written_anew(head, plain):
+    """Whoever goes by the name would read the same bytes as a document."""
+    picture = png(7)
+    found = pictures.decode_data_url(f"{head}{b64(picture)}".encode(), 10_000)
+    assert (found.data, found.plain) == (picture, plain)

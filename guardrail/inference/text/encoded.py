@@ -36,8 +36,8 @@ _NESTED = 4
 # Nats a letter. Bytes of a key or a digest taken for letters have 5 and more, words of the fourteen languages in an
 # alphabet below 4 (99 of 100 public prompts).
 _READABLE = 4.2
-# Encoded runs of one text that are read, and letters of a run that are looked at to tell words from chance.
-_MOST, _SAMPLE = 64, 300
+# Letters of a run that are looked at to tell words from chance.
+_SAMPLE = 300
 # Characters of no width and marks of direction; soft and odd spaces.
 _UNSEEN = frozenset(("Cf", "Zs", "Zl", "Zp"))
 # Letters from which chance is out: of a dozen chance bytes all are printable ASCII once in 150,000 times.
@@ -62,14 +62,10 @@ _HAS_DIGITS = re.compile("[0-9]{2}")
 
 
 def _runs(text: str, pattern: re.Pattern[str], read: Read, vocabulary: Vocabulary, evidence: Evidence) -> str:
-    left = _MOST
-
     def one(match: re.Match[str]) -> str:
-        nonlocal left
-        plain = _words(match[0], read, vocabulary) if left else None
+        plain = _words(match[0], read, vocabulary)
         if plain is None:
             return match[0]
-        left -= 1
         evidence.add(ENCODED)
         # Shorter than what it was, so that reading on within it comes to an end.
         return f" {decoded(plain, vocabulary, Evidence())} "

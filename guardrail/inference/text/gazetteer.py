@@ -110,7 +110,8 @@ class Gazetteer:
             if not starts:
                 at += 1
                 continue
-            skip, found = self._here(raw[at : last[at]], words[at : last[at]], starts)
+            end = min(last[at], at + _MOST_WORDS)  # not the whole rest of the text, which would be copied for each word
+            skip, found = self._here(raw[at:end], words[at:end], starts)
             if found:
                 return True
             at += skip
@@ -119,7 +120,7 @@ class Gazetteer:
     def _here(self, raw: Sequence[str], words: Sequence[str], starts: set[str]) -> tuple[int, bool]:
         """How many words to go on by, and whether these begin with a name."""
         longest = max(self._firsts[start] for start in starts)
-        for count in range(min(longest, _MOST_WORDS, len(words)), 0, -1):
+        for count in range(min(longest, len(words)), 0, -1):
             run = words[:count]
             if count > 1:
                 ends = list(_stems(run[-1], _ENDING))
@@ -127,12 +128,13 @@ class Gazetteer:
             else:
                 # A stem alone ("Rutten" for "Rutte") is too little, but for what nothing else begins like.
                 keys = [run[0], *(start for start in starts if len(start) >= _LONG)]
-            if self._others.has(keys):
+            hashes = [_hash(key) for key in keys]
+            if self._others.has(hashes):
                 return count, False
-            if self._names.has(keys):
+            if self._names.has(hashes):
                 return count, True
             proudly = all(word[0].isupper() or not word[0].isalpha() for word in raw[:count])
-            if proudly and self._proud.has(keys if count > 1 else [run[0]]):
+            if proudly and self._proud.has(hashes if count > 1 else hashes[:1]):
                 return count, True
         return 1, False
 
@@ -166,9 +168,10 @@ class Gazetteer:
         for end in (at + length for length in lengths if at + length <= len(run)):
             if _KATAKANA.match(run[end - 1]) and end < len(run) and _KATAKANA.match(run[end]):
                 continue
-            if self._others.has([run[at:end]]):
+            key = [_hash(run[at:end])]
+            if self._others.has(key):
                 return end - at
-            if self._names.has([run[at:end]]):
+            if self._names.has(key):
                 return -len(run) - 1
         return 1
 
@@ -182,8 +185,8 @@ class _Keys:
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def has(self, keys: Iterable[str]) -> bool:
-        return any(self._holds(_hash(key)) for key in keys)
+    def has(self, hashes: Iterable[int]) -> bool:
+        return any(map(self._holds, hashes))
 
     def _holds(self, wanted: int) -> bool:
         place = bisect_left(self._hashes, wanted)

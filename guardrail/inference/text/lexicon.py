@@ -146,8 +146,5 @@ def _capitals(spans: Sequence[str], words: Sequence[str]) -> float:
     if sum(proud) * 3 > max(2, len(spans)) * 2 and len(spans) > 4:
         return 0.0
     return float(
-        any(
-            proud[i] and proud[i + 1] and not (i and (words[i - 1] in _STYLE_OF or words[i - 2] in _STYLE_OF))
-            for i in range(len(spans) - 1)
-        )
+        any(proud[i] and proud[i + 1] and _STYLE_OF.isdisjoint(words[max(0, i - 2) : i]) for i in range(len(spans) - 1))
     )

@@ -17,8 +17,9 @@ from typing import Any
 # JSON is only tried on what may be JSON, and only this deep.
 _DEEPEST = 8
 _NEGATIVE_FIELDS = frozenset(("negative_prompt", "negativeprompt", "negative", "uc", "undesired_content"))
-# Fields of settings: not what is asked for.
+# Fields of settings: not what is asked for, as long as they say no more than a setting does ("DPM++ 2M Karras").
 _SILENT_FIELDS = frozenset(("seed", "steps", "cfg_scale", "sampler", "scheduler", "width", "height", "model", "size"))
+_SETTING_WORDS = 3
 _SWITCH = re.compile(r"(?<!\S)--(no|neg|negative)\s")
 _NEXT_SWITCH = re.compile(r"(?<!\S)--[a-z]")
 _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE | re.MULTILINE)
@@ -26,6 +27,7 @@ _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE
 _WEIGHT = re.compile(r":-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?=[)\]>}])")
 _BRACKETS = str.maketrans("()[]{}<>", "        ")
 _LORA = re.compile(r"<(?:lora|lyco|hypernet|embedding):([^<>:]{1,200})", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
 _NAME_JOINT = re.compile(r"[_.\-0-9]+|(?<=[a-z])(?=[A-Z])")
 # Parts of a prompt that are drawn one after the other, or by chance: each is asked for.
 _BREAKS = re.compile(r"(?<!\S)(?:BREAK|AND|ADDCOMM|ADDBASE|ADDROW|ADDCOL)(?!\S)|\|")
@@ -42,16 +44,12 @@ class Sections:
 def sections(text: str) -> Sections:
     """Take a prompt apart; weights and brackets are taken off.
 
-    A JSON prompt gives one section per text field, and all of them as one; a prompt in words gives one section,
+    A JSON prompt gives one section per text field, all of them as one, and all of them with the names of their fields
+    ("clothing: none", "age: 12"), as a generator that reads language has it; a prompt in words gives one section,
     without what follows a `--no` switch or a line "Negative prompt:"; when nothing else is there, that is asked.
     """
     unwanted: list[str] = []
-    if text[:1] in "{[" and text:
-        asked = _from_json(text, unwanted)
-        if len(asked) > 1:
-            asked.append(". ".join(asked))
-    else:
-        asked = []
+    asked = _from_json(text, unwanted) if text.lstrip()[:1] in ("{", "[") else []
     if not asked:
         unwanted.clear()
         kept = _without_negative(text, unwanted)
@@ -94,28 +92,59 @@ def _without_negative(text: str, unwanted: list[str]) -> str:
     return " ".join([*parts, text[at:]])
 
 
+class _Fields(list[tuple[str, Any]]):
+    """The fields of an object, one as often as it stands there: who reads the text reads each."""
+
+
 def _from_json(text: str, unwanted: list[str]) -> list[str]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_Fields)
     except (ValueError, RecursionError):
         return []
-    return [part for part in _strings(value, 0, unwanted) if part.strip()]
+    told = list(_told(value, "", 0, unwanted))
+    asked = [part for part, _ in told if part.strip()]
+    if len(told) > 1 and asked:
+        together = (". ".join(asked), ". ".join(said for _, said in told))
+        asked += [one for one in dict.fromkeys(together) if one not in asked]
+    return asked
 
 
-def _strings(value: Any, depth: int, unwanted: list[str]) -> Iterator[str]:
+def _told(value: Any, name: str, depth: int, unwanted: list[str]) -> Iterator[tuple[str, str]]:
+    """What a value says by itself, "" for a number, and what it says beside its name."""
     if isinstance(value, str):
-        yield value
-    elif depth >= _DEEPEST:
-        yield json.dumps(value, ensure_ascii=False)  # too deep to read as structure: read as text
+        yield value, _named(name, value)
+    elif isinstance(value, bool | int | float) and name:
+        yield "", _named(name, "yes" if value is True else "no" if value is False else str(value))
+    elif isinstance(value, _Fields | list) and depth >= _DEEPEST:
+        deep = json.dumps(value, ensure_ascii=False)  # too deep to read as structure: read as text
+        yield deep, _named(name, deep)
+    elif isinstance(value, _Fields):
+        yield from _of_fields(value, depth, unwanted)
     elif isinstance(value, list) and all(isinstance(part, str) for part in value):
-        yield ", ".join(value)  # a list of tags is one text
+        tags = ", ".join(value)  # a list of tags is one text
+        yield tags, _named(name, tags)
     elif isinstance(value, list):
         for part in value:
-            yield from _strings(part, depth + 1, unwanted)
-    elif isinstance(value, dict):
-        for name, inside in value.items():
-            low = str(name).casefold().replace(" ", "_").replace("-", "_")
-            if low in _NEGATIVE_FIELDS:
-                unwanted.extend(_strings(inside, depth + 1, []))
-            elif low not in _SILENT_FIELDS:
-                yield from _strings(inside, depth + 1, unwanted)
+            yield from _told(part, name, depth + 1, unwanted)
+
+
+def _of_fields(fields: _Fields, depth: int, unwanted: list[str]) -> Iterator[tuple[str, str]]:
+    for name, inside in fields:
+        low = name.casefold().replace(" ", "_").replace("-", "_")
+        if low in _NEGATIVE_FIELDS:
+            unwanted.extend(part for part, _ in _told(inside, "", depth + 1, []) if part)
+        elif low not in _SILENT_FIELDS or not _is_setting(inside):
+            words = _NAME_JOINT.sub(" ", name)
+            if not _is_setting(words):
+                yield words, words
+            yield from _told(inside, words, depth + 1, unwanted)
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(_WORD.findall(value)) <= _SETTING_WORDS
+    return not isinstance(value, list)
+
+
+def _named(name: str, said: str) -> str:
+    return f"{name}: {said}" if name else said

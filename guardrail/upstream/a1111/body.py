@@ -24,7 +24,7 @@ from guardrail.upstream.a1111.slots import (
     SWITCHES,
     Rules,
 )
-from guardrail.upstream.bodies import json_object
+from guardrail.upstream.bodies import guided, json_object
 from guardrail.upstream.gather import Gathered, Place, too_large
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import What, classify, leaf_of, left_out, loose, name_of, names_content, wordy
@@ -32,6 +32,7 @@ from guardrail.upstream.spans import Json, Node, Path, keys, strings
 
 _BOOLS = {Json.TRUE: True, Json.FALSE: False}
 _FEW_WORDS = 3
+_PLOT = re.compile(r"x/?y", re.IGNORECASE)
 _PLAIN_DATA_URL = re.compile(rb"data:image/[a-z0-9.+-]{1,40};base64,")
 _WORDED = ("prompt", "hr_prompt")
 _SETTINGS = "override_settings"
@@ -71,6 +72,7 @@ class _Reader:
         if self.route in GENERATING:
             self._count(root)
             self._scripts(root)
+            self.got.guided = self.got.guided and guided(root, self.body)
         self._prompts(root)
         for key in keys(root):
             if wordy(key):
@@ -157,6 +159,8 @@ class _Reader:
         name = root.get("script_name")
         if name is not None and name.kind is not Json.STRING:
             raise BadRequest("script_name must be a string", param="script_name", code="invalid_type")
+        if name is not None and _PLOT.search(name.text(self.body)):
+            self.got.guided = False  # it draws the same with other settings, a guidance of 0 among them
         named = [] if scripts is None else list(scripts.members)
         named += [] if name is None else [name.text(self.body)]
         if allowed is not None and any(one and one.casefold().strip() not in allowed for one in named):
@@ -272,7 +276,7 @@ class _Reader:
             )
         meant = names_content(leaf) and leaf not in PICTURE_LEAVES
         if what is What.TEXT and (len(text.split()) > _FEW_WORDS or (meant and "prompt" in leaf.lower())):
-            negative = left_out(leaf)
+            negative = left_out(leaf) and self.got.guided
             self.got.text(f"field:{param}", text, param, left_out=negative)
             if not negative:
                 self.worded.append(text)

@@ -26,6 +26,7 @@ from guardrail.upstream.comfy.routes import Route
 from guardrail.upstream.dialect import Answer, Call, Headers, Reply
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.limits import Limits
+from guardrail.upstream.memory import afresh
 from guardrail.upstream.slots import name_of, wordy
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, scan, splice, strings
 
@@ -95,7 +96,7 @@ def _prompt(call: Call, root: Node, body: bytes, known: Known) -> None:
     job_id = node.text(body) if node is not None and node.kind is Json.STRING else ""
     if not JOB.fullmatch(job_id):
         raise UpstreamError("it has no prompt_id")
-    job: Job = replace(call.state[JOB_STATE], request=call.request, tenant=call.request.tenant)
+    job: Job = replace(call.state[JOB_STATE], request=afresh(call.request), tenant=call.request.tenant)
     known.jobs.put(job_id, job, job.size)
 
 

@@ -10,7 +10,17 @@ from guardrail.errors import BadRequest
 from guardrail.upstream import pictures
 from guardrail.upstream.comfy.files import Known, Name, of_value
 from guardrail.upstream.comfy.graph import Graph, Step
-from guardrail.upstream.comfy.names import A_FILE, A_PLACE, IDENTIFIERS, LOADED, LORAS, NAMES, PLACES, TEXTS
+from guardrail.upstream.comfy.names import (
+    A_FILE,
+    A_LATENT,
+    A_PLACE,
+    IDENTIFIERS,
+    LOADED,
+    LORAS,
+    NAMES,
+    PLACES,
+    TEXTS,
+)
 from guardrail.upstream.dialect import FetchFile
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
@@ -101,6 +111,11 @@ class _Reader:
         negative = graph.left_out()
         numbers = 0
         for name, step in graph.steps.items():
+            for key in step.links:
+                if LOADED.get(step.kind) == key or PLACES.fullmatch(key):
+                    # Which file that is, is known once the graph runs.
+                    slot = f"node[{name_of((name,))}].{name_of((key,))}"
+                    raise _unseen(slot, "takes the name of a file from another node, which nobody could judge")
             for key, value in step.literals.items():
                 numbers += listed_numbers(value)
                 for path, node in strings(value, (name, key)):
@@ -154,6 +169,8 @@ class _Reader:
             return
         slot = f"node[{path[0]}].{name_of(path[1:])}" if step.kind and JOB.fullmatch(str(path[0])) else name_of(path)
         names_text = TEXTS.search(key) is not None
+        if A_LATENT.fullmatch(text.strip()) and not names_text:
+            raise _unseen(slot, "names a picture that was kept as latents, which nobody could judge")
         loads = LOADED.get(step.kind) == key
         if loads or (A_FILE.fullmatch(text.strip()) and not names_text and key != "filename_prefix"):
             self.asked.files.setdefault(of_value(text.strip(), slot), slot)
@@ -166,11 +183,7 @@ class _Reader:
             return
         self.got.looked_at(text)
         if what is What.URL or PLACES.fullmatch(key) or (not names_text and A_PLACE.match(text.strip())):
-            raise BadRequest(
-                f"{slot} says where something is, which nobody could judge; upload the picture and name it",
-                param=slot,
-                code="unjudged_reference",
-            )
+            raise _unseen(slot, "says where something is, which nobody could judge")
         many = len(text.split()) > _FEW_WORDS
         if IDENTIFIERS.fullmatch(key) and not many:
             return
@@ -206,6 +219,10 @@ class _Reader:
                 continue
             if key not in ("positive", "negative") or ("Encode" not in source.kind and _STRINGS.search(source.kind)):
                 yield link.source
+
+
+def _unseen(slot: str, why: str) -> BadRequest:
+    return BadRequest(f"{slot} {why}; upload the picture and name it", param=slot, code="unjudged_reference")
 
 
 def _plain_key(text: str) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from guardrail.errors import BadRequest
 from guardrail.types import Request
-from guardrail.upstream.memory import Memory
+from guardrail.upstream.memory import Memory, afresh
 
 FOLDERS = frozenset({"input", "output", "temp"})
 _NOTED = re.compile(r"(.{1,1000}?)(?: ?\[(input|output|temp)\])?", re.DOTALL)
@@ -88,7 +88,7 @@ class Known:
     def request_of(self, job_id: str | None) -> Request:
         """What was asked for in that job; nothing where it is not known."""
         job = self.jobs.get(job_id) if job_id is not None else None
-        return job.request if job is not None else Request((), ())
+        return afresh(job.request) if job is not None else Request((), ())
 
 
 def of_parts(name: str, subfolder: str, folder: str, param: str) -> Name:

@@ -26,6 +26,7 @@ LOADED = {
     "LoadImage": "image",
     "LoadImageMask": "image",
     "LoadImageOutput": "image",
+    "LoadLatent": "latent",
     "LoadVideo": "file",
     "VHS_LoadVideo": "video",
 }
@@ -34,6 +35,8 @@ A_FILE = re.compile(
     r".{1,1000}\.(?:png|jpe?g|jfif|webp|bmp|gif|tiff?|avif|heic|mp4|webm|mov|mkv|avi)(?: ?\[(?:input|output|temp)\])?",
     re.IGNORECASE | re.DOTALL,
 )
+A_LATENT = re.compile(r".{1,1000}\.latent(?: ?\[(?:input|output|temp)\])?", re.IGNORECASE | re.DOTALL)
+"""The name of a picture that was kept as latents (`SaveLatent`): to be drawn on, and for nobody to look at."""
 A_PLACE = re.compile(r"/|~|\.\.?[\\/]|[A-Za-z]:[\\/]|\\\\|blake3:", re.IGNORECASE)
 
 SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustom", "CFGGuider"})

@@ -98,7 +98,7 @@ class Outgoing:
     def __init__(
         self, client: str, caller: Socket, judge: Judge, known: Known, limits: Limits, *, previews: bool
     ) -> None:
-        self._client = client
+        self._clients = {client}
         self._caller = caller
         self._judge = judge
         self._known = known
@@ -125,6 +125,8 @@ class Outgoing:
             # Nothing that ComfyUI itself says holds one; a node of someone's does.
             await self._end(job_id or self._job, "a message carried a picture, which is not passed on")
             return
+        if kind == "status" and data is not None:
+            self._named(_said(data, "sid", raw))
         if kind in ("executing", "execution_start", "progress") and job_id:
             self._job = job_id
             self._node = _said(data, "node", raw) if data is not None else ""
@@ -132,10 +134,16 @@ class Outgoing:
             return
         await self._caller.send(message)
 
+    def _named(self, client: str) -> None:
+        """The server tells a client that has not named itself what it is called; prompts come under that name."""
+        if self._clients == {""} and _CLIENT.fullmatch(client):
+            self._known.claim(client, self._judge.tenant)
+            self._clients.add(client)
+
     def _mine(self, job_id: str) -> bool:
         """False for a job of another client, and for one that was refused: what it says ended with the refusal."""
         job = self._known.jobs.get(job_id)
-        if job is not None and (job.client != self._client or self._known.hidden(job_id, self._judge.tenant)):
+        if job is not None and (job.client not in self._clients or self._known.hidden(job_id, self._judge.tenant)):
             return False
         return self._known.refused.get(job_id) is None
 

@@ -36,7 +36,8 @@ async def read_answer(state: State, call: Call, status: int, headers: Headers, b
     root = parse(body, state.limits)
     found = Found(body, state.limits, call.request.inputs)
     if route not in _SHOWING:
-        found.quiet(root)
+        for key, member in root.members.items():
+            found.quiet(member, (key,), links=key not in QUIET)
         if route is Route.SUBMIT:
             _submitted(state, call, found, root)
         if route is not Route.UPLOAD:

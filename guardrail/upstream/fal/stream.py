@@ -59,7 +59,7 @@ class EventReader:
             raise UpstreamError(f"a list in its stream holds more than {self._limits.numbers} numbers")
         found = Found(sent.data, self._limits)
         look(found, root)
-        if not found.shown.addresses:
+        if not found.shown.elsewhere:
             return self._settled(sent, found)
 
         async def later(fetch: Fetch) -> Event:

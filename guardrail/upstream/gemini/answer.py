@@ -42,7 +42,7 @@ async def read_answer(call: Call, status: int, headers: Headers, body: bytes, fe
         found.look(response, body, shown, shown.text, limits, (at,) if root.kind is Json.ARRAY else ())
         for index, candidate in _candidates(response, body):
             spans.setdefault(index, []).append((candidate.start, candidate.end))
-    if not any(spans) and not spans and not any(map(found.refused, responses)):
+    if not spans and not any(map(found.refused, responses)):
         raise UpstreamError("it has no candidates and no reason why")
     await shown.fetch(fetch)
     state = {_CALL: call, _SPANS: spans}

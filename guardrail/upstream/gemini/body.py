@@ -12,7 +12,7 @@ from guardrail.upstream.bodies import json_object
 from guardrail.upstream.conversation import ROLES, Conversation, spoken
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.gemini import names
-from guardrail.upstream.gemini.names import plain
+from guardrail.upstream.gemini.names import PICTURE_KIND, plain
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.slots import What, classify, left_out, loose, name_of, wordy
 from guardrail.upstream.spans import Edit, Json, Node, Path, keys, strings
@@ -173,7 +173,22 @@ class _Reading:
         self.got.reference(self.got.image_slot(), What.URL, target, param, place)
 
     def rest(self, fields: dict[str, Node], path: Path) -> None:
-        """What else stands beside a picture's data: its type, and a name that the model may read."""
+        """What else stands beside a picture's data: its type, and a name that the model may read.
+
+        Raises BadRequest for another type than a picture's: the vendor goes by it, and may read a document instead.
+        """
+        kind = fields.get("mimetype")
+        told = kind is not None and kind.kind is not Json.NULL
+        if (
+            kind is not None
+            and told
+            and not (kind.kind is Json.STRING and PICTURE_KIND.fullmatch(kind.text(self.body)))
+        ):
+            raise BadRequest(
+                f"{name_of(path)} is not called a picture (mimeType image/...), and nothing else can be judged",
+                param=name_of(path),
+                code="unjudged_media",
+            )
         for name, member in fields.items():
             texts: list[str] = []
             self.value(member, name, (*path, name), texts)

@@ -15,7 +15,7 @@ from guardrail.upstream.answers import LENGTH, check_encoding, check_error, hold
 from guardrail.upstream.bodies import check_size, json_object, onward
 from guardrail.upstream.dialect import Answer, Call, Headers
 from guardrail.upstream.gather import Gathered
-from guardrail.upstream.gemini.names import plain
+from guardrail.upstream.gemini.names import PICTURE_KIND, plain
 from guardrail.upstream.gemini.routes import FORM
 from guardrail.upstream.headers import content_type, end_to_end
 from guardrail.upstream.limits import Limits
@@ -27,6 +27,7 @@ UPLOAD = "upload"
 """The form of a refusal of a file: an error, since there is no answer with candidates to refuse in."""
 PUBLIC = "public"
 _COMMAND, _OFFSET, _URL = "x-goog-upload-command", "x-goog-upload-offset", "x-goog-upload-url"
+_KIND = "x-goog-upload-header-content-type"
 _TOLD = frozenset({"mimetype", "displayname", "name", "sizebytes"})
 _WORD = re.compile(r"[A-Za-z0-9_./+:-]{0,128}")
 _START_QUERY = frozenset({"key"})
@@ -52,6 +53,9 @@ def read(path: str, query: str, headers: Headers, body: bytes, limits: Limits, p
     got = Gathered(limits)
     if commands == {"start"} and asked <= _START_QUERY:
         _announced(body, got)
+        for name, value in headers:
+            if name.lower() == _KIND:
+                _check_kind(value.strip())
         route = START
     elif commands == {"upload", "finalize"} and named.get(_OFFSET, "0") == "0" and "upload_id" in asked <= _SEND_QUERY:
         if pictures.sniff(body, sure=True) is None:
@@ -80,9 +84,19 @@ def _announced(body: bytes, got: Gathered) -> None:
         if plain(key) not in _TOLD or member.kind not in (Json.STRING, Json.NUMBER):
             raise BadRequest(f"file.{key[:40]} is not known here", param="file", code="unknown_field")
         text = member.text(body) if member.kind is Json.STRING else ""
+        if plain(key) == "mimetype":
+            _check_kind(text)
         if not _WORD.fullmatch(text):
             got.looked_at(text)
             got.text("file.displayName", text, "file")
+
+
+def _check_kind(kind: str) -> None:
+    """Raises BadRequest for a file that is not called a picture: the vendor goes by that, and not by the bytes."""
+    if not PICTURE_KIND.fullmatch(kind):
+        raise BadRequest(
+            "the file is not called a picture, and nothing else can be judged", status=415, code="unjudged_media"
+        )
 
 
 def read_answer(call: Call, status: int, headers: Headers, body: bytes, limits: Limits, files: Files) -> Answer:

@@ -41,6 +41,8 @@ VOCABULARY = Vocabulary(
         re.IGNORECASE,
     ),
 )
+PICTURE_KIND = re.compile(r"image/[A-Za-z0-9.+-]{1,100}")
+"""The type of a picture, as the vendor reads it: what is called anything else is read as that, whatever it is."""
 SAFE_THRESHOLDS = frozenset({"HARM_BLOCK_THRESHOLD_UNSPECIFIED", "BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE"})
 CLAMPED_THRESHOLD = b"BLOCK_MEDIUM_AND_ABOVE"
 # Who may be in a picture: the vendor's own switch, at most as open as this.

@@ -46,11 +46,13 @@ class _Item:
 
 @dataclass(frozen=True, repr=False)
 class _Said:
-    """A string that shows pictures: its entry, where it stands, and the addresses in it."""
+    """A string that shows pictures: its entry, where it stands, and the addresses in it. `links` are those of them
+    that may lead to a page."""
 
     entry: int
     node: Node
     addresses: tuple[str, ...]
+    links: frozenset[str]
 
 
 class Found:
@@ -112,11 +114,12 @@ class Found:
         await self.shown.fetch(remembering)
         for one in self._said:
             text = one.node.text(self.body)
-            for address in one.addresses:
+            shown = [address for address in one.addresses if address not in one.links or pictures.sniff(got[address])]
+            for address in sorted(shown, key=len, reverse=True):  # one may begin like another
                 # An address may have been read without its scheme: "//host/path" in HTML.
                 there = address if address in text else address.removeprefix("https:")
                 text = text.replace(there, shelf.told(public, address, got[address]))
-            if one.addresses:
+            if shown:
                 self.becomes(one.node, text)
 
     @property
@@ -128,7 +131,7 @@ class Found:
         if not node.size:
             return
         text, slot = node.text(self.body), name_of(path)
-        before = len(self.shown.images), len(self.shown.addresses)
+        images, addresses, links = len(self.shown.images), len(self.shown.addresses), len(self.shown.links)
         entry = len(self._items) - 1 if self._items and self._items[-1] is item else len(self._items)
         if pictures.is_data_url(text):
             self.shown.encoded(entry, slot, node, self.body)
@@ -136,11 +139,12 @@ class Found:
             self.shown.addresses.append((entry, slot, text.strip()))
         else:
             self.shown.text(entry, slot, text)
-        addresses = tuple(url for _, _, url in self.shown.addresses[before[1] :])
-        if addresses or len(self.shown.images) > before[0]:
+        linked = [url for _, _, url in self.shown.links[links:]]
+        pointed = [url for _, _, url in self.shown.addresses[addresses:]] + linked
+        if pointed or len(self.shown.images) > images:
             if entry == len(self._items):
                 self._items.append(item)
-            self._said.append(_Said(entry, node, addresses))
+            self._said.append(_Said(entry, node, tuple(pointed), frozenset(linked)))
 
     def _pieces(self, node: Node) -> bool:
         """True for a list of strings none of which is a picture, or the address of one, by itself."""

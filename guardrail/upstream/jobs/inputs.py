@@ -14,7 +14,7 @@ from typing import Any
 
 from guardrail.errors import BadRequest, ConfigError
 from guardrail.upstream import pictures
-from guardrail.upstream.bodies import json_object
+from guardrail.upstream.bodies import guided, json_object
 from guardrail.upstream.dialect import Fetched
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
@@ -106,6 +106,7 @@ class Reading:
 
     def read(self, node: Node, path: Path = ()) -> None:
         """Everything under `node`, whose fields are named from `path` on. Raises BadRequest."""
+        self.got.guided = self.got.guided and guided(node, self.body)
         for key in keys(node):
             self.named(key)
         self._switches(node)
@@ -195,7 +196,7 @@ class Reading:
         param, leaf = name_of(path), leaf_of(path)
         what = classify(text, path, NAMES)
         if what is What.TEXT:
-            without = left_out(leaf)
+            without = left_out(leaf) and self.got.guided
             self.got.text(param if len(path) == 1 else f"field:{param}", text, param, left_out=without)
             if not without:
                 self.joined.append(text)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from guardrail.types import Artifact, Kind, Request
-from guardrail.upstream.memory import Memory
+from guardrail.types import Request
+from guardrail.upstream.memory import Memory, afresh
 
 _STEP_S = 0.1
 
@@ -39,13 +39,11 @@ class Jobs:
         self._kept = Memory(entries=16_384, size=256_000_000, age_s=86_400.0) if memory is None else memory
 
     def put(self, job_id: str, job: Job) -> None:
-        # What checks have worked out of the pictures is not kept with them.
-        asked = job.request
-        inputs = tuple(Artifact(Kind.INPUT, one.slot, data=one.data or b"") for one in asked.inputs)
-        self._kept.put(job_id, replace(job, request=replace(asked, inputs=inputs)), job.size)
+        self._kept.put(job_id, replace(job, request=afresh(job.request)), job.size)
 
     def get(self, job_id: str) -> Job | None:
-        return self._kept.get(job_id)
+        found = self._kept.get(job_id)
+        return None if found is None else replace(found, request=afresh(found.request))
 
     async def wait(self, job_id: str, seconds: float) -> Job | None:
         """The job, once it is known to be begun here: news of it may come before the generator has answered."""

@@ -32,9 +32,7 @@ class Seal:
         """`said` as one word of letters, digits, _ and -; it opens for the same purpose alone."""
         nonce = secrets.token_bytes(_NONCE)
         plain = json.dumps([int(self._clock()), dict(said)]).encode()
-        return (
-            base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, purpose.encode())).decode().rstrip("=")
-        )
+        return _spelled(nonce + self._cipher.encrypt(nonce, plain, purpose.encode()))
 
     def open(self, purpose: str, word: str) -> dict[str, str] | None:
         """What was sealed; None for what this guard has not sealed for that purpose, or too long ago."""
@@ -42,8 +40,14 @@ class Seal:
             return None
         try:
             raw = base64.urlsafe_b64decode(word + "=" * (-len(word) % 4))
+            if _spelled(raw) != word:
+                return None  # decoding passes over what is no base64, so one seal would have many spellings
             sealed_at, said = json.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], purpose.encode()))
         except (ValueError, InvalidTag):
             return None
         found: dict[str, str] = said
         return found if self._clock() - sealed_at <= self._age_s else None
+
+
+def _spelled(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

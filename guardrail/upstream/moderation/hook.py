@@ -6,19 +6,21 @@ Whatever goes wrong is an HTTP error, which the gateway takes for a refusal unle
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from guardrail.errors import BadRequest
 from guardrail.types import Artifact, Kind, Request
 from guardrail.upstream import pictures
+from guardrail.upstream.conversation import Conversation
 from guardrail.upstream.dialect import Fetch, Headers, Judge, Reply
+from guardrail.upstream.embedded import Embedded, embedded
 from guardrail.upstream.envelope import message
-from guardrail.upstream.gather import Gathered
+from guardrail.upstream.gather import Gathered, Place, windows
 from guardrail.upstream.headers import content_type
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.moderation.moderations import add_picture
-from guardrail.upstream.slots import leaf_of, name_of, names_content, wordy
+from guardrail.upstream.slots import What, leaf_of, name_of, names_content, wordy
 from guardrail.upstream.spans import Json, JsonFault, Node, scan, strings
 
 ROUTE = "litellm_hook"
@@ -62,17 +64,16 @@ def read(headers: Headers, body: bytes, limits: Limits) -> tuple[str, Gathered]:
     said = asked.text(body) if asked is not None and asked.kind is Json.STRING else ""
     if said not in ("request", "response"):
         raise BadRequest('input_type must be "request" or "response"', param="input_type", code="invalid_value")
-    got = Gathered(replace(limits, texts=MOST_TEXTS))
-    seen: set[str] = set()
+    reading = _Reading(body, Gathered(replace(limits, texts=MOST_TEXTS)), shown=said == "response")
     for number, node in enumerate(_list(root, "texts")):
-        _text(got, node.text(body), f"texts[{number}]", seen)
+        reading.text(node, f"texts[{number}]")
     for number, node in enumerate(_list(root, "images")):
-        seen.add(node.text(body))
-        add_picture(got, node, body, got.image_slot(), f"images[{number}]")
+        reading.picture(node, f"images[{number}]")
     for name in ELSEWHERE:
         part = root.get(name)
         if part is not None:
-            _walk(part, name, body, got, seen)
+            reading.walk(part, name)
+    got = reading.got
     got.settle()
     if not got.texts and not got.inputs:
         raise BadRequest("there is nothing to judge: no texts and no images", param="texts", code="invalid_value")
@@ -88,24 +89,48 @@ def _list(root: Node, name: str) -> list[Node]:
     return found.items
 
 
-def _text(got: Gathered, text: str, param: str, seen: set[str]) -> None:
-    if text in seen or not text.strip():
-        return
-    seen.add(text)
-    got.looked_at(text)
-    got.text(param, text, param)
+@dataclass(repr=False)
+class _Reading:
+    """One body that is being read; each text and picture once. `shown`: it is an answer, whose texts people see."""
 
+    body: bytes
+    got: Gathered
+    shown: bool
+    seen: set[str] = field(default_factory=set)
 
-def _walk(part: Node, name: str, body: bytes, got: Gathered, seen: set[str]) -> None:
-    """Pictures, and texts that were not among `texts`: a prompt may stand in the arguments of a tool call."""
-    for path, node in strings(part, (name,)):
-        text = node.text(body)
-        if text in seen:
-            continue
-        leaf = leaf_of(path)
-        address = "image_url" in path and pictures.url_scheme(text) is not None
-        if address or pictures.is_data_url(text) or pictures.looks_like_base64_picture(text):
-            seen.add(text)
-            add_picture(got, node, body, got.image_slot(), name_of(path))
-        elif wordy(text) or names_content(leaf) or leaf in ("content", "arguments"):
-            _text(got, text, name_of(path), seen)
+    def text(self, node: Node, param: str) -> None:
+        """A text, and the pictures inside it; a long one in windows."""
+        text = node.text(self.body)
+        if text in self.seen or not text.strip():
+            return
+        self.seen.add(text)
+        left = Conversation(self.got).cleared(param, text)
+        if self.shown:
+            self._shown(embedded(text), node, param)
+        for number, part in enumerate(windows(left, self.got.limits.prompt_chars) if left.strip() else ()):
+            self.got.text(f"{param}#{number}" if number else param, part, param)
+
+    def _shown(self, found: Embedded, node: Node, param: str) -> None:
+        """What an answer shows besides: a drawing in SVG, and pictures by address."""
+        if found.svg:
+            self.got.picture(self.got.image_slot(), found.svg.encode(), param)
+        place = Place(node.start, node.end, quoted=True)
+        for address in found.addresses:
+            self.got.reference(self.got.image_slot(), What.URL, address, param, place)
+
+    def picture(self, node: Node, param: str) -> None:
+        self.seen.add(node.text(self.body))
+        add_picture(self.got, node, self.body, self.got.image_slot(), param)
+
+    def walk(self, part: Node, name: str) -> None:
+        """Pictures, and texts that were not among `texts`: a prompt may stand in the arguments of a tool call."""
+        for path, node in strings(part, (name,)):
+            text = node.text(self.body)
+            if text in self.seen:
+                continue
+            leaf = leaf_of(path)
+            address = "image_url" in path and pictures.url_scheme(text) is not None
+            if address or pictures.is_data_url(text) or pictures.looks_like_base64_picture(text):
+                self.picture(node, name_of(path))
+            elif wordy(text) or names_content(leaf) or leaf in ("content", "arguments"):
+                self.text(node, name_of(path))

@@ -92,6 +92,9 @@ def _inputs(asked: Node, body: bytes, limits: Limits) -> list[Gathered]:
         )
     kinds = {item.kind for item in asked.items}
     if kinds == {Json.STRING}:
+        counted = Gathered(limits)
+        for item in asked.items:
+            counted.looked_at(item.text(body))
         return [_text(item, body, limits) for item in asked.items]
     if kinds != {Json.OBJECT}:
         raise _expected()
@@ -100,6 +103,7 @@ def _inputs(asked: Node, body: bytes, limits: Limits) -> list[Gathered]:
         _part(item, number, body, together)
     if not together.texts and not together.inputs:
         raise _expected()
+    together.settle()
     return [together]
 
 
@@ -117,6 +121,7 @@ def _part(item: Node, number: int, body: bytes, got: Gathered) -> None:
         node = item.get("text")
         if node is None or node.kind is not Json.STRING:
             raise BadRequest(f"{param}.text must be a string", param=param, code="invalid_type")
+        got.looked_at(node.text(body))
         got.text(param, node.text(body), param)
         return
     node = item.get("image_url")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from guardrail.errors import BadRequest, UpstreamError
 from guardrail.types import Artifact, Decision, Kind, Stage
@@ -24,6 +24,7 @@ from guardrail.upstream.answers import (
 )
 from guardrail.upstream.dialect import Answer, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.embedded import embedded
+from guardrail.upstream.fetching import fetch_all
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.forms import Form, refuse, refused_entry
@@ -168,16 +169,13 @@ class _Found:
     async def fetch(self, fetch: Fetch) -> None:
         if len(self.urls) > self.limits.urls:
             raise UpstreamError(f"it has more than {self.limits.urls} addresses")
-        tasks = [asyncio.ensure_future(fetch(url, param=slot)) for _, slot, url in self.urls]
+        wanted = {url: partial(fetch, url, param=slot) for _, slot, url in self.urls}
         try:
-            got = await asyncio.gather(*tasks)
+            got = await fetch_all(wanted, self.limits.body_bytes)
         except BadRequest as error:
             raise UpstreamError(f"a picture that it points to could not be got: {error}") from None
-        finally:
-            for task in tasks:
-                task.cancel()
-        for (index, slot, _), fetched in zip(self.urls, got, strict=True):
-            self.add(index, slot, fetched.data)
+        for index, slot, url in self.urls:
+            self.add(index, slot, got[url].data)
 
     def check(self, spans: Spans) -> None:
         there = set(self.indexes)

@@ -11,7 +11,7 @@ from guardrail.upstream.multipart import MultipartFault, Part, TooManyParts, bou
 from guardrail.upstream.openai.body_json import check_output
 from guardrail.upstream.openai.routes import Route
 from guardrail.upstream.openai.slots import NAMES, PICTURES, SCALARS, misspelled
-from guardrail.upstream.slots import What, classify, left_out, loose, name_of, wordy
+from guardrail.upstream.slots import What, classify, left_out, loose, name_of, weak, wordy
 
 _BOOLS = {"true": True, "false": False}
 _SWITCHES = {"disable_safety_checker": "false", "enable_safety_checker": "true"}
@@ -31,7 +31,8 @@ def gather_form(body: bytes, parameters: dict[str, str], route: Route, limits: L
         raise BadRequest(str(fault), status=413, code="too_many_fields") from None
     except MultipartFault as fault:
         raise BadRequest(f"the body is not the multipart/form-data expected: {fault}", code="invalid_form") from None
-    got = Gathered(limits)
+    fields = ((part.name, body[part.start : part.end][:64].decode("latin-1")) for part in found if not part.is_file)
+    got = Gathered(limits, guided=not any(weak(name, value) for name, value in fields))
     for number, part in enumerate(found):
         if misspelled(part.name):
             raise BadRequest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from guardrail.errors import BadRequest
-from guardrail.upstream.bodies import json_object
+from guardrail.upstream.bodies import guided, json_object
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.routes import Route
@@ -30,7 +30,7 @@ def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
             raise BadRequest(
                 "a known field is spelled in another way than this API's", param=name_of((name,)), code="unknown_field"
             )
-    got = Gathered(limits)
+    got = Gathered(limits, guided=guided(root, body))
     _settings(root, body, got)
     form = root.get("output_format")
     check_output("svg" if root.get("svg") is not None else form.text(body) if _is_text(form) else "")

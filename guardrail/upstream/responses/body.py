@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pybase64
+
 from guardrail.errors import BadRequest
 from guardrail.types import Artifact, Kind
 from guardrail.upstream.bodies import json_object
 from guardrail.upstream.conversation import Conversation
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.messages import Messages
+from guardrail.upstream.messages import Messages, what_of
 from guardrail.upstream.responses.past import Past, Remembered
 from guardrail.upstream.slots import Vocabulary, What, classify, leaf_of, loose, name_of, wordy
-from guardrail.upstream.spans import Json, Node, Path, keys
+from guardrail.upstream.spans import Json, Node, Path, keys, text_of
 
 KNOWN = frozenset(
     {"input", "instructions", "prompt", "previous_response_id", "conversation", "background", "store", "stream",
@@ -126,19 +128,22 @@ class _Reading(Messages):
         file_id, item_id = node.get("file_id"), node.get("id")
         if len(path) == 2 and kind is None and item_id is not None and node.get("role") is None:
             said = "item_reference"  # the one item whose type may be left out
-        if said in _BY_ID and (said == "item_reference" or node.get("result") is None):
-            data = (
-                self.known.pictures.get(item_id.text(self.body))
-                if item_id is not None and item_id.kind is Json.STRING
-                else None
-            )
-            if data is None:
+        if said in _BY_ID:
+            named = item_id is not None and item_id.kind is Json.STRING
+            kept = self.known.pictures.get(item_id.text(self.body)) if item_id is not None and named else None
+            result = text_of(node, "result", self.body)
+            shown = said != "item_reference" and what_of(result, ("result",)) is not None
+            if kept is None and not shown:
                 raise BadRequest(
                     f"{name_of(path)} refers to an item that this guard does not remember; send it whole",
                     param=name_of(path),
                     code="unjudged_reference",
                 )
-            self._known_picture(data, name_of(path))
+            # Beside a picture that is shown, too: the generator may take the one that it has under that id.
+            if kept is not None and (not shown or pybase64.b64encode(kept).decode() != result):
+                self._known_picture(kept, name_of(path))
+            if shown:
+                super().seen(node, path)
         elif file_id is not None and said in _WITH_FILES:
             self._file(file_id, node, path)
         else:

@@ -10,6 +10,7 @@ from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.dialect import Call, Fetch, FetchFile, Forward, Headers
 from guardrail.upstream.headers import check_query
 from guardrail.upstream.limits import Limits
+from guardrail.upstream.memory import afresh
 from guardrail.upstream.responses import routes
 from guardrail.upstream.responses.body import KNOWN, asked, gather
 from guardrail.upstream.responses.past import Past, Remembered
@@ -58,7 +59,7 @@ def _poll(forward: Forward, query: str, past: Past | None) -> Call:
     if any(name not in _POLL_QUERY for name, _ in pairs) or ";" in query or len(query) > 2048:
         raise BadRequest("the query may hold stream, starting_after and include", code="invalid_query")
     stream = any(name == "stream" and value.lower() not in ("false", "0", "") for name, value in pairs)
-    request = Request(past.texts, past.pictures, stream=stream)
+    request = afresh(Request(past.texts, past.pictures, stream=stream))
     return Call(request, forward, Route.POLL.value, {ASKED: past}, poll=True)
 
 

@@ -54,8 +54,31 @@ def test_what_scripts_add_is_judged_together_with_the_prompt():
 
 def test_what_is_not_to_be_in_the_picture_is_judged_as_such():
     assert texts(read(TXT2IMG, asked(negative_prompt="fog")))["negative_prompt"] == "a picture --no fog"
+    for scale in (1, 7.5, None):
+        call = read(TXT2IMG, asked(negative_prompt="fog", cfg_scale=scale))
+        assert texts(call)["negative_prompt"] == "a picture --no fog"
     ads = {"ADetailer": {"args": [{"ad_negative_prompt": "fog"}]}}
     assert "a picture --no fog" in texts(read(TXT2IMG, asked(alwayson_scripts=ads))).values()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cfg_scale": 0},
+        {"cfg_scale": 0.99},
+        {"cfg_scale": -7},
+        {"cfg_scale": "0"},
+        {"cfg_scale": "zero"},
+        {"hr_cfg": 0},
+        {"script_name": "X/Y/Z plot", "script_args": [0, "0"]},
+    ],
+)
+def test_a_negative_prompt_is_a_prompt_where_the_sampler_may_draw_what_it_says(fields):
+    """With a guidance of 0 nothing but the negative prompt is drawn."""
+    found = texts(read(TXT2IMG, asked(negative_prompt="fog", **fields)))
+    assert found["negative_prompt"] == "fog"
+    ads = {"ADetailer": {"args": [{"ad_negative_prompt": "fog"}]}}
+    assert "fog" in texts(read(TXT2IMG, asked(alwayson_scripts=ads, **fields))).values()
 
 
 def test_short_settings_of_scripts_are_judged_as_one_text():

@@ -53,6 +53,16 @@ SLOTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["application/pdf", "text/plain", "video/mp4", ""])
+async def test_what_is_not_called_a_picture_goes_on_as_the_picture_that_was_judged(kind):
+    """Gateways read a PDF out of a data URL that says so, though the same bytes are a picture to others."""
+    url = f"data:{kind};base64,{b64(A)}"
+    call = await ask(message([{"type": "image_url", "image_url": {"url": url}}]))
+    assert [one.data for one in call.request.inputs] == [A]
+    assert URL.encode() in call.forward.body
+    assert kind.encode() not in call.forward.body or not kind
+
+
 @pytest.mark.parametrize("body", SLOTS, ids=lambda body: json.dumps(body)[:60])
 async def test_a_word_in_any_slot_is_judged(body):
     assert any(WORD in text for text in judged(await ask({**SAID, **body})))
@@ -114,6 +124,13 @@ NOBODY: list[bytes | dict[str, Any]] = [
     message([{"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}]),
     message([{"input_audio": {"data": "QUJD", "format": "wav"}}]),
     message([{"type": "video_url", "video_url": {"url": "https://a.example/x"}}]),
+    # As vLLM takes them, with their type and without.
+    *(
+        message([{**told, name: held}])
+        for name in ("audio_url", "video_url", "Audio_URL", "image_embeds", "audio_embeds", "video", "file_url")
+        for told in ({}, {"type": name}, {"type": "text", "text": "hear it"})
+        for held in ({"url": "https://a.example/x"}, "https://a.example/x")
+    ),
     message([{"type": "file", "file": {"file_data": URL}}]),
     message([{"type": "image_file", "image_file": {"file_id": "file-12345678"}}]),
     message([{"type": "image_url", "image_url": {"url": "https://gone.example/x"}}]),

@@ -37,7 +37,22 @@ def test_a_picture_is_judged_with_what_was_asked_for_in_its_job():
     job = queued(dialect)
     call = read(path="/history/j1", method="GET", dialect=dialect)
     answered(dialect, call, history("j1", nodes(), "x.png"))
-    assert seen(dialect, "x.png").request is job.request
+    found = seen(dialect, "x.png")
+    assert (texts(found), inputs(found)) == (texts(job), inputs(job))
+
+
+def test_what_checks_work_out_of_a_picture_is_not_remembered_with_its_job():
+    """Its frames take a thousand times the room that is counted for it."""
+    dialect = Comfy()
+    job = queued(dialect)
+    job.request.inputs[0].once("picture", lambda: "its frames")
+    answered(dialect, read(path="/history/j1", method="GET", dialect=dialect), history("j1", nodes(), "x.png"))
+    for _ in range(2):
+        (picture,) = seen(dialect, "x.png").request.inputs
+        assert picture.once("picture", lambda: "anew") == "anew"
+        picture.once("faces", lambda: "found")
+        (kept,) = dialect.known.jobs.get("j1").request.inputs
+        assert kept._memo == {}
 
 
 def test_what_was_asked_for_is_recalled_from_the_history_of_the_server():

@@ -181,6 +181,36 @@ def test_what_nobody_could_judge_is_refused_unread(kind, given):
     assert 400 <= caught.value.status < 500
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("LoadImage", "image"),
+        ("LoadImageMask", "image"),
+        ("LoadLatent", "latent"),
+        ("VHS_LoadVideo", "video"),
+        ("LoadImageFromUrl", "url"),
+        ("VHS_LoadImagesPath", "directory"),
+    ],
+)
+def test_a_file_whose_name_another_node_makes_is_refused(kind, name):
+    """Which file that will be is known once the graph runs."""
+    made = ("StringConcatenate", {"string_a": "secr", "string_b": "et.png", "delimiter": ""})
+    store = Store({view("secret.png", "input"): PICTURE})
+    with pytest.raises(BadRequest) as caught:
+        read(asked(nodes(**{"20": (kind, {name: ["21", 0]}), "21": made})), store=store)
+    assert caught.value.code == "unjudged_reference"
+
+
+@pytest.mark.parametrize("value", ["latents/ComfyUI_00001_.latent [output]", "a.latent", "a.LATENT [temp]"])
+@pytest.mark.parametrize("kind", ["LoadLatent", "Somebodys"])
+def test_a_picture_that_was_kept_as_latents_is_refused(kind, value):
+    """Nobody can look at it, and it is drawn on like any picture."""
+    with pytest.raises(BadRequest) as caught:
+        read(asked(nodes(**{"20": (kind, {"latent": value})})))
+    assert caught.value.code == "unjudged_reference"
+    assert read(asked(nodes(**{"20": ("SaveLatent", {"filename_prefix": "latents/ComfyUI"})})))
+
+
 def test_a_file_that_is_no_picture_is_refused():
     with pytest.raises(BadRequest, match="no picture"):
         read(

@@ -117,6 +117,25 @@ def test_what_is_said_of_other_clients_jobs_stays_behind(kind):
     assert told == []
 
 
+def test_a_client_whose_id_the_server_makes_up_hears_of_its_jobs():
+    """As the web interface does it: the first message tells the id, and prompts are sent under it."""
+    dialect = Comfy()
+    dialect.known.jobs.put("j1", Job(ASKED, "made-up", {}, "default"))
+    dialect.known.jobs.put("j2", Job(ASKED, "", {}, "default"))
+    status = said("status", status={"exec_info": {"queue_remaining": 0}}, sid="made-up")
+    messages = (status, said("executing", node="3", prompt_id="j1"), said("executing", node="3", prompt_id="j2"))
+    told, _, _ = relayed(*messages, said("executing", node="3", prompt_id="theirs"), dialect=dialect, query="")
+    assert told == list(messages)
+    with pytest.raises(BadRequest):
+        dialect.known.claim("made-up", "somebody-else")
+
+
+def test_a_client_that_names_itself_is_called_nothing_else():
+    """Who is told another's id does not hear another's messages."""
+    told, _, _ = relayed(said("status", status={}, sid="you"), said("executing", node="3", prompt_id="theirs"))
+    assert len(told) == 1
+
+
 def test_the_log_of_the_server_stays_behind():
     assert relayed(said("logs", entries=[{"m": "got prompt"}]))[0] == []
 

@@ -1,5 +1,6 @@
 """Calls of fal: its two hosts, its client's own proxy protocol, and what is asked of a request in the queue."""
 
+import asyncio
 import json
 
 import pytest
@@ -75,10 +76,11 @@ def test_the_state_of_a_request_leads_back_to_the_guard():
     submitted(dialect, asked())
     call = read(path=f"{AT}/status", method="GET", query="logs=1", dialect=dialect)
     assert call.forward.path.endswith("/status?logs=1")
-    told = json.loads(answered(call, queued(logs=[{"message": f"{DATA}{b64(OUT)}"}]), dialect=dialect).body)
+    logs = [{"message": f"{DATA}{b64(OUT)}"}, {"message": "https://v3.fal.media/out.png"}]
+    told = json.loads(answered(call, queued(logs=logs), dialect=dialect).body)
     assert told["response_url"] == PUBLIC + AT
     assert told["cancel_url"] == f"{PUBLIC}{AT}/cancel"
-    assert told["logs"] == [{"message": ""}]
+    assert told["logs"] == [{"message": ""}, {"message": ""}]
 
 
 def test_an_answer_that_leads_elsewhere_is_refused():
@@ -200,3 +202,14 @@ def test_a_picture_by_address_is_fetched_once():
     call = read(asked(image_url="https://v3.fal.media/a.png", mask_url="https://v3.fal.media/a.png"), store=store)
     assert list(inputs(call).values()) == [PERSON, PERSON]
     assert store.asked == ["https://v3.fal.media/a.png"]
+
+
+def test_a_picture_behind_a_link_in_a_stream_is_judged_and_leaves_as_it_was_judged():
+    dialect = Fal.open(SETUP)
+    reader = dialect.read_stream(read(asked(), f"{APP}/stream", dialect=dialect))
+    told = json.dumps({"partial": "so far: [the photo](https://made.example/x)"})
+    (event,) = reader.feed(b"data: " + told.encode() + b"\n\n")
+    assert event.later is not None
+    there = asyncio.run(event.later(Store({"https://made.example/x": OUT}).fetch))
+    assert [one.data for one in there.images] == [OUT]
+    assert b"made.example" not in there.raw

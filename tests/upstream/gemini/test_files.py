@@ -65,6 +65,25 @@ def test_the_address_that_a_file_is_sent_to_is_the_guards():
     assert call.forward.body == TOLD
 
 
+@pytest.mark.parametrize("kind", ["application/pdf", "text/plain", "video/mp4"])
+def test_what_is_announced_as_something_else_than_a_picture_does_not_go_up(kind):
+    """A file may be a picture to the guard and a document to the vendor, who goes by what it is called."""
+    dialect = gemini()
+    named: Headers = [*START, ("X-Goog-Upload-Header-Content-Type", kind)]
+    for body, headers in (
+        (TOLD.replace(b"image/png", kind.encode()), START),
+        (TOLD, named),
+        (b"", named),
+        (TOLD, [*START, ("X-Goog-Upload-Header-Content-Type", "image/png"), named[-1]]),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            read(dialect, body, headers)
+        assert caught.value.code == "unjudged_media"
+    uploaded(dialect)
+    with pytest.raises(BadRequest):
+        read(dialect, edit(URI).replace(b"image/png", kind.encode()), (), path=MODEL)
+
+
 def test_what_is_sent_is_judged_and_goes_on_as_it_came():
     call = read(gemini(), PICTURE, SEND, query=ID)
     assert [one.data for one in call.request.inputs] == [PICTURE]

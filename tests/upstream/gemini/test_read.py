@@ -126,6 +126,12 @@ NOBODY: list[bytes | dict[str, Any]] = [
     {"contents": [turn({"inlineData": "x"})]},
     {"contents": [turn({"inlineData": {"data": b64(b"some plain text, no picture")}})]},
     {"contents": [turn({"inlineData": {"mimeType": "audio/wav", "data": b64(b"RIFF....WAVEfmt ")}})]},
+    *(
+        {"contents": [turn({"inlineData": {kind: said, "data": b64(A)}})]}
+        for kind in ("mimeType", "mime_type")
+        for said in ("application/pdf", "text/plain", "video/mp4", "", 7, ["image/png"], "image/png, text/plain")
+    ),
+    {"contents": [turn({"fileData": {"mimeType": "application/pdf", "fileUri": "https://a.example/x"}})]},
     {"contents": [turn({"inlineData": {"data": b64(A)}, "inline_data": {"data": b64(B)}})]},
     {"contents": [turn({"text": "x" * 5000})]},
     {"contents": [turn({"thoughtSignature": b64(png(1, 40)), "text": "x"})]},

@@ -59,9 +59,43 @@ def test_addresses_become_what_was_got_from_them():
     assert leaves(there) == [DATA + b64(ONE), {"url": DATA + b64(TWO)}, "a text"]
 
 
+def test_an_address_that_another_one_begins_with_becomes_what_was_got_from_it():
+    there = linked("![a](https://made.example/1) ![b](https://made.example/12)")
+    assert leaves(there) == f"![a]({DATA}{b64(ONE)}) ![b]({DATA}{b64(MINE)})"
+
+
 def test_an_answer_without_addresses_leaves_as_it_came():
     there = found([DATA + b64(ONE), "a text", 7, None])
     assert there.leaves is there.body
+
+
+LINKED = {"https://made.example/shown": ONE, "https://made.example/page": b"<html>a page</html>", **HOSTED}
+LINKED["https://made.example/12"] = MINE
+
+
+def linked(output: Any) -> Found:
+    body = json.dumps({"output": output}).encode()
+    there = Found(body, Limits())
+    there.look(scan(body).members["output"], ("output",))
+    asyncio.run(there.settle(Store(LINKED).fetch, Shelf(Seal()), PUBLIC))
+    return there
+
+
+@pytest.mark.parametrize("one_bad", ["replace", "drop"])
+def test_a_refused_picture_behind_a_link_is_taken_out_and_no_other(one_bad):
+    there = linked(["[the photo](https://made.example/shown)", "https://made.example/2", "https://made.example/2"])
+    bad = [entry for entry, one in zip(there.shown.entries, there.shown.images, strict=True) if one.data == ONE]
+    left = there.without(bad, one_bad)
+    assert left is not None
+    assert json.loads(left)["output"].count(DATA + b64(TWO)) == 2
+    assert b"made.example" not in left
+
+
+def test_what_is_behind_a_link_leaves_as_it_was_judged_and_a_page_stays_a_link():
+    page = "[the photo](https://made.example/page)"
+    there = linked({"a": "[the photo](https://made.example/shown)", "b": page})
+    assert leaves(there) == {"a": f"[the photo]({DATA}{b64(ONE)})", "b": page}
+    assert [one.data for one in there.shown.images] == [ONE]
 
 
 def test_thousands_of_pieces_of_text_are_no_entries():

@@ -33,6 +33,21 @@ def texts(reading: Reading) -> dict[str, str]:
     return {one.slot: one.text or "" for one in reading.got.texts}
 
 
+@pytest.mark.parametrize(
+    ("more", "judged"),
+    [
+        ({"guidance_scale": 1}, "a picture --no fog"),
+        ({"guidance_scale": None, "image_guidance_scale": 0.5}, "a picture --no fog"),
+        ({"guidance_scale": 0.9}, "fog"),
+        ({"guidance_scale": -3}, "fog"),
+        ({"settings": [{"CFG": "0"}]}, "fog"),
+        ({"true_cfg_scale": 0}, "fog"),
+    ],
+)
+def test_a_negative_prompt_is_a_prompt_where_it_may_be_drawn(more, judged):
+    assert texts(read(prompt="a red bicycle", negative_prompt="fog", **more))["negative_prompt"] == judged
+
+
 def test_texts_are_judged_alone_and_together():
     said = texts(read(prompt="a red bicycle", prompt_2="in the snow of winter", negative_prompt="cars and vans"))
     assert said["prompt"] == "a red bicycle"

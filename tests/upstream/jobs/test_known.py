@@ -25,6 +25,16 @@ def test_a_job_is_kept_with_its_tenant_and_without_what_was_worked_out():
     assert kept.request.inputs[0]._memo == {}
 
 
+def test_what_is_worked_out_of_a_job_that_is_fetched_is_not_kept_either():
+    jobs = Jobs()
+    jobs.put("j", job())
+    for _ in range(2):
+        taken = jobs.get("j")
+        assert taken is not None
+        assert taken.request.inputs[0]._memo == {}
+        taken.request.inputs[0].once("decoded", lambda: "much")
+
+
 def test_the_oldest_go_first():
     jobs = Jobs(Memory(entries=9, size=250))
     for name in "abc":

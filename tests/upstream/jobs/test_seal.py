@@ -27,9 +27,17 @@ def test_anything_else_does_not_open(wrong):
     assert Seal(KEY).open("file", wrong) is None
 
 
+def test_a_word_opens_as_it_was_written_and_in_no_other_spelling():
+    """What is known by its address would else be new under each."""
+    for said in ({}, {"a": "b"}, {"a": "bc"}):
+        word = Seal(KEY).close("file", said)
+        for other in (f"{word}=", f"{word}~~~~", f"{word[:8]}....{word[8:]}", word.replace(word[3], f"{word[3]}!", 1)):
+            assert Seal(KEY).open("file", other) is None
+
+
 def test_every_single_change_is_noticed():
     word = Seal(KEY).close("file", {"a": "b"})
-    for at in range(len(word) - 1):  # the last character has bits that say nothing
+    for at in range(len(word)):
         changed = word[:at] + ("B" if word[at] == "A" else "A") + word[at + 1 :]
         assert Seal(KEY).open("file", changed) is None
 

@@ -58,7 +58,7 @@ def text_scores(artifact):
         return {"sexual": Unknown("too short"), "undress": 0.0, "minor": 0.0}
     return {
         "sexual": 0.9 if "sexual" in text else 0.25 if "suggestive" in text else 0.02,
-        "undress": 0.8 if "undress" in text else 0.01,
+        "undress": 0.8 if "undress" in text or "take off her coat" in text else 0.01,
         "minor": 0.35 if "young" in text else 0.03,
     }
 
@@ -161,6 +161,12 @@ async def test_text_and_picture_together_are_one_request(judge):
     assert result["category_applied_input_types"]["sexual"] == ["text", "image"]
 
 
+async def test_a_wish_cut_between_the_parts_of_one_input_is_judged_whole(judge):
+    first, second = ({"type": "text", "text": said} for said in ("take off", "her coat"))
+    assert (await ask(judge, {"input": [first, image(PERSON), second]}))["results"][0]["flagged"]
+    assert not (await ask(judge, {"input": [first, image(PERSON)]}))["results"][0]["flagged"]
+
+
 async def test_a_picture_by_address_is_fetched_once_and_judged(judge):
     store = Store({"https://a.example/x.png": NUDE})
     part = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
@@ -207,6 +213,16 @@ async def test_what_cannot_be_read_is_a_bad_request(judge, body, param):
     with pytest.raises(BadRequest) as caught:
         await ask(judge, body)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("parted", [False, True])
+async def test_the_texts_of_one_call_are_bounded_in_all(judge, parted):
+    said = ["word " * 6000] * 16
+    await ask(judge, {"input": [{"type": "text", "text": one} for one in said] if parted else said})
+    said += ["word " * 6000]
+    with pytest.raises(BadRequest) as caught:
+        await ask(judge, {"input": [{"type": "text", "text": one} for one in said] if parted else said})
+    assert caught.value.status == 413
 
 
 async def test_a_picture_that_is_none_is_a_bad_request(judge):
@@ -270,6 +286,31 @@ async def test_a_response_is_judged_as_what_would_be_shown(judge):
     assert await ask(judge, hook("response", texts=["here it is"], images=[b64(CLEAN)]), HOOK) == {"action": "NONE"}
     said = await ask(judge, hook("response", texts=["someone young, suggestive"]), HOOK)
     assert said["action"] == "BLOCKED"
+
+
+@pytest.mark.parametrize("said", ["request", "response"])
+async def test_a_picture_inside_of_a_text_is_judged_as_one(judge, said):
+    """As chat models that draw give theirs, and as it comes back with the next turn."""
+    shown = f"There you are: ![it](data:image/png;base64,{b64(NUDE)}) as you wished."
+    assert (await ask(judge, hook(said, texts=[shown]), HOOK))["action"] == "BLOCKED"
+    clean = f"There you are: ![it](data:image/png;base64,{b64(CLEAN)}) as you wished."
+    assert (await ask(judge, hook(said, texts=[clean]), HOOK))["action"] == "NONE"
+    turns = [{"role": "assistant", "content": shown}]
+    assert (await ask(judge, hook(said, texts=["hi"], structured_messages=turns), HOOK))["action"] == "BLOCKED"
+
+
+async def test_a_picture_that_an_answer_shows_by_address_is_fetched_and_judged(judge):
+    store = Store({"https://made.example/1": NUDE})
+    told = hook("response", texts=["![it](https://made.example/1) there you are"])
+    assert (await ask(judge, told, HOOK, store=store))["action"] == "BLOCKED"
+    asked = hook("request", texts=["is ![it](https://made.example/1) any good?"])
+    assert (await ask(judge, asked, HOOK, store=Store()))["action"] == "NONE"
+
+
+async def test_a_long_text_is_judged_to_its_end(judge):
+    long = "a red bicycle, " * 4000
+    assert (await ask(judge, hook(texts=[long]), HOOK))["action"] == "NONE"
+    assert (await ask(judge, hook(texts=[f"{long} someone young, suggestive"]), HOOK))["action"] == "BLOCKED"
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,39 @@ async def test_what_nobody_could_judge_is_a_bad_request(body):
         await ask(body)
 
 
+@pytest.mark.parametrize("result", ["", " ", "x", 7, {}, [], False, None])
+async def test_a_drawing_that_is_named_and_not_shown_must_be_known(result):
+    """Without its picture the generator takes the one that it has under that id."""
+    drawn = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": result}
+    with pytest.raises(BadRequest) as caught:
+        await ask({"input": [drawn, {"role": "user", "content": "by night"}]})
+    assert caught.value.code in ("unjudged_reference", "invalid_image")
+
+
+async def test_a_drawing_that_is_known_is_judged_beside_the_one_that_is_shown_in_its_place():
+    known, other = Remembered(), png(9)
+    known.keep("resp_1", Past(), [], [("ig_1", A)])
+    drawn = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": b64(other)}
+    call = await ask({"input": [drawn, {"role": "user", "content": "by night"}]}, known)
+    assert {one.data for one in call.request.inputs} == {A, other}
+    call = await ask({"input": [{**drawn, "result": b64(A)}, {"role": "user", "content": "by night"}]}, known)
+    assert [one.data for one in call.request.inputs] == [A]
+
+
+async def test_what_checks_work_out_of_a_picture_is_not_remembered_with_its_response():
+    dialect = Responses()
+    asked = {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": URL}]}], "background": True}
+    store = Store()
+    body = json.dumps(asked).encode()
+    first = await dialect.read("POST", "/v1/responses", "", JSON, body, store.fetch, store.fetch_file)
+    await dialect.read_answer(first, 200, JSON, b'{"id": "resp_1", "status": "queued", "output": []}', store.fetch)
+    for _ in range(2):
+        poll = await dialect.read("GET", "/v1/responses/resp_1", "", (), b"", store.fetch, store.fetch_file)
+        (picture,) = poll.request.inputs
+        assert (picture.data, picture._memo) == (A, {})
+        picture.once("picture", lambda: "its frames")
+
+
 async def test_a_chain_of_responses_brings_along_all_that_was_said_and_shown():
     known = Remembered()
     dialect = Responses(known=known)
