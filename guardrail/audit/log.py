@@ -9,6 +9,7 @@ log that somebody else is writing to, a disk that is late.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 import time
@@ -37,6 +38,8 @@ SPOT_BYTES = 256 << 10
 SLOW_S = 0.005
 SPARED = 20
 
+
+log = logging.getLogger("guardrail.audit")
 
 T = TypeVar("T")
 
@@ -93,6 +96,7 @@ class AuditLog:
         self._door = threading.Lock()
         self._closed = False
         self._written_at = float("-inf")
+        self._told = False
         self._thread = threading.Thread(target=self._run, name="guardrail-audit-write", daemon=True)
         self._thread.start()
 
@@ -128,12 +132,12 @@ class AuditLog:
             if path is not None and window_s > 0
             else None
         )
-        log = cls(store, Reader(place), syncer, max_rows=max_rows, queue_rows=queue_rows, step=step, clock=clock)
+        opened = cls(store, Reader(place), syncer, max_rows=max_rows, queue_rows=queue_rows, step=step, clock=clock)
         if store.unkept:
             # Not a reason to stand still: a copy that was put back has none. But not silently either.
             body = {"file": "the head kept beside the log", "why": store.unkept}
-            log.append_wait(Entry("event", f"head-{secrets.token_hex(8)}", time.time(), "*", "head-unknown", body))
-        return log
+            opened.append_wait(Entry("event", f"head-{secrets.token_hex(8)}", time.time(), "*", "head-unknown", body))
+        return opened
 
     async def append(self, entry: Entry) -> Sealed:
         """Put an entry on record; returns when it is committed.
@@ -280,7 +284,7 @@ class AuditLog:
         if isinstance(outcome, Busy) or (isinstance(outcome, Duplicate) and len(group) > 1):
             return False
         if isinstance(outcome, AuditError):
-            self._written_at = float("-inf")
+            self._failed(outcome)
             _tell([(waiting.future, outcome) for waiting in group])
         else:
             self._committed()
@@ -318,7 +322,7 @@ class AuditLog:
         if not isinstance(outcome, AuditError):
             self._committed()
             return outcome
-        self._written_at = float("-inf")
+        self._failed(outcome)
         if isinstance(outcome, Duplicate) and len(group) > 1:
             # One bad entry must not refuse its neighbours: each by itself, then.
             return [self._write([waiting])[0] for waiting in group]
@@ -340,12 +344,23 @@ class AuditLog:
             return True
         outcome = self._guarded(self._store.touch)
         if isinstance(outcome, AuditError):
+            self._failed(outcome)
             return False
         self._committed()
         return True
 
+    def _failed(self, error: AuditError) -> None:
+        """Say once that records cannot be written, and why; `_committed` says when they can again."""
+        self._written_at = float("-inf")
+        if not self._told and not isinstance(error, Duplicate):
+            self._told = True
+            log.error("records cannot be written", extra={"fields": {"why": str(error)}})
+
     def _committed(self) -> None:
         self._written_at = time.monotonic()
+        if self._told:
+            self._told = False
+            log.warning("records are written again")
         if self._syncer is not None:
             self._syncer.committed()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import URL, ColumnElement, Connection, Select, literal_column, select
 
 from guardrail.audit.chain import Head
 from guardrail.audit.database import Damage, file_of, make_engine, parse, said, where
-from guardrail.audit.entry import Record, Row, to_entry
+from guardrail.audit.entry import Entry, Record, Row, to_entry
 from guardrail.audit.tables import READABLE, USUAL, head, records, revision
 from guardrail.errors import AuditError
+
+About = Callable[[Entry], bool]
 
 # Rows per query of a long walk: some megabytes at most.
 PAGE = 500
@@ -77,18 +79,27 @@ class Reader:
         tenant: str | None = None,
         action: str | None = None,
         kind: str | None = None,
+        about: About | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> list[Record]:
         """The newest records that fit, newest first, at most `limit`.
 
         `since` (included) and `until` (not included) are seconds since 1970; `before` is a record's number: the
-        page that follows the one that ended there.
+        page that follows the one that ended there. `about` is asked of each record that names a subject, and others
+        do not fit.
         """
-        chosen = select(*_columns).where(*_filters(since, until, tenant, action, kind))
-        if before is not None:
-            chosen = chosen.where(records.c.seq < before)
-        return self._list(chosen.order_by(records.c.seq.desc()).limit(limit))
+        found: list[Record] = []
+        size = limit if about is None else PAGE
+        while True:
+            chosen = select(*_columns).where(*_filters(since, until, tenant, action, kind, about))
+            if before is not None:
+                chosen = chosen.where(records.c.seq < before)
+            page = self._list(chosen.order_by(records.c.seq.desc()).limit(size))
+            found += [record for record in page if about is None or about(record.entry)]
+            if len(page) < size or len(found) >= limit:
+                return found[:limit]
+            before = page[-1].seq
 
     def rulings(self, record_id: str) -> list[Record]:
         """What people ruled on the record of this id, oldest first."""
@@ -104,13 +115,17 @@ class Reader:
         tenant: str | None = None,
         action: str | None = None,
         kind: str | None = None,
+        about: About | None = None,
     ) -> Iterator[Record]:
-        """Every record that fits, oldest first, read page by page: a log of any length takes little memory."""
+        """Every record that fits, oldest first, read page by page: a log of any length takes little memory.
+
+        For what fits see `entries`.
+        """
         last = 0
         while True:
-            chosen = select(*_columns).where(records.c.seq > last, *_filters(since, until, tenant, action, kind))
+            chosen = select(*_columns).where(records.c.seq > last, *_filters(since, until, tenant, action, kind, about))
             page = self._list(chosen.order_by(records.c.seq).limit(PAGE))
-            yield from page
+            yield from (record for record in page if about is None or about(record.entry))
             if len(page) < PAGE:
                 return
             last = page[-1].seq
@@ -168,6 +183,7 @@ def _filters(
     tenant: str | None = None,
     action: str | None = None,
     kind: str | None = None,
+    about: About | None = None,
 ) -> list[ColumnElement[bool]]:
     chosen: list[ColumnElement[bool]] = []
     if since is not None:
@@ -180,4 +196,7 @@ def _filters(
             if wanted != USUAL[name]:
                 # Word for word the condition of the partial index: SQLite uses it only so.
                 chosen.append(literal_column(name).op("<>")(literal_column(f"'{USUAL[name]}'")))
+    if about is not None:
+        # Reading a body takes longer than passing over it.
+        chosen.append(records.c.body.contains('"subject":', autoescape=True))
     return chosen

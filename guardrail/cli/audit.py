@@ -6,7 +6,7 @@ import getpass
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,6 +34,10 @@ OneAction = Annotated[
 ]
 OneKind = Annotated[
     Literal["decision", "ruling", "event"] | None, typer.Option("--kind", help="Only decisions, rulings or events.")
+]
+OneSubject = Annotated[
+    str | None,
+    typer.Option("--subject", metavar="NAME", help="Only what was asked for this user, as callers name them."),
 ]
 
 
@@ -117,6 +121,7 @@ def run_list(
     tenant: Tenant = None,
     action: OneAction = None,
     kind: OneKind = None,
+    subject: OneSubject = None,
     before: Annotated[int | None, typer.Option("--before", metavar="N", help="Only records before number N.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")] = 50,
 ) -> None:
@@ -128,6 +133,7 @@ def run_list(
             tenant=tenant,
             action=action,
             kind=kind,
+            about=_about(ctx, subject),
             before=before,
             limit=limit,
         )
@@ -142,6 +148,7 @@ def run_export(
     tenant: Tenant = None,
     action: OneAction = None,
     kind: OneKind = None,
+    subject: OneSubject = None,
     form: Annotated[Literal["jsonl"], typer.Option("--format", help="One JSON object a line.")] = "jsonl",
     head: Annotated[
         bool, typer.Option("--head", help="Print only the signed head of the log, to keep elsewhere.")
@@ -153,7 +160,12 @@ def run_export(
             typer.echo(_end(reader).token)
             return
         chosen = reader.scan(
-            since=point_in_time(since), until=point_in_time(until), tenant=tenant, action=action, kind=kind
+            since=point_in_time(since),
+            until=point_in_time(until),
+            tenant=tenant,
+            action=action,
+            kind=kind,
+            about=_about(ctx, subject),
         )
         count = export(chosen, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -167,6 +179,16 @@ def _reader(ctx: typer.Context) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+def _about(ctx: typer.Context, subject: str | None) -> Callable[[Entry], bool] | None:
+    """Tells whether a record is about the subject; None where all are wanted."""
+    if subject is None:
+        return None
+    from guardrail.pipeline.receipt import is_about  # brings model runtimes with it
+
+    key = settings(ctx).key("digest")
+    return lambda entry: is_about(entry.body, subject, entry.tenant, key)
 
 
 def _logged_in() -> str:

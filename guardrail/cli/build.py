@@ -14,6 +14,7 @@ from guardrail.config import Configuration
 from guardrail.inference.image.decode import Limits
 from guardrail.inference.weights import Models, Sources
 from guardrail.pipeline import Guard, Observer
+from guardrail.policy import PolicyBook
 
 MB = 1_000_000
 
@@ -42,6 +43,7 @@ def open_guard(
     Raises ConfigError and AuditError with what to do.
     """
     chosen = configuration.settings
+    try_out(configuration, decide=decide)
     ensure_weights(configuration)
     return Guard.from_policy(
         chosen.policy.default if decide else None,
@@ -64,6 +66,14 @@ def open_guard(
         ),
         observer=observer,
     )
+
+
+def try_out(configuration: Configuration, *, decide: bool = True) -> None:
+    """Find out what can be told wrong without weights, which may take minutes to fetch. Raises ConfigError."""
+    chosen = configuration.settings.policy
+    configuration.key("digest")
+    if decide:
+        PolicyBook.open(chosen.default, tenants=chosen.tenants, shadow=chosen.shadow)
 
 
 def ensure_weights(configuration: Configuration) -> None:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import ipaddress
 import logging
-import multiprocessing
-import os
 import signal
-import time
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from functools import partial
-from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guardrail.cli import common
 from guardrail.cli.common import progress, settings
+from guardrail.cli.workers import supervise
 from guardrail.config import Configuration
-from guardrail.errors import ConfigError
+from guardrail.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
     from guardrail.server.settings import ServerSettings, Upstream
 
 MB = 1_000_000
-RESTART_S = 1.0
-WATCH_S = 0.2
+NO_RECORD = 1
+"""Status of a start that could not open the record; one that is set wrongly ends with 2."""
 
 app = typer.Typer(add_completion=False, subcommand_metavar="")
 
@@ -51,6 +48,7 @@ def serve(
 
     SIGTERM finishes what is in flight and ends; SIGHUP reads the policies again.
     """
+    hold_hang_ups()
     configuration = settings(
         ctx,
         server__upstreams=_upstreams(upstream) if upstream else None,
@@ -68,17 +66,42 @@ def serve(
     if count == 1:
         run(configuration)
     else:
-        from guardrail.cli.build import ensure_weights
+        from guardrail.cli.build import ensure_weights, try_out
 
         if apart := forgetful(configuration):
             progress.print(apart)
         _try_out(configuration)
+        try_out(configuration)
         ensure_weights(configuration)
-        raise SystemExit(supervise(partial(_worker, configuration), count))
+        stop_logs = start_logs(configuration)
+        try:
+            status = supervise(partial(_worker, configuration), count)
+        finally:
+            stop_logs()
+        raise SystemExit(status)
 
 
-def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
-    """One server process, until it is told to end."""
+def hold_hang_ups() -> None:
+    """Let SIGHUP wait until the server listens to it: by itself it ends a process that is still starting.
+
+    Whatever this thread starts, threads and processes, begins the same way.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def start_logs(configuration: Configuration) -> Callable[[], None]:
+    """Write this process's logs as the settings say; returns what flushes and stops them."""
+    from guardrail.server import logs
+
+    chosen = configuration.settings.log
+    return logs.start(logging.getLevelNamesMapping()[chosen.level.upper()], text=chosen.format == "text")
+
+
+def run(
+    configuration: Configuration, *, reuse_port: bool = False, listening: Callable[[], None] = lambda: None
+) -> None:
+    """One server process, until it is told to end. `listening` hears once requests are taken."""
     from guardrail.cli.build import open_guard
     from guardrail.server import Metrics, build_app, logs
     from guardrail.server import serve as listen_and_serve
@@ -87,7 +110,7 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
     chosen = configuration.settings
     metrics = Metrics()
     text = chosen.log.format == "text"
-    stop_logs = logs.start(logging.getLevelNamesMapping()[chosen.log.level.upper()], text=text)
+    stop_logs = start_logs(configuration)
 
     def say(host: str, port: int) -> None:
         policies = guard.book.labels()
@@ -98,6 +121,7 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
         else:
             # Whatever the level: who starts a guard waits for this line.
             logs.say(logging.getLogger("guardrail.server"), said, {"address": address, "policies": list(policies)})
+        listening()
 
     try:
         # What is quickly told wrong comes before what takes seconds to open, and a download on the first start.
@@ -106,7 +130,7 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
         guard = open_guard(configuration, observer=metrics)
         application = build_app(guard, upstreams, server, metrics)
         if chosen.policy.watch:
-            application.watch(guard.book.files)
+            application.watch(guard.book.changed)
         listen_and_serve(
             application,
             chosen.server.host,
@@ -115,6 +139,10 @@ def run(configuration: Configuration, *, reuse_port: bool = False) -> None:
             reuse_port=reuse_port,
             on_listening=say,
         )
+    except AuditError as error:
+        # Nothing is set wrongly, and a database may come up later: whoever looks after the process tries again.
+        sys.stderr.write(f"guardrail: {error}\n")
+        raise SystemExit(NO_RECORD) from None
     finally:
         stop_logs()
 
@@ -243,61 +271,9 @@ def _try_out(configuration: Configuration) -> None:
         raise ConfigError("server.port: several workers share one port, so 0 (any free one) cannot be used")
     upstreams_of(configuration)
     server_settings(configuration)
-    listen(chosen.host, chosen.port, reuse_port=True).close()
+    # Not as the workers will: they would share it with another guard that is still there.
+    listen(chosen.host, chosen.port).close()
 
 
-def _worker(configuration: Configuration) -> None:
-    common.run(lambda: run(configuration, reuse_port=True))
-
-
-def supervise(work: Callable[[], None], count: int) -> int:
-    """Keep `count` processes at `work`; one that dies is replaced, a signal goes to all of them.
-
-    A worker that ends with status 2 was configured wrongly: its successor would fare no better, so all end.
-    """
-    context = multiprocessing.get_context("spawn")
-    workers: list[BaseProcess] = []
-    ending = False
-
-    def hire(at: int) -> None:
-        if not ending:
-            worker = context.Process(target=work)
-            worker.start()
-            workers[at : at + 1] = [worker]
-            if ending:  # it may not have been among those who were told
-                worker.terminate()
-
-    def pass_on(number: int, _frame: Any = None) -> None:
-        nonlocal ending
-        ending = ending or number != signal.SIGHUP
-        for worker in workers:
-            if worker.pid is not None and worker.is_alive():
-                with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
-                    os.kill(worker.pid, number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, pass_on)
-    for at in range(count):
-        hire(at)
-    while not ending or any(worker.is_alive() for worker in workers):
-        for at, worker in enumerate(workers):
-            worker.join(WATCH_S)
-            if worker.is_alive() or ending:
-                continue
-            if worker.exitcode == 2:
-                pass_on(signal.SIGTERM)
-            else:
-                time.sleep(RESTART_S)
-                hire(at)
-    return _status([worker.exitcode for worker in workers])
-
-
-def _status(codes: Sequence[int | None]) -> int:
-    """Exit status of all workers together: 2 where one was configured wrongly, 1 where one broke, else 0.
-
-    A worker that was told to end before it listened for that died of the signal, which is as it should be.
-    """
-    if 2 in codes:
-        return 2
-    orderly = {0, None, -signal.SIGTERM, -signal.SIGINT}
-    return int(any(code not in orderly for code in codes))
+def _worker(configuration: Configuration, listening: Callable[[], None]) -> None:
+    common.run(lambda: run(configuration, reuse_port=True, listening=listening))

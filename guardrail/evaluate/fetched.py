@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -92,7 +91,8 @@ def _inside(path: str) -> bool:
 class Fetched:
     """What was fetched under a folder of state: `data/<suite>/` holds files, `fetched.json` the digest of each address.
 
-    An archive is kept beside what was unpacked from it, so that its digest can be looked at again.
+    An archive is kept beside what was unpacked from it, with a list of that, so that its digest can be looked at again
+    and its files can be replaced; those of other downloads in the same folder stay.
     """
 
     def __init__(self, state: Path) -> None:
@@ -126,11 +126,14 @@ class Fetched:
                 f"anything; --accept takes what its address gives now, and {self._lock} will hold it to that"
             )
         for one in downloads:
-            yield self._fetch(suite, one, lock, report)
+            yield self._fetch(suite, one, lock, report, [other for other in downloads if other != one])
 
-    def _fetch(self, suite: str, one: Download, lock: dict[str, Any], report: Report) -> Got:
-        place = self.folder(suite) / one.to
-        kept = place.with_name(place.name + ".archive") if one.unpack else place
+    def _fetch(
+        self, suite: str, one: Download, lock: dict[str, Any], report: Report, others: Sequence[Download]
+    ) -> Got:
+        folder = self.folder(suite)
+        place = folder / one.to
+        kept = self._kept(place, one, others) if one.unpack else place
         held = lock.get(one.url, {}).get("sha256", "")
         if one.sha256 and held and held != one.sha256:
             raise ConfigError(
@@ -163,12 +166,18 @@ class Fetched:
                 unpacked = Path(passing) / "unpacked"
                 unpacked.mkdir(mode=0o700)
                 _unpack(fresh, one, unpacked, f"suite {suite}: {one.to}")
-                shutil.rmtree(place, ignore_errors=True)
-                unpacked.replace(place)
+                reserved = frozenset(folder / other.to for other in others if not other.unpack)
+                _put(unpacked, place, _list_of(kept), reserved, f"suite {suite}: {one.to}")
             fresh.replace(kept)
         lock[one.url] = {"sha256": found, "size": size, "suite": suite}
         self._write(lock)
         return Got(one.to, "fetched" if expected else "accepted", found, size)
+
+    @staticmethod
+    def _kept(place: Path, one: Download, others: Sequence[Download]) -> Path:
+        """Where an archive is kept; several that are unpacked into one folder are told apart by their addresses."""
+        told = "." + hashlib.sha256(one.url.encode()).hexdigest()[:8] if one.to in {o.to for o in others} else ""
+        return place.with_name(f"{place.name}{told}.archive")
 
     def _read(self) -> dict[str, Any]:
         if not self._lock.exists():
@@ -218,6 +227,31 @@ def _unpack(archive: Path, one: Download, out: Path, where: str) -> None:
                     file.write(block)
     except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{where}: the archive can't be unpacked: {type(error).__name__}") from None
+
+
+def _list_of(kept: Path) -> Path:
+    """Where the names of what was unpacked from an archive are noted."""
+    return kept.with_name(kept.name + ".list")
+
+
+def _put(unpacked: Path, place: Path, listed: Path, reserved: frozenset[Path], where: str) -> None:
+    """Move what was unpacked to its place, instead of what the same archive put there before.
+
+    Raises ConfigError, and leaves everything as it was, where it would lie on a file that another download names.
+    """
+    files = sorted(path.relative_to(unpacked) for path in unpacked.rglob("*") if path.is_file())
+    for file in files:
+        target = place / file
+        if not reserved.isdisjoint((target, *target.parents)):
+            raise ConfigError(f"{where}: the archive holds {file}, which another download names; it is not used")
+    for name in json.loads(listed.read_text("utf-8")) if listed.is_file() else ():
+        (place / name).unlink(missing_ok=True)
+    # Before anything is moved: what a fetch that was cut off left is taken away by the next one.
+    listed.write_text(json.dumps([file.as_posix() for file in files]), "utf-8")
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file in files:
+        (place / file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (unpacked / file).replace(place / file)
 
 
 def _tar(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:

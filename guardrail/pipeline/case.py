@@ -187,7 +187,7 @@ class Case:
     def _more(self, status: str) -> dict[str, Any]:
         more: dict[str, Any] = {"route": self.route, "status": status, "took_ms": round(self.took_ms, 1)}
         if self.request.subject:
-            more["subject"] = receipts.subject(self.request.subject, self._desk.digest_key)
+            more["subject"] = receipts.subject(self.request.subject, self.request.tenant, self._desk.digest_key)
         if self.request.clamped:
             more["clamped"] = list(self.request.clamped)
         shadow = self._desk.shadow(self._all)

@@ -18,8 +18,6 @@ NOT_REACHED = {"*": "not looked at: the request was refused before"}
 UNCOVERED = {"no check": "none that is enabled looks at such a thing"}
 DIGEST_CHARS = 32
 """Characters of a keyed digest that a receipt carries: 128 bits."""
-SUBJECT_CHARS = 256
-"""Characters of a name that a record holds as it is."""
 
 
 def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look:
@@ -38,14 +36,27 @@ def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look
     )
 
 
-def subject(told: str, key: bytes) -> str:
-    """Whom the caller says they ask for, as a record has it; what is long becomes its keyed digest.
+def subject(told: str, tenant: str, key: bytes) -> str:
+    """Whom the caller says they ask for, as a record has it: a keyed digest, of this tenant alone.
 
-    A caller chooses it, and a record that it made too large would not be written: a request without a trace.
+    Callers send what they know their users by, which may be a name or an address. Whoever has the key and the name
+    finds the records; nobody finds the name by the records, or one person's records of two tenants.
     """
-    if len(told) <= SUBJECT_CHARS:
-        return told
-    return f"digest:{keyed_digest(key, blake3(told.encode('utf-8', 'surrogatepass')).digest())[:DIGEST_CHARS]}"
+    named = blake3(b"guardrail subject\0" + f"{tenant}\0{told}".encode("utf-8", "surrogatepass"))
+    return f"digest:{keyed_digest(key, named.digest())[:DIGEST_CHARS]}"
+
+
+def is_about(body: Mapping[str, Any], told: str, tenant: str, key: bytes) -> bool:
+    """Whether the record with this body, of this tenant, says that it is about the subject.
+
+    A record of before subjects were digests has it as it was told, one of over 256 characters as a digest that did not
+    name the tenant.
+    """
+    found = body.get("subject")
+    if not isinstance(found, str):
+        return False
+    long = f"digest:{keyed_digest(key, blake3(told.encode('utf-8', 'surrogatepass')).digest())[:DIGEST_CHARS]}"
+    return found in {told, long, subject(told, tenant, key)}
 
 
 def summary(looks: Iterable[Look]) -> str:

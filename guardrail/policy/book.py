@@ -55,6 +55,8 @@ class PolicyBook:
         self._tenants = dict(tenants or {})
         self._shadow = tuple(shadow)
         self._available: frozenset[str] | None = None
+        # Looked at before the files are read: what is saved meanwhile reads as changed, once more than needed at worst.
+        self._read_as = self._states()
         self._pages = self._read(None)
 
     @classmethod
@@ -99,6 +101,13 @@ class PolicyBook:
         sources = (self._default, *self._tenants.values(), *self._shadow)
         return tuple(dict.fromkeys(Path(source) for source in sources if source not in SHIPPED))
 
+    def changed(self) -> bool:
+        """Whether a file is not what it was when it was last read, whatever came of the reading.
+
+        By what stands under its name, so that an editor's rename and a swapped mount are seen as well as a write.
+        """
+        return self._states() != self._read_as
+
     def labels(self) -> list[str]:
         """The label, name@digest, of everything in force."""
         return self._pages.labels()
@@ -110,11 +119,15 @@ class PolicyBook:
         """
         if available is not None:
             self._available = frozenset(available)
+        self._read_as = self._states()
         try:
             self._pages = self._read(self._available)
         except ConfigError as error:
             return str(error).splitlines()
         return []
+
+    def _states(self) -> list[tuple[int, int, int] | None]:
+        return [_state(file) for file in self.files]
 
     def _read(self, available: frozenset[str] | None) -> Pages:
         problems: list[Problem] = []
@@ -142,3 +155,11 @@ class PolicyBook:
             ),
             shadow=tuple(loaded[source].in_force() for source in self._shadow),
         )
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -32,11 +32,12 @@ class Admission:
 class Ticket:
     """One admitted request, and the bytes that are held for it."""
 
-    __slots__ = ("_admission", "held")
+    __slots__ = ("_admission", "closed", "held")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self.held = 0
+        self.closed = False
 
     def hold(self, size: int) -> None:
         """Make room for `size` more bytes. Raises Overloaded when they do not fit; nothing is taken then."""
@@ -55,6 +56,7 @@ class Ticket:
 
     def close(self) -> None:
         """The request is over: give back its place and its bytes."""
+        self.closed = True
         self._admission.bytes -= self.held
         self.held = 0
         self._admission.requests -= 1

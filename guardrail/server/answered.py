@@ -21,7 +21,7 @@ async def answer_call(exchange: Exchange, method: str, path: str) -> None:
     judge = Judging(exchange.shared, exchange.tenant)
     query = exchange.scope["query_string"].decode("latin-1")
     try:
-        reply = await dialect.answer(method, path, query, headers, body, judge, exchange.upstream.fetch)
+        reply = await dialect.answer(method, path, query, headers, body, judge, exchange.fetch)
     finally:
         exchange.decision = judge.last
         exchange.case_id = judge.id

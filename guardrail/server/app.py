@@ -8,9 +8,8 @@ import hmac
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from guardrail.errors import AuditError, BadRequest, ConfigError, Overloaded
@@ -81,7 +80,7 @@ class App:
         self._services = Services(guard, self.client, settings, metrics, self.admission)
         self._control = control(guard, metrics, asked)
         self._tasks: list[asyncio.Task[None]] = []
-        self._watched: tuple[Path, ...] = ()
+        self._changed: Callable[[], bool] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -240,19 +239,15 @@ class App:
 
     # --------------------------------------------------------------------------------------------- start and stop
 
-    def watch(self, files: Iterable[Path]) -> None:
-        """Reload the policies when one of these files changes. To be said before the server starts."""
-        self._watched = tuple(files)
+    def watch(self, changed: Callable[[], bool]) -> None:
+        """Reload the policies whenever `changed` says so, asked each second. To be said before the server starts."""
+        self._changed = changed
 
-    async def _look_after(self, files: tuple[Path, ...]) -> None:
-        # By what the files are, each second: an editor's rename and a swapped mount are seen as well as a write.
-        before = [_state(file) for file in files]
+    async def _look_after(self, changed: Callable[[], bool]) -> None:
         while True:
-            await asyncio.sleep(WATCH_S)
-            now = [_state(file) for file in files]
-            if now != before:
-                before = now
+            if changed():
                 await self.reload()
+            await asyncio.sleep(WATCH_S)
 
     async def reload(self) -> None:
         """Read the policies again; what is wrong with them is logged, and the old ones stay."""
@@ -272,8 +267,8 @@ class App:
         await self.client.open()
         # In the background: /healthz and /readyz answer while models warm up.
         self._tasks = [asyncio.ensure_future(self._warm())]
-        if self._watched:
-            self._tasks.append(asyncio.ensure_future(self._look_after(self._watched)))
+        if self._changed is not None:
+            self._tasks.append(asyncio.ensure_future(self._look_after(self._changed)))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         try:
@@ -311,11 +306,3 @@ def _keys(headers: RawHeaders, query: bytes) -> Iterator[bytes]:
         name, _, value = field.partition(b"=")
         if unquote_to_bytes(name).lower() in API_KEY_FIELDS:
             yield unquote_to_bytes(value)
-
-
-def _state(file: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -18,7 +18,7 @@ from guardrail.server.metrics import Metrics
 from guardrail.server.settings import ServerSettings, Upstream
 from guardrail.server.wire import Gone, Linger, Pace, Receive, Scope, Send, caller_of, outgoing, read_body, send_reply
 from guardrail.types import Decision, Receipt
-from guardrail.upstream.dialect import Headers, Reply, StreamReader
+from guardrail.upstream.dialect import Fetched, Headers, Reply, StreamReader
 from guardrail.upstream.memory import Memory
 
 log = logging.getLogger("guardrail.server")
@@ -139,6 +139,13 @@ class Exchange:
         self._read = True
         self.bytes_in = len(body)
         return body
+
+    async def fetch(self, url: str, *, param: str) -> Fetched:
+        """What `Upstream.fetch` gets, counted among the bytes that are held. Raises Overloaded when it has no room."""
+        found = await self.upstream.fetch(url, param=param)
+        if not self.ticket.closed:  # a dialect may go on fetching when the caller has left
+            self.ticket.hold(len(found.data))
+        return found
 
     async def reply(self, reply: Reply, linger: Linger | None = None) -> None:
         """Send a whole answer."""

@@ -35,7 +35,7 @@ async def hook_call(exchange: Exchange, method: str, path: str) -> None:
     body = await exchange.body(headers)
     exchange.outcome = "failed"
     query = exchange.scope["query_string"].decode("latin-1")
-    found = await dialect.called(method, path, query, headers, body, exchange.upstream.fetch)
+    found = await dialect.called(method, path, query, headers, body, exchange.fetch)
     if isinstance(found, Reply):
         exchange.outcome = "handed_out" if found.status == 200 else "not_handed_out"
         await exchange.reply(found)

@@ -34,7 +34,7 @@ async def judge_call(exchange: Exchange, method: str, path: str) -> None:
 
     began = time.perf_counter()
     query = exchange.scope["query_string"].decode("latin-1")
-    call = await upstream.dialect.read(method, path, query, headers, body, upstream.fetch, fetch_file)
+    call = await upstream.dialect.read(method, path, query, headers, body, exchange.fetch, fetch_file)
     shared.metrics.stage("read", time.perf_counter() - began)
     # A dialect that remembers what was asked for remembers for whom.
     if call.request.tenant != exchange.tenant:
@@ -129,7 +129,7 @@ async def _ask(exchange: Exchange, call: Call, case: Case, decision: Decision, w
 async def answered(exchange: Exchange, call: Call, case: Case, decision: Decision, watch: Watch, said: Reply) -> Reply:
     """Judge a whole answer: what may leave of what the generator `said`."""
     dialect = exchange.upstream.dialect
-    answer = await dialect.read_answer(call, said.status, said.headers, said.body, exchange.upstream.fetch)
+    answer = await dialect.read_answer(call, said.status, said.headers, said.body, exchange.fetch)
     verdicts = await verdicts_on(case, answer.images, answer.texts)
     # From here on the caller may leave, the record is written all the same.
     watch.hold()

@@ -46,6 +46,7 @@ class Server(uvicorn.Server):
         self.app = app
         self.sock = sock
         self._on_listening = on_listening
+        self._interrupts = 0
         settings, places = app.settings, app.connections
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # Connections inherit it: a caller who does not answer at all is found by the kernel.
@@ -84,9 +85,18 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn raises the signal again once it has stopped, which makes an orderly end look like a crash.
-        if self.should_exit and sig == signal.SIGINT:
+        self._interrupts += sig == signal.SIGINT
+        if self._interrupts > 1:
             self.force_exit = True
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            # Cut off, but on record: uvicorn would leave without a word to the application.
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -94,6 +104,8 @@ class Server(uvicorn.Server):
             loop = asyncio.get_running_loop()
             try:
                 loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+                # Whoever starts a server may have let it wait until here.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             except (ValueError, RuntimeError):
                 log.debug("not in the main thread: SIGHUP is not listened to")
         if self._on_listening is not None:

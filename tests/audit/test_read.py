@@ -49,6 +49,26 @@ def test_filters_hold_on_both_sides(reader):
     assert ids(reader.entries(tenant="c")) == []
 
 
+def test_records_about_a_subject_are_found_through_all_pages(sqlite_url):
+    with AuditLog.open(sqlite_url, KEY) as log:
+        for n in range(PAGE + 5):
+            who = {"subject": "rare" if n in (1, 2, PAGE + 1) else f"u{n}"} if n % 5 else {}
+            log.append_wait(entry(f"r{n}", body={"status": "answered", **who}))
+    reader = Reader.open(sqlite_url)
+    asked = []
+
+    def about(one) -> bool:
+        asked.append(one.id)
+        return one.body["subject"] == "rare"
+
+    assert ids(reader.entries(about=about)) == [f"r{PAGE + 1}", "r2", "r1"]
+    assert ids(reader.entries(about=about, limit=2)) == [f"r{PAGE + 1}", "r2"]
+    assert ids(reader.entries(about=about, limit=2, before=3)) == ["r1"]
+    assert ids(reader.scan(about=about)) == ["r1", "r2", f"r{PAGE + 1}"]
+    assert "r5" not in asked, "it names nobody"
+    reader.close()
+
+
 def test_the_rulings_on_a_record_are_found_by_its_exact_id(reader):
     assert ids(reader.rulings("r4")) == ["said"]
     assert ids(reader.rulings("r%")) == ["other"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from guardrail.cli.serve import supervise
+from guardrail.cli.workers import supervise
 
 
-def work(folder: Path) -> None:
+def work(folder: Path, listening: Callable[[], None]) -> None:
     before = len(list(folder.iterdir()))
     (folder / str(os.getpid())).write_text("")
     if not before:

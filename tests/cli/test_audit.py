@@ -19,6 +19,7 @@ from guardrail.audit import AuditLog, Entry
 from guardrail.cli import app
 from guardrail.cli.audit_view import explained, listed
 from guardrail.errors import AuditError
+from guardrail.pipeline.receipt import subject
 
 BODY = {
     "receipt": {
@@ -151,6 +152,23 @@ def test_what_a_stranger_wrote_cannot_move_the_cursor_or_be_taken_for_style(log)
     for shown in (on_screen(explained(record, [], holds=True)), on_screen(listed([record]))):
         assert "\x1b" not in shown
         assert "[bold]x[/bold]" in shown
+
+
+def test_records_of_a_subject_are_found_by_the_name_that_none_of_them_has(audit, log, place):
+    told, key = "anna@example.org", place.key("digest")
+    for tenant in ("acme", "default"):
+        body = {**BODY, "subject": subject(told, tenant, key)}
+        log.append_wait(replace(DECISION, id=f"of-{tenant}", tenant=tenant, body=body))
+    log.append_wait(replace(DECISION, id="before", body={**BODY, "subject": told}))
+    log.append_wait(replace(DECISION, id="another", body={**BODY, "subject": subject("b", "acme", key)}))
+    found = audit("list", "--subject", told).stdout
+    assert [line.split()[6] for line in found.splitlines()[1:]] == ["before", "of-default", "of-acme"]
+    assert "of-default" in audit("list", "--subject", told, "--tenant", "default").stdout
+    assert "no records" in audit("list", "--subject", "anna").stdout
+    lines = [json.loads(line) for line in audit("export", "--subject", told).stdout.splitlines() if line[0] == "{"]
+    assert [line["id"] for line in lines] == ["of-acme", "of-default", "before"]
+    assert told not in json.dumps(lines[:2])
+    assert "Subject  digest:" in audit("show", "of-acme").stdout
 
 
 def test_show_of_an_id_that_is_not_there_fails(audit, log):

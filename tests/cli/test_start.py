@@ -13,7 +13,9 @@ import time
 import pytest
 
 from guardrail.cli import app, common
-from guardrail.cli.serve import _status
+from guardrail.cli.serve import run
+from guardrail.cli.workers import status_of
+from guardrail.config import load
 from guardrail.errors import AuditError
 from guardrail.server.process import listen
 
@@ -52,6 +54,7 @@ def said(tmp_path, capsys, monkeypatch):
         (["--upstream", GENERATOR, "--port", "70000"], "server.port: input should be less than or equal to 65535"),
         (["--upstream", GENERATOR, "--port", "0", "--workers", "2"], "server.port: several workers share one port"),
         (["--upstream", GENERATOR, "--host", "no host", "--port", "0"], "cannot listen on no host:0"),
+        (["--upstream", GENERATOR, "--port", "0", "--policy", "strict"], "no policy named 'strict'"),
     ],
 )
 def test_what_serve_cannot_work_with_is_said(said, flags, words):
@@ -130,6 +133,21 @@ def test_an_end_has_a_status_by_who_must_act(error, status):
     assert ended.value.code == status
 
 
+def test_a_record_that_cannot_be_opened_has_a_status_of_its_own(tmp_path, capsys):
+    """A service manager that is told not to try again what is set wrongly tries this again."""
+    chosen = {
+        "home": str(tmp_path / "home"),
+        "server.upstreams": "{openai: 'http://127.0.0.1:9'}",
+        "server.port": 0,
+        "checks.enabled": "[known]",
+        "audit.url": f"sqlite:///{tmp_path}",
+    }
+    with pytest.raises(SystemExit) as ended:
+        common.run(lambda: run(load(None, chosen, {})))
+    assert ended.value.code == 1
+    assert f"guardrail: audit log {tmp_path} cannot be made: Is a directory" in capsys.readouterr().err
+
+
 def test_a_fault_of_ours_is_not_taken_for_one_of_the_operators():
     def breaks():
         raise OSError(errno.EBADF, "Bad file descriptor")
@@ -150,7 +168,7 @@ def test_a_fault_of_ours_is_not_taken_for_one_of_the_operators():
     ],
 )
 def test_the_status_of_all_workers_tells_a_wrong_setting_from_a_crash(codes, status):
-    assert _status(codes) == status
+    assert status_of(codes) == status
 
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.5])

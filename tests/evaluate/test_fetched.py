@@ -160,6 +160,44 @@ def test_the_first_parts_of_names_can_be_taken_off(tmp_path, site):
     assert got(fetched, file) == [(".", "was there")]
 
 
+@pytest.mark.parametrize("to", [".", "pictures"])
+def test_what_lies_in_the_folder_of_an_archive_stays_when_it_is_unpacked(tmp_path, site, to):
+    site.answers["/a"] = (200, tarred(("A/1.png", b"x")), "")
+    site.answers["/b"] = (200, zipped(("B/1.png", b"y")), "")
+    files = (
+        Download(f"{site.url}rows.csv", "pictures/rows.csv", DIGEST),
+        Download(f"{site.url}a", to, unpack="tar"),
+        Download(f"{site.url}b", to, unpack="zip"),
+    )
+    fetched = Fetched(tmp_path)
+    assert [how for _, how in got(fetched, *files, accept=True)] == ["fetched", "accepted", "accepted"]
+    folder = fetched.folder("bench")
+    assert (folder / "pictures/rows.csv").read_bytes() == ROWS
+    assert [(folder / to / name).read_bytes() for name in ("A/1.png", "B/1.png")] == [b"x", b"y"]
+    assert [how for _, how in got(fetched, *files)] == ["was there"] * 3
+    assert len(site.asked) == 3
+
+
+def test_another_archive_takes_the_place_of_what_the_one_before_had_and_of_nothing_else(tmp_path, site):
+    rows = Download(f"{site.url}rows.csv", "rows.csv", DIGEST)
+    fetched = Fetched(tmp_path)
+    for body in (tarred(("a.png", b"x"), ("old/b.png", b"x")), tarred(("a.png", b"y"), ("c.png", b"y"))):
+        site.answers["/a"] = (200, body, "")
+        got(fetched, rows, Download(f"{site.url}a", ".", hashlib.sha256(body).hexdigest(), unpack="tar"))
+        (tmp_path / "fetched.json").unlink()
+    lies = {path.name: path.read_bytes() for path in fetched.folder("bench").rglob("*") if path.is_file()}
+    assert lies == {"rows.csv": ROWS, "a.png": b"y", "c.png": b"y"}
+
+
+def test_an_archive_cannot_take_the_place_of_a_file_that_has_a_digest_of_its_own(tmp_path, site):
+    site.answers["/a"] = (200, tarred(("rows.csv", b"other rows")), "")
+    fetched = Fetched(tmp_path)
+    files = (Download(f"{site.url}rows.csv", "rows.csv", DIGEST), Download(f"{site.url}a", ".", unpack="tar"))
+    with pytest.raises(ConfigError, match=r"the archive holds rows\.csv, which another download names"):
+        got(fetched, *files, accept=True)
+    assert (fetched.folder("bench") / "rows.csv").read_bytes() == ROWS
+
+
 @pytest.mark.parametrize(
     ("kind", "archive"),
     [

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import replace
@@ -18,6 +19,7 @@ from guardrail.inference.image.decode import Limits
 from guardrail.pipeline import Question, Unobserved
 from guardrail.pipeline.case import STREAMING
 from guardrail.pipeline.question import MOST_BYTES
+from guardrail.pipeline.receipt import is_about
 from guardrail.policy import PolicyBook
 from guardrail.types import Artifact, Kind, Request, Stage
 from tests.stand_ins import Asks, Hangs, Says, png
@@ -397,17 +399,32 @@ def test_a_reload_that_could_not_be_recorded_is_recorded_with_the_next_one(check
     guard.looker.close()
 
 
-@pytest.mark.parametrize(("told", "whole"), [("u" * 256, True), ("u" * 257, False), ("\x01" * 199_000, False)])
-def test_whom_a_caller_says_they_ask_for_never_keeps_the_request_off_the_record(guard, audit, told, whole):
-    async def ask():
-        case = guard.open(replace(request("clean"), subject=told), route="test")
+@pytest.mark.parametrize("told", ["u-1", "anna@example.org", "u" * 257, "\x01" * 199_000, "\ud800"])
+def test_whom_a_caller_says_they_ask_for_is_on_record_as_a_digest_and_found_by_who_knows_the_name(guard, audit, told):
+    async def ask(tenant):
+        case = guard.open(replace(request("clean"), subject=told, tenant=tenant), route="test")
         await case.seal(await case.judge_request(), status="answered")
-        return audit.get(case.id).entry.body["subject"]
+        return audit.get(case.id).entry
 
-    kept, again = asyncio.run(ask()), asyncio.run(ask())
-    assert kept == again
-    assert (kept == told) is whole
-    assert whole or (len(kept) < 50 and kept.startswith("digest:"))
+    one, again, other = (asyncio.run(ask(tenant)) for tenant in ("default", "default", "school"))
+    assert one.body["subject"] == again.body["subject"] != other.body["subject"]
+    for entry in (one, other):
+        assert re.fullmatch("digest:[0-9a-f]{32}", entry.body["subject"])
+        assert is_about(entry.body, told, entry.tenant, b"d" * 32)
+        assert not is_about(entry.body, told + "x", entry.tenant, b"d" * 32)
+        assert not is_about(entry.body, told, entry.tenant, b"e" * 32)
+    assert not is_about(one.body, told, "school", b"d" * 32)
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [("anna@example.org", "anna@example.org"), ("digest:ffc1f0fd826bf635081fa6bbc1cfeb62", "u" * 257)],
+)
+def test_a_record_of_before_subjects_were_digests_is_found_too(kept, told):
+    assert is_about({"subject": kept}, told, "default", b"d" * 32)
+    assert not is_about({"subject": kept}, told[1:], "default", b"d" * 32)
+    assert not is_about({"subject": None}, told, "default", b"d" * 32)
+    assert not is_about({}, told, "default", b"d" * 32)
 
 
 def test_a_streamed_answer_is_one_decision_of_the_metrics(checks, book):

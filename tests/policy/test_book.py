@@ -74,6 +74,35 @@ def test_a_file_that_has_gone_keeps_the_old_policy(book, folder):
     assert book.default.name == "house"
 
 
+@pytest.mark.parametrize("how", ["written", "renamed", "gone", "broken"])
+def test_a_file_that_is_another_than_when_it_was_read_has_changed_until_it_is_read_again(book, folder, how):
+    assert not book.changed()
+    file = folder / "studio.yaml"
+    if how == "renamed":
+        (folder / "new.yaml").write_text(TENANT)
+        (folder / "new.yaml").replace(file)
+    elif how == "gone":
+        file.unlink()
+    else:
+        file.write_text(TENANT.replace("0.5", "0.45") if how == "written" else "rules: [")
+    assert book.changed()
+    assert book.changed()
+    book.reload()
+    assert not book.changed()
+
+
+def test_a_file_that_is_saved_while_it_is_read_has_changed(folder):
+    class Meanwhile(PolicyBook):
+        """Somebody saves a file after it was read, and before the reading is over."""
+
+        def _read(self, available):
+            pages = super()._read(available)
+            (folder / "house.yaml").write_text(DEFAULT.replace("0.3", "0.25"))
+            return pages
+
+    assert Meanwhile(folder / "house.yaml").changed()
+
+
 def test_all_broken_files_are_told_at_once(book, folder):
     (folder / "house.yaml").write_text("")
     (folder / "studio.yaml").write_text("x")

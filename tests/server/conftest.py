@@ -43,10 +43,11 @@ class Running:
         self.upstream = upstream
         self.metrics = Metrics()
         base_url = more.pop("base_url", upstream.url)
-        watched = more.pop("watch", ())
+        changed = more.pop("watch", None)
         dialect = more.pop("dialect", None) or PlainDialect()
         self.app = build_app(guard, {dialect.name: Upstream(dialect, base_url, **more)}, settings, self.metrics)
-        self.app.watch(watched)
+        if changed is not None:
+            self.app.watch(changed)
         self.server = Server(self.app, listen("127.0.0.1", 0), drain_s=5)
         self.port = self.server.address[1]
         self.log = io.StringIO()

@@ -207,6 +207,16 @@ def test_news_that_is_told_twice_is_judged_and_handed_on_once(hooked, web):
     assert len(web.told) == 2
 
 
+@pytest.mark.parametrize("spell", ["{}~~~~", "~~~~{}", "{}=", "{}...."])
+def test_news_is_not_told_again_under_another_spelling_of_the_address(hooked, web, spell):
+    hooked.begin()
+    news = prediction(["https://made.test/good.png"])
+    assert hooked.tell(news).status == 200
+    before, _, word = hooked.hook.rpartition("/")
+    assert hooked.tell(news, path=f"{before}/{spell.format(word)}").status == 404
+    assert len(web.told) == 1
+
+
 def test_news_that_was_not_taken_can_be_told_again(hooked, web):
     web.statuses = [410, 200]
     hooked.begin()

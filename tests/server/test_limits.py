@@ -13,6 +13,7 @@ import pytest
 from guardrail.errors import ConfigError
 from guardrail.server import ServerSettings
 from guardrail.server import process as server_process
+from guardrail.upstream.dialect import Fetched
 from tests.server import upstream as script
 from tests.server.conftest import ROUTE, eventually
 
@@ -218,3 +219,16 @@ def test_freed_memory_is_kept_on_glibc_only():
 def test_settings_that_cannot_be_meant_are_refused(bad):
     with pytest.raises(ConfigError):
         ServerSettings(**bad)
+
+
+@pytest.mark.parametrize(("size", "status"), [(19_000, 200), (21_000, 503)])
+def test_what_is_fetched_for_a_request_counts_among_the_bytes_in_flight(start, upstream, size, status):
+    async def fetch(url: str, *, param: str) -> Fetched:
+        return Fetched(b"x" * size, "image/png")
+
+    room = ServerSettings(max_body_bytes=10_000, max_answer_bytes=10_000, max_bytes_in_flight=20_000)
+    running = start(room, fetch=fetch)
+    for _ in range(2):
+        assert running.ask(url="https://a.example/x.png").status == status
+    assert eventually(lambda: running.app.admission.bytes == 0)
+    assert len(upstream.calls) == (2 if status == 200 else 0)
