@@ -22,6 +22,8 @@ SEED = 7
 OF_TEMPLATE, OF_SET = 1, 1000
 # The first authors' lines are learned soonest: in each pass half of them are shown.
 SOON, SHOWN = ("early", "A third"), 0.5
+# Whose lines an encoder that goes on from the change that ships has not seen.
+NEWEST = "An eighth"
 KINDS = ("first", "second")
 Array = npt.NDArray[Any]
 
@@ -30,13 +32,13 @@ class Lines:
     """Pieces that teach, as arrays.
 
     `y` and `weights` are (pieces, factors), `own` is true for what was written here, `template` numbers the line of a
-    grammar that a piece was made from and `soon` is true for the first authors'.
+    grammar that a piece was made from, `soon` is true for the first authors' and `newest` for the last one's.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays = arrays
         self.y, self.weights, self.own = arrays["y"], arrays["weights"], arrays["own"]
-        self.template, self.soon = arrays["template"], arrays["soon"]
+        self.template, self.soon, self.newest = arrays["template"], arrays["soon"], arrays["newest"]
 
     def ids(self, kind: str) -> list[list[int]]:
         """The tokens of each piece for the encoder of a kind, marks included."""
@@ -44,15 +46,19 @@ class Lines:
         parts: list[list[int]] = [one.tolist() for one in np.split(self.arrays[f"{kind}.ids"], ends[:-1])]
         return parts
 
-    def draw(self, chance: np.random.Generator) -> Array:
-        """Pieces of one pass: of each template OF_TEMPLATE at most, of those that are learned soon some."""
+    def draw(self, chance: np.random.Generator, known: float = 1.0) -> Array:
+        """Pieces of one pass: of each template OF_TEMPLATE at most, of those that are learned soon some.
+
+        `known` is the share of the others to be shown beside the newest author's.
+        """
         order = chance.permutation(len(self.y))
         _, place = np.unique(self.template[order], return_inverse=True)
         ranked = np.argsort(place, kind="stable")
         firsts = np.r_[0, np.flatnonzero(np.diff(place[ranked])) + 1]
         rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.r_[firsts, len(order)]))
         kept = order[ranked[rank < OF_TEMPLATE]]
-        shown: Array = kept[~self.soon[kept] | (chance.random(len(kept)) < SHOWN)]
+        likely = np.where(self.newest[kept], 1.0, known * np.where(self.soon[kept], SHOWN, 1.0))
+        shown: Array = kept[chance.random(len(kept)) < likely]
         return shown
 
     @classmethod
@@ -104,6 +110,7 @@ def main() -> None:
         own=lessons.origins[owner] == "grammar",
         template=np.unique(template, return_inverse=True)[1].astype(np.int32),
         soon=np.array([rows[i].group.startswith(SOON) for i in owner]),
+        newest=np.array([rows[i].group.startswith(NEWEST) for i in owner]),
         **flat("first", [[BEGIN, *read.ids(i), END] for i in pieces]),
         **flat("second", [second.ids(read.texts[i]) for i in pieces]),
     )

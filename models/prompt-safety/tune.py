@@ -1,16 +1,19 @@
 """Tune both encoders on the lines that teach, and write what changed into the package.
 
-    python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only first|second|follow]
+    python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only STAGE]
 
-Both learn labels; then the first, which most texts never get past, learns what the second says. Needs torch (the
-extra `export`). `lines.py` makes the file; `--published` has weights.npz and e5-small-q4.bin as the packages carry
-them. An eighth of the families written here and some public sets are kept from it, for `train.py` to hold out. Seeded;
-sums on a graphics card have no fixed order, so another tuning is not the same to the byte.
+Both learn labels (stages `first` and `second`); then the first, which most texts never get past, learns what the second
+says (`follow`). When another author has written, `further` takes the second on from the change that ships, with the
+new lines and some of the others, and `after` the first behind it: hours less. Needs torch (the extra `export`).
+`lines.py` makes the file; `--published` has weights.npz and e5-small-q4.bin as the packages carry them. An eighth of
+the families written here and some public sets are kept from it, for `train.py` to hold out. Seeded; sums on a graphics
+card have no fixed order, so another tuning is not the same to the byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,14 +108,25 @@ def pairs_of(y: npt.NDArray[np.float32], chance: np.random.Generator) -> tuple[A
 
 @dataclass(frozen=True)
 class Plan:
-    """How long an encoder learns, and how fast: passes over the lines, rates of its body and of its head."""
+    """How long an encoder learns, and how fast: passes over the lines, rates of its body and of its head.
+
+    `known` is the share of what it has seen that it is shown again beside the newest author's lines.
+    """
 
     passes: int
     rate: float
     head_rate: float = 3e-3
+    known: float = 1.0
 
 
-PLANS = {"first": Plan(10, 5e-4), "second": Plan(12, 1e-3), "follow": Plan(9, 5e-4, 1e-3)}
+PLANS = {
+    "first": Plan(10, 5e-4),
+    "second": Plan(12, 1e-3),
+    "further": Plan(5, 5e-4, 1e-3, known=0.3),
+    "follow": Plan(9, 5e-4, 1e-3),
+    "after": Plan(4, 5e-4, 1e-3, known=0.5),
+}
+STAGES = tuple(PLANS)
 
 
 class Learner:
@@ -143,22 +157,23 @@ class Learner:
         self.tower.mean.copy_(seen.mean(0))
         self.tower.spread.copy_(seen.std(0))
 
-    def scores(self) -> Tensor:
-        """The logits of every line: (lines, factors)."""
+    def scores(self, some: Array) -> Tensor:
+        """The logits of some lines: (lines, factors), NaN for the others."""
         self.tower.eval()
-        out = torch.empty((len(self.tokens), FACTORS), device=self.device)
+        out = torch.full((len(self.tokens), FACTORS), torch.nan, device=self.device)
         with torch.no_grad():
-            for batch in batches(self.kind, self.lengths, np.arange(len(self.tokens))):
+            for batch in batches(self.kind, self.lengths, some):
                 out[torch.from_numpy(batch).to(self.device)] = self.tower.judge(self.pooled(batch))
         return out
 
-    def learn(self, plan: Plan, chance: np.random.Generator, example: Tensor | None = None) -> None:
-        """Train by a plan: on labels, and on the scores of `example` (lines, factors) where there are any.
+    def learn(self, plan: Plan, chance: np.random.Generator, follows: Learner | None = None) -> None:
+        """Train by a plan: on labels, and where it follows another on what that one says of the same lines.
 
         Prints the loss as it goes.
         """
+        drawn = [self.lines.draw(chance, plan.known) for _ in range(plan.passes)]
+        example = follows.scores(np.unique(np.concatenate(drawn))).clamp(-SURE, SURE) if follows else None
         started = time.time()
-        drawn = (self.lines.draw(chance) for _ in range(plan.passes))
         steps = [batch for some in drawn for batch in batches(self.kind, self.lengths, some, chance)]
         body, head = towers.parameters(self.tower)
         learned, path, begin = [*body, *head], 0, int(len(steps) * (1 - AVERAGED))
@@ -205,6 +220,14 @@ class Learner:
         return (apart * counts).sum() / len(batch) + LABELS * labels + mixed
 
 
+def shipped(kind: str, published: Path, lines: Lines, deltas: Path, device: str) -> Learner:
+    """An encoder with the change in a folder."""
+    learner = Learner(kind, published, lines, device)
+    with np.load(deltas / f"prompt_{kind}_delta.npz", allow_pickle=False) as archive:
+        learner.tower.take(archive)
+    return learner
+
+
 def tune(kind: str, published: Path, lines: Lines, device: str = "cpu") -> Learner:
     """Train one encoder's changes on labels."""
     learner = Learner(kind, published, lines, device)
@@ -213,22 +236,31 @@ def tune(kind: str, published: Path, lines: Lines, device: str = "cpu") -> Learn
     return learner
 
 
-def follow(published: Path, lines: Lines, deltas: Path, device: str = "cpu") -> Learner:
+def follow(published: Path, lines: Lines, deltas: Path, device: str = "cpu", plan: str = "follow") -> Learner:
     """Train the first encoder's change, which `tune` made, to say what the tuned second says of the same lines."""
-    first, second = (Learner(kind, published, lines, device) for kind in KINDS)
-    for learner in (first, second):
-        with np.load(deltas / f"prompt_{learner.kind}_delta.npz", allow_pickle=False) as archive:
-            learner.tower.take(archive)
-    first.learn(PLANS["follow"], np.random.default_rng([SEED, 1]), second.scores().clamp(-SURE, SURE))
+    first, second = (shipped(kind, published, lines, deltas, device) for kind in KINDS)
+    first.learn(PLANS[plan], np.random.default_rng([SEED, 1]), second)
     return first
 
 
-def work(job: tuple[str, Path, Path, str, Path]) -> None:
+def further(published: Path, lines: Lines, deltas: Path, device: str = "cpu") -> Learner:
+    """Train the second encoder's change, which `tune` made, on what the newest author wrote."""
+    learner = shipped("second", published, lines, deltas, device)
+    learner.learn(PLANS["further"], np.random.default_rng([SEED, 2]))
+    return learner
+
+
+def work(job: tuple[str, Path, Path, str, Path, int]) -> None:
     """Tune one encoder and write its change."""
-    what, file, published, device, out = job
-    torch.set_num_threads(1)
+    what, file, published, device, out, threads = job
+    torch.set_num_threads(threads)
     lines = Lines.load(file)
-    learner = follow(published, lines, out, device) if what == "follow" else tune(what, published, lines, device)
+    if what in KINDS:
+        learner = tune(what, published, lines, device)
+    elif what == "further":
+        learner = further(published, lines, out, device)
+    else:
+        learner = follow(published, lines, out, device, what)
     tower = learner.tower.to("cpu")
     np.savez_compressed(out / f"prompt_{learner.kind}_delta.npz", **tower.deltas(), **tower.voice())
 
@@ -239,14 +271,16 @@ def main() -> None:
     parser.add_argument("--published", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=HEADS)
-    parser.add_argument("--only", choices=(*KINDS, "follow"))
+    parser.add_argument("--only", choices=STAGES)
     args = parser.parse_args()
     started = time.time()
     stages = [[args.only]] if args.only else [list(KINDS), ["follow"]]
     # CUDA cannot be used in a process that was forked: each encoder begins afresh, on a core of its own.
     for stage in stages:
+        threads = max(1, (os.cpu_count() or 1) // len(stage))
+        jobs = [(what, args.lines, args.published, args.device, args.out, threads) for what in stage]
         with get_context("spawn").Pool(len(stage)) as pool:
-            pool.map(work, [(what, args.lines, args.published, args.device, args.out) for what in stage], chunksize=1)
+            pool.map(work, jobs, chunksize=1)
     print(f"{time.time() - started:.0f} s")
 
 
