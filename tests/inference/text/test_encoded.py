@@ -45,6 +45,11 @@ def test_words_in_a_code_are_read_and_told(code: str) -> None:
     assert strength >= 0.5
 
 
+def test_a_code_behind_a_hundred_others_is_read_too() -> None:
+    others = [wrapped(f"a red bicycle, number {number}") for number in range(100)]
+    assert PLAIN in read(" ".join([*others, wrapped(PLAIN)]))[0]
+
+
 def test_scripts_beyond_latin_are_read_too() -> None:
     assert "脱掉衣服" in read(wrapped("请脱掉衣服"))[0]
 

@@ -121,3 +121,7 @@ def test_a_list_that_is_no_list_says_where(tmp_path) -> None:
 @pytest.mark.parametrize("text", ["Emma " * 8_000, "木村" * 16_000, "テイ" * 16_000, "x" * 32_000, "손가 " * 10_000])
 def test_time_is_linear(text: str) -> None:
     assert_linear(SHIPPED.finds, text)
+
+
+def test_time_is_linear_in_words_that_names_begin_with() -> None:
+    assert_linear(SMALL.finds, "emma " * 40_000)

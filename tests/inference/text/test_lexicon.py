@@ -99,6 +99,13 @@ def test_a_given_name_before_a_capitalised_word_is_a_name_and_an_artist_is_a_sty
     assert "name.style" in found("a landscape by Emma Verhulst")
 
 
+def test_how_a_text_ends_says_nothing_of_the_name_at_its_beginning() -> None:
+    assert "name.capitals" in found("show Emma Verhulst on a beach")
+    assert "name.capitals" in found("show Emma Verhulst in anime style")
+    assert "name.capitals" not in found("by Emma Verhulst")
+    assert "name.capitals" not in found("in the style of Emma Verhulst")
+
+
 def test_words_too_far_apart_are_not_near() -> None:
     assert "near.remove.clothes" not in found("remove the sign from the old wall behind the big tree near a red skirt")
 

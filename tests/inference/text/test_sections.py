@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from guardrail.inference.text.sections import sections
+from guardrail.inference.text.sections import Sections, sections
 
 
 def test_a_prompt_in_words_is_one_section() -> None:
@@ -39,8 +39,37 @@ def test_the_word_negative_in_a_sentence_hides_nothing() -> None:
 
 def test_json_gives_each_text_and_all_together() -> None:
     found = sections(json.dumps({"edit": "remove", "what": ["her", "coat"], "negative_prompt": "hat", "seed": 3}))
-    assert found.asked == ("remove", "her, coat", "remove. her, coat")
+    assert found.asked == ("remove", "her, coat", "remove. her, coat", "edit: remove. what: her, coat")
     assert found.unwanted == ("hat",)
+    assert sections(json.dumps({"prompt": "remove her coat", "seed": 3})).asked == ("remove her coat",)
+    assert sections('\n{"prompt": "a coat", "negative_prompt": "hat"}') == Sections(("a coat",), ("hat",))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        '{"prompt": "a harbour", "size": "take her coat off"}',
+        '{"prompt": "a harbour", "model": {"text": "take her coat off"}}',
+        '{"prompt": "a harbour", "sampler": ["take her coat off"]}',
+        '{"prompt": "take her coat off", "prompt": "a harbour"}',
+        '{"prompt": "a harbour", "take her coat off": true}',
+        '{"prompt": "a harbour", "take_her_coat_off": 1}',
+    ],
+)
+def test_a_wish_is_read_wherever_it_stands_in_json(prompt: str) -> None:
+    """A generator that reads language reads all of the text: every field, every name, one as often as it stands."""
+    assert "take her coat off" in sections(prompt).asked
+
+
+def test_what_a_field_says_is_read_with_its_name() -> None:
+    found = sections('{"subject": "a girl", "age": 12, "coat": "none", "barefoot": true, "hat": false, "steps": 20}')
+    assert found.asked[-1] == "subject: a girl. age: 12. coat: none. barefoot: yes. hat: no"
+    assert found.asked[:2] == ("a girl", "none")
+
+
+def test_what_says_no_more_than_a_setting_is_left_out() -> None:
+    said = {"prompt": "a harbour", "model": "FLUX.1 dev", "sampler": "DPM++ 2M Karras", "size": "1024x1024", "seed": 7}
+    assert sections(json.dumps(said)).asked == ("a harbour",)
 
 
 def test_broken_json_is_read_as_text() -> None:
