@@ -71,8 +71,8 @@ class Changed(nn.Module):
             first, second = arrays[f"{name}.in"], arrays[f"{name}.out"]
             if (first.shape, second.shape) != (self.first.shape, self.second.shape):
                 raise ValueError(f"{name}: a change of rank {len(first)}, expected {len(self.first)}")
-            # As learning begins with it, rows of length one: what is packaged has whole numbers there, and a step on the
-            # other factor would count a thousand times.
+            # Rows of length one, as learning begins with them: what is packaged has whole numbers there, and a step of
+            # the other factor would count a thousand times.
             rows, length = torch.from_numpy(first).float(), torch.from_numpy(first).float().norm(dim=1)
             self.first.copy_(rows / length[:, None])
             self.second.copy_(torch.from_numpy(second).float() * scale * length)
