@@ -32,8 +32,8 @@ HERE = Path(__file__).parent
 ASKED = 0.012
 BELIEVED = 0.001
 # The second opinion is asked at least from so many logits below where the policy asks. Two thirds of what was missed
-# from 2.3 had never been read again. From 3.3 a part of it is found at the same twins; for what is asked for that costs
-# next to nothing, for who is meant twice the time of a long prompt.
+# from 2.3 had never been read again, and from 3.3 a part of it is found at the same twins. Minors from 3.0: from 3.3
+# on half of all ordinary captions would be read twice for them.
 BELOW = {"sexual": 3.3, "undress": 3.3, "revealing": 2.3, "person": 3.3, "minor": 3.0}
 # Above so many logits (0.94) the first is believed whatever a rare harmless row reaches: no rule asks for more, and a
 # plain request, which is what a saturated guard refuses most, is not read twice. On held-out rows that moves no verdict

@@ -18,26 +18,13 @@ from typing import Any
 from tests.cli import plugin
 from tests.server import upstream as script
 from tests.server.upstream import ScriptedUpstream
+from tests.system.conftest import Got
 
 GUARDRAIL = (sys.executable, "-c", "from guardrail.cli import main; main()")
 ROUTE = "/v1/images/generations"
 PATIENCE_S = 300.0
 """A start takes about 1 s on an idle machine, and half a minute on one that has much else to do."""
 CLEAN = b"a picture"
-
-
-@dataclass(frozen=True)
-class Got:
-    """A whole answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)["error"]
-        return found
 
 
 class House:
