@@ -1,6 +1,12 @@
 """Errors: each class says who must act, each message what, where, what was expected, what to do."""
 
 
+def extra(name: str) -> str:
+    """How to install an optional part, for messages. By path: whoever took the distribution's name on the public index,
+    where nobody holds it, would be installed instead."""
+    return f"in a clone of Guardrail, pip install -c constraints.txt '.[{name}]'"
+
+
 class GuardrailError(Exception):
     """Root of every error that Guardrail raises on purpose."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from guardrail.errors import AuditError, ConfigError
+from guardrail.errors import AuditError, ConfigError, extra
 
 # How long a process waits for another that writes. A group takes milliseconds, a check-point tens of them.
 BUSY_S = 5.0
@@ -49,9 +49,7 @@ def parse(url: str) -> URL:
         try:
             import psycopg  # noqa: F401 - heavy and optional
         except ImportError:
-            raise ConfigError(
-                "audit url: PostgreSQL needs the package psycopg; pip install 'image-guardrail[postgres]'"
-            ) from None
+            raise ConfigError(f"audit url: PostgreSQL needs the package psycopg: {extra('postgres')}") from None
         return parsed.set(drivername="postgresql+psycopg")
     raise ConfigError(f"audit url: {kind!r} is not supported; expected sqlite:///FILE or postgresql://...")
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from guardrail.errors import ConfigError
+from guardrail.errors import ConfigError, extra
 
 LEVEL = 0.95
 FEW = 30
@@ -32,7 +32,7 @@ def library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise ConfigError(f"figures need {name.partition('.')[0]}: pip install 'image-guardrail[eval]'") from None
+        raise ConfigError(f"figures need {name.partition('.')[0]}: {extra('eval')}") from None
 
 
 @dataclass(frozen=True)

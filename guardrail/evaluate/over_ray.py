@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from guardrail.errors import ConfigError
+from guardrail.errors import ConfigError, extra
 from guardrail.evaluate.judging import Seen
 from guardrail.evaluate.pools import Chunk, Open
 
@@ -37,7 +37,7 @@ class RayPool:
         try:
             ray: Any = import_module("ray")
         except ImportError:
-            raise ConfigError("--ray needs Ray: pip install 'image-guardrail[ray]'") from None
+            raise ConfigError(f"--ray needs Ray: {extra('ray')}") from None
         self._ray = ray
         self._data: Any = import_module("ray.data")
         self._open = open_judge

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from guardrail.errors import ConfigError
+from guardrail.errors import ConfigError, extra
 
 LONGEST_LINE = 4 << 20
 """Characters of one line: a prompt is at most 32,000, and a line of more than this is no row."""
@@ -226,7 +226,7 @@ def _pyarrow(file: Path, name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise ConfigError(f"{file}: needs pyarrow: pip install 'image-guardrail[eval]'") from None
+        raise ConfigError(f"{file}: needs pyarrow: {extra('eval')}") from None
 
 
 _READERS: Mapping[str, Callable[[Any, str], Iterator[Record]]] = {

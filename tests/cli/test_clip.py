@@ -102,7 +102,7 @@ def test_fitting_without_a_folder_of_a_concept_says_which_there_are(run, brought
 
 
 def test_a_probe_is_taught_and_its_card_says_by_group(run, brought, tmp_path):
-    pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install 'image-guardrail[train]'")
+    pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install '.[train]'")
     place = labelled(tmp_path / "examples", 60)
     rows = [f"{label}/{n}.png,{'one' if n % 2 else 'two'}" for label in ("yes", "no") for n in range(60)]
     (place / "groups.csv").write_text("\n".join(["file,group", *rows]) + "\n")
@@ -118,7 +118,7 @@ def test_a_probe_is_taught_and_its_card_says_by_group(run, brought, tmp_path):
 
 
 def test_too_few_pictures_teach_nothing(run, brought, tmp_path):
-    pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install 'image-guardrail[train]'")
+    pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install '.[train]'")
     assert run("train-probe", str(labelled(tmp_path / "examples", 10)), "--name", "warm").exit_code == 2
     assert not (brought.path / "probes").exists()
 

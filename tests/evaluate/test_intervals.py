@@ -175,7 +175,7 @@ def test_holm_keeps_false_findings_rare_where_nothing_differs():
 
 
 def test_a_library_that_is_missing_is_named_with_what_to_install():
-    with pytest.raises(ConfigError, match=r"no_such_library: pip install 'image-guardrail\[eval\]'"):
+    with pytest.raises(ConfigError, match=r"no_such_library: in a clone.*'\.\[eval\]'"):
         library("no_such_library.stats")
 
 

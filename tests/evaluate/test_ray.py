@@ -34,7 +34,7 @@ def test_without_ray_the_error_says_what_to_install():
     try:
         import ray  # noqa: F401
     except ImportError:
-        with pytest.raises(ConfigError, match=r"image-guardrail\[ray\]"):
+        with pytest.raises(ConfigError, match=r"'\.\[ray\]'"):
             RayPool(open_words, 1)
     else:
         pytest.skip("Ray is installed here")

@@ -109,7 +109,7 @@ def test_an_empty_folder_and_a_missing_one_are_errors(tmp_path):
 
 
 def test_parquet_and_arrow_are_read_in_batches(tmp_path):
-    pa = pytest.importorskip("pyarrow", reason="pip install 'image-guardrail[eval]'")
+    pa = pytest.importorskip("pyarrow", reason="pip install '.[eval]'")
     from pyarrow import parquet
 
     table = pa.table({"prompt": ["x", "y"], "nsfw": [1, 0]})
@@ -128,7 +128,7 @@ def test_a_file_that_two_patterns_match_is_read_once(tmp_path):
 
 def saved(folder, shards, others=(), state=True):
     """A data set as Hugging Face's library saves one: shards, their list, and what it keeps beside them."""
-    pa = pytest.importorskip("pyarrow", reason="pip install 'image-guardrail[eval]'")
+    pa = pytest.importorskip("pyarrow", reason="pip install '.[eval]'")
     folder.mkdir(parents=True)
     for name in (*shards, *others):
         table = pa.table({"prompt": [name]})

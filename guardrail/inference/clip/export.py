@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from guardrail.errors import ConfigError
+from guardrail.errors import ConfigError, extra
 from guardrail.inference.clip.checkpoint import HUB, LOCAL, source_of
 from guardrail.inference.clip.folder import FORMAT, MANIFEST, PRECISIONS, ClipFolder
 from guardrail.inference.fetch import digest
@@ -33,7 +33,7 @@ PARITY = 1e-4
 """Largest difference between torch and ONNX in any number of an embedding. Measured at most 2e-7 (models/clip)."""
 LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
 """An export that moves embeddings further than this from fp32 is refused: concepts and probes would not hold."""
-_EXTRA = "install the extra: pip install 'image-guardrail[export]' (PyTorch's own index has a build without CUDA)"
+_EXTRA = f"{extra('export')} (PyTorch's own index has a build without CUDA)"
 
 Say = Callable[[str], None]
 

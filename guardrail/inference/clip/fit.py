@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from guardrail.errors import ConfigError
+from guardrail.errors import ConfigError, extra
 from guardrail.inference.clip import figures
 from guardrail.inference.clip.concepts import Concept
 from guardrail.inference.clip.examples import Examples
@@ -91,7 +91,7 @@ def _head(name: str, examples: Examples, taken: NDArray[np.bool_], kind: KindOfP
     try:
         linear, neural = import_module("sklearn.linear_model"), import_module("sklearn.neural_network")
     except ImportError as error:
-        raise ConfigError("training needs scikit-learn: pip install 'image-guardrail[train]'") from error
+        raise ConfigError(f"training needs scikit-learn: {extra('train')}") from error
     rows, labels = examples.usual[taken], examples.labels[taken]
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-6)
     scaled = (rows - mean) / scale

@@ -110,7 +110,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 
 @pytest.mark.skipif(HERE, reason="torch is here")
 def test_without_the_extra_the_message_says_what_to_install(tmp_path):
-    with pytest.raises(ConfigError, match=r"image-guardrail\[export\]"):
+    with pytest.raises(ConfigError, match=r"'\.\[export\]'"):
         export(Wanted("ViT-B-32", random=True), tmp_path / "out")
 
 

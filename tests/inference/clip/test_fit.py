@@ -235,7 +235,7 @@ sklearn = pytest.mark.usefixtures("_with_sklearn")
 
 @pytest.fixture
 def _with_sklearn():
-    pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install 'image-guardrail[train]'")
+    pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install '.[train]'")
 
 
 @sklearn
