@@ -36,7 +36,7 @@ from guardrail.upstream.spans import splice
 
 __all__ = ["Comfy"]
 
-OPTIONS = frozenset({"classes", "previews"})
+OPTIONS = frozenset({"classes", "controls", "previews"})
 TEXTS = 256  # a graph has dozens of texts, each alone and joined
 PICTURES = 64
 _URLLIB = "application/x-www-form-urlencoded"
@@ -47,42 +47,54 @@ _NOT_SENT = frozenset({"origin", "range", "if-range", "if-none-match", "if-modif
 class Comfy:
     """Fulfils `Dialect`, `Sockets` and `Files` for ComfyUI. Remembers jobs, uploads and what was made, within bounds.
 
-    `classes` are the node classes that graphs may have, None for any; `previews` says whether pictures in the making
-    are judged and let through, or dropped.
+    `classes` are the node classes that graphs may have, None for any; `controls` are the routes of `routes.CONTROLS`
+    that are open; `previews` says whether pictures in the making are judged and let through, or dropped.
     """
 
     name = "comfy"
 
     def __init__(
-        self, *, limits: Limits | None = None, classes: frozenset[str] | None = None, previews: bool = False
+        self,
+        *,
+        limits: Limits | None = None,
+        classes: frozenset[str] | None = None,
+        controls: frozenset[str] = frozenset(),
+        previews: bool = False,
     ) -> None:
         given = limits or Limits()
         self.limits = replace(given, texts=max(given.texts, TEXTS), pictures=max(given.pictures, PICTURES))
         self.classes = classes
+        self.controls = controls
         self.previews = previews
         self.known = Known()
 
     @classmethod
     def open(cls, setup: Setup) -> Comfy:
-        """Options: `classes` (a list of node classes) and `previews` ("drop" or "judge"). Raises ConfigError."""
+        """Options: `classes` (a list of node classes), `controls` (a list out of `routes.CONTROLS`) and `previews`
+        ("drop" or "judge"). Raises ConfigError."""
         setup.only_options(cls.name, OPTIONS)
         classes = setup.options.get("classes")
         if classes is not None and (
             not isinstance(classes, list) or not classes or not all(isinstance(one, str) for one in classes)
         ):
             raise ConfigError("server.upstreams: comfy: classes must be a list of node classes that is not empty")
+        controls = setup.options.get("controls", [])
+        known = sorted(routes.CONTROLS)
+        if not isinstance(controls, list) or not all(one in known for one in controls):
+            raise ConfigError(f"server.upstreams: comfy: controls must be a list out of {', '.join(known)}")
         previews = setup.options.get("previews", "drop")
         if previews not in ("drop", "judge"):
             raise ConfigError('server.upstreams: comfy: previews must be "drop" or "judge"')
         return cls(
             limits=setup.limits,
             classes=None if classes is None else frozenset(classes),
+            controls=frozenset(controls),
             previews=previews == "judge",
         )
 
     def door(self, method: str, path: str) -> Door:
         """What to do with a route: `path` as the client sent it, without the query."""
-        return routes.door(method, path)
+        return routes.door(method, path, self.controls)
 
     def file_path(self, file_id: str) -> str:
         """Where the server gives a file, or its history; a file's id is the query of `/view`. Raises BadRequest."""

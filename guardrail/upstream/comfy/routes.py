@@ -1,12 +1,14 @@
 """Routes of ComfyUI: which are judged, which pass, and that all else is closed. Each is there under `/api` too.
 
 A route is compared as the bytes that came. The web interface, `/userdata`, `/api/jobs` and the list of all that was
-ever made (`/history` without an id) are closed.
+ever made (`/history` without an id) are closed. So is what stops or forgets the jobs of everybody, unless the operator
+opens it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from enum import Enum
 
 from guardrail.upstream.dialect import Door
@@ -34,8 +36,9 @@ HISTORY = re.compile(r"/history/([A-Za-z0-9_-]{1,64})")
 PASSED = frozenset(
     {("GET", path) for path in ("/prompt", "/object_info", "/system_stats", "/features", "/embeddings")}
     | {("GET", path) for path in ("/extensions", "/models")}
-    | {("POST", path) for path in ("/queue", "/interrupt", "/free", "/history")}
 )
+CONTROLS = frozenset({"queue", "history", "interrupt", "free"})
+"""Posted to a route of this name, it reaches the jobs of everybody: the server knows no users."""
 _LISTED = re.compile(r"/(?:object_info|models)/(?!\.\.?\Z)[A-Za-z0-9_. +()-]{1,128}")
 
 
@@ -52,8 +55,8 @@ def judged(method: str, path: str) -> Route | None:
     return JUDGED.get((method, path))
 
 
-def door(method: str, path: str) -> Door:
-    """What to do with a route: `path` as the client sent it, without the query."""
+def door(method: str, path: str, controls: Set[str]) -> Door:
+    """What to do with a route: `path` as the client sent it, without the query. `controls` are those that are open."""
     if judged(method, path) is not None:
         return Door.JUDGED
     path = bare(path)
@@ -61,4 +64,4 @@ def door(method: str, path: str) -> Door:
         return Door.SOCKET
     if (method, path) in PASSED or (method == "GET" and _LISTED.fullmatch(path)):
         return Door.PASSED
-    return Door.CLOSED
+    return Door.PASSED if method == "POST" and path[1:] in controls else Door.CLOSED

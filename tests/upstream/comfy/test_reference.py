@@ -11,22 +11,23 @@ from guardrail.upstream.dialect import Door
 from tests.upstream.asking import decision
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/dialects/comfy.md").read_text()
-DOORS = {"judged": Door.JUDGED, "relayed": Door.SOCKET, "passes": Door.PASSED}
+DOORS = {"judged": Door.JUDGED, "relayed": Door.SOCKET, "passes": Door.PASSED, "closed": Door.CLOSED}
+CONTROLS = {("POST", f"/{name}") for name in routes.CONTROLS}
 
 
 def test_every_route_of_the_page_has_the_door_that_it_says_and_there_is_no_other():
     found = set()
-    for shown, door in re.findall(r"^\| (`(?:GET|POST) .*?) \| (judged|relayed|passes)", PAGE, re.MULTILINE):
+    for shown, door in re.findall(r"^\| (`(?:GET|POST) .*?) \| (judged|relayed|passes|closed)", PAGE, re.MULTILINE):
         for method, path in re.findall(r"`(GET|POST) (/\S+)`", shown):
             found.add((method, path))
             for route in (path, f"/api{path}"):
                 assert Comfy().door(method, re.sub(r"\{.*?\}", "a", route)) is DOORS[door], route
     named = {(method, path) for method, path in found if "{" not in path}
-    assert named == {*routes.JUDGED, *routes.PASSED, ("GET", "/ws")}
+    assert named == {*routes.JUDGED, *routes.PASSED, *CONTROLS, ("GET", "/ws")}
 
 
 def test_options_and_limits_are_on_the_page():
-    assert set(re.findall(r"^\| `(classes|previews)` \|", PAGE, re.MULTILINE)) == OPTIONS
+    assert set(re.findall(r"^\| `(classes|controls|previews)` \|", PAGE, re.MULTILINE)) == OPTIONS
     assert f"at most {NODES:,} nodes" in PAGE
 
 

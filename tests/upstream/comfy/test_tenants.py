@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from guardrail.errors import BadRequest
+from guardrail.errors import BadRequest, ConfigError
 from guardrail.server import ServerSettings
 from guardrail.types import Artifact, Kind, Request
 from guardrail.upstream.comfy import Comfy
 from guardrail.upstream.comfy.files import Job
+from guardrail.upstream.dialect import Door, Setup
 from tests.server import upstream as script
 from tests.server.conftest import start, upstream  # noqa: F401 - fixtures
 from tests.upstream.asking import Store
@@ -137,3 +138,23 @@ def test_a_server_tells_no_tenant_of_anothers_job(start, upstream):  # noqa: F81
     assert running.call("GET", "/history/j1", headers=blue).status == 404
     assert running.call("POST", "/prompt", asked(), blue).status == 400
     assert len(upstream.calls) == calls
+
+
+CONTROLS = ("queue", "history", "interrupt", "free")
+
+
+@pytest.mark.parametrize("opened", CONTROLS)
+def test_what_reaches_the_jobs_of_everybody_is_closed_until_the_operator_opens_it(opened):
+    dialect = Comfy.open(Setup(options={"controls": [opened]}))
+    for name in CONTROLS:
+        for path in (f"/{name}", f"/api/{name}"):
+            assert Comfy().door("POST", path) is Door.CLOSED
+            assert dialect.door("POST", path) is (Door.PASSED if name == opened else Door.CLOSED)
+    assert dialect.door("GET", "/queue") is Door.JUDGED
+    assert dialect.door("GET", "/history") is Door.CLOSED
+
+
+@pytest.mark.parametrize("wrong", ["interrupt", ["interupt"], [["queue"]], {"queue": True}, True])
+def test_a_control_that_there_is_not_stops_the_start(wrong):
+    with pytest.raises(ConfigError, match=r"controls must be a list.*free, history, interrupt, queue"):
+        Comfy.open(Setup(options={"controls": wrong}))
