@@ -12,7 +12,9 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -64,6 +66,8 @@ _PRINTABLE = re.compile(r"[!-~]+")
 _MOST_URL = 8192  # characters; signed blob addresses run to about 2,000
 _CHUNK = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_LOOK_UPS = 16
+"""Names that are looked up at once for strangers; more wait, each as long as its fetch may take."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,21 @@ def is_public(address: Address, networks: Sequence[Network] = ()) -> bool:
     return address in _OPEN_V6 and address.is_global and not any(address in network for network in _CLOSED_V6)
 
 
-async def resolve_with_system(host: str) -> Sequence[str]:
-    """All addresses of `host`, from the system's resolver. Raises OSError when there are none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+class SystemNames:
+    """Fulfils `Resolve` with the system's resolver, on threads of its own.
+
+    A look-up takes as long as whoever answers for the name likes, and cannot be called off. On the event loop's own
+    few threads such look-ups would hold up what the guard itself looks up there: its generator.
+    """
+
+    def __init__(self, most: int = MOST_LOOK_UPS) -> None:
+        self._threads = ThreadPoolExecutor(most, "guardrail-names")
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        """All addresses of `host`. Raises OSError when there are none."""
+        look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class SafeFetch:
@@ -126,12 +141,12 @@ class SafeFetch:
         *,
         limits: FetchLimits | None = None,
         rules: FetchRules | None = None,
-        resolve: Resolve = resolve_with_system,
+        resolve: Resolve | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._limits = limits or FetchLimits()
         self._rules = rules or FetchRules()
-        self._resolve = resolve
+        self._resolve = resolve or SystemNames()
         self._ssl = ssl_context or ssl.create_default_context()
 
     async def __call__(self, url: str, *, param: str) -> Fetched:

@@ -1,7 +1,9 @@
 import asyncio
 import datetime
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail.errors import BadRequest
-from guardrail.upstream.fetch import FetchLimits, FetchRules, SafeFetch, is_public
+from guardrail.upstream.fetch import MOST_LOOK_UPS, FetchLimits, FetchRules, SafeFetch, is_public
 from tests.upstream.asking import png
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -293,6 +295,21 @@ async def test_a_look_up_that_takes_too_long_is_given_up():
 
     fetch = SafeFetch(limits=FetchLimits(timeout_s=0.1), resolve=slow)
     assert (await refused(fetch, "https://a.example/")).code == "url_unreachable"
+
+
+async def test_names_that_take_long_keep_no_thread_from_anybody_else(monkeypatch):
+    """A look-up cannot be called off; on the loop's own threads the guard looks up its generator."""
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(20) and [])
+    fetch = SafeFetch(limits=FetchLimits(timeout_s=0.2))
+    try:
+        asked = [refused(fetch, f"https://slow-{number}.example/") for number in range(2 * MOST_LOOK_UPS)]
+        assert {error.code for error in await asyncio.gather(*asked)} == {"url_unreachable"}
+        looking = [thread for thread in threading.enumerate() if thread.name.startswith("guardrail-names")]
+        assert len(looking) <= MOST_LOOK_UPS
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "mine"), 5) == "mine"
+    finally:
+        answered.set()
 
 
 @pytest.mark.parametrize(
