@@ -57,6 +57,7 @@ class Models:
         self._threads = threads
         self.providers = tuple(providers)
         self._digests: dict[str, Mapping[str, str]] = {}
+        self._labels: dict[str, str] = {}
         self._sessions: dict[str, Any] = {}
         self._locks = {name: threading.RLock() for name in self.manifest.names()}
 
@@ -86,8 +87,10 @@ class Models:
 
     def label(self, name: str) -> str:
         """The weight as receipts name it: "yunet@23e97150", its name and the first 8 digits of the graph's digest."""
-        weight = self.manifest[name]
-        return f"{name}@{self._verified(weight)[weight.file][:8]}"
+        if (label := self._labels.get(name)) is None:  # asked for some thirty times a request
+            weight = self.manifest[name]
+            label = self._labels[name] = f"{name}@{self._verified(weight)[weight.file][:8]}"
+        return label
 
     def session(self, name: str) -> Any:
         """The weight's `onnxruntime.InferenceSession`, opened at the first call and shared from then on.
@@ -110,7 +113,7 @@ class Models:
         """Check every file of the weight anew. Raises ConfigError for what is missing, changed or too much."""
         weight = self.manifest[name]
         with self._locks[name]:
-            self._digests.pop(name, None)
+            self._forget(name)
             self._verified(weight)
 
     def pull(
@@ -201,7 +204,7 @@ class Models:
         """Move a finished folder into its place; a damaged one that is there goes away first."""
         place = self.cache / weight.folder
         with self._locks[weight.name]:
-            self._digests.pop(weight.name, None)
+            self._forget(weight.name)
             if place.exists():
                 place.rename(finished.parent / "replaced")
             finished.rename(place)
@@ -215,6 +218,10 @@ class Models:
 
     def _sidecar(self, weight: Weight) -> Path:
         return self.cache / weight.folder / SIDECAR
+
+    def _forget(self, name: str) -> None:
+        self._digests.pop(name, None)
+        self._labels.pop(name, None)
 
     def _verified(self, weight: Weight) -> Mapping[str, str]:
         """Digest of each file of the weight, checked once per process."""

@@ -22,8 +22,8 @@ from guardrail.types import Artifact, Check, Kind, Pair, Signal, Subject, Unknow
 
 TEXTS_PER_JOB = 64
 LONG_TEXT = 4_000
-"""Characters from which a text has a worker of its own: a 32,000-character prompt takes more than a second, and
-ordinary ones (a few hundred) must not wait behind it."""
+"""Characters from which a text has a worker of its own, and most of one job of others: a 32,000-character prompt takes
+more than a second, and ordinary ones (a few hundred) must not wait behind it."""
 
 log = logging.getLogger("guardrail.pipeline")
 
@@ -101,6 +101,23 @@ def _pictures(subjects: Iterable[Subject]) -> Iterator[Artifact]:
             yield subject
 
 
+def _batches(texts: Mapping[int, int]) -> Iterator[list[int]]:
+    """Texts, given by their positions with their lengths, a job each: many short ones, few longer ones, a long one."""
+    batch: list[int] = []
+    size = 0
+    for at, length in texts.items():
+        if length >= LONG_TEXT:
+            yield [at]
+            continue
+        if batch and (len(batch) == TEXTS_PER_JOB or size + length > LONG_TEXT):
+            yield batch
+            batch, size = [], 0
+        batch.append(at)
+        size += length
+    if batch:
+        yield batch
+
+
 def _as_it_is(artifact: Artifact) -> None:
     """Nothing is prepared."""
 
@@ -172,8 +189,7 @@ class Looker:
         if not any(self._of_kind[subject.kind] for subject in subjects):
             return found
         deadline = time.monotonic() + self.deadline_s
-        texts: list[int] = []
-        long_texts: list[int] = []
+        texts: dict[int, int] = {}  # their lengths
         pictures: list[int] = []
         pairs: list[int] = []
         for at, subject in enumerate(subjects):
@@ -183,11 +199,10 @@ class Looker:
                 elif subject.text is None:
                     pictures.append(at)
                 else:
-                    (long_texts if len(subject.text) >= LONG_TEXT else texts).append(at)
-        batches = [texts[start : start + TEXTS_PER_JOB] for start in range(0, len(texts), TEXTS_PER_JOB)]
-        alone = ([at] for at in (*long_texts, *pictures))
-        for groups in ([*batches, *alone], [[at] for at in pairs]):
-            jobs = [self._run([subjects[at] for at in group], deadline) for group in groups]
+                    texts[at] = len(subject.text)
+        size = sum(texts.values())
+        for groups in ([*_batches(texts), *([at] for at in pictures)], [[at] for at in pairs]):
+            jobs = [self._run([subjects[at] for at in group], deadline, size) for group in groups]
             done = await asyncio.gather(*jobs) if len(jobs) > 1 else [await job for job in jobs]
             for group, of_group in zip(groups, done, strict=True):
                 for at, signals in zip(group, of_group, strict=True):
@@ -199,8 +214,11 @@ class Looker:
         self._observer.queue(self.depth)
         return found
 
-    async def _run(self, subjects: Sequence[Subject], deadline: float) -> list[tuple[Signal, ...]]:
-        """Run all checks of one kind over `subjects` in one job, keeping what was done when time runs out."""
+    async def _run(self, subjects: Sequence[Subject], deadline: float, size: int) -> list[tuple[Signal, ...]]:
+        """Run all checks of one kind over `subjects` in one job, keeping what was done when time runs out.
+
+        `size` are the characters of all texts that are looked at together: who brings few goes first.
+        """
         kind = subjects[0].kind
         checks = self._of_kind[kind]
         said: list[dict[str, tuple[Signal, ...]]] = [{} for _ in subjects]
@@ -210,7 +228,8 @@ class Looker:
             if kind in self._light:
                 job()
             else:
-                await _within(self._workers_for(subjects[0]), job, deadline)
+                workers = self._workers_for(subjects[0])
+                await _within(workers, job, deadline, 0 if workers is self.pictures else size)
         late = f"no answer within {self.deadline_s:g} s"
         return [
             tuple(signal for check in checks for signal in (of_one.get(check.name) or _errors(check, subject, late)))
@@ -295,7 +314,7 @@ class Looker:
         self.long_texts.close()
 
 
-async def _within(workers: Workers, job: Callable[[], None], deadline: float) -> None:
+async def _within(workers: Workers, job: Callable[[], None], deadline: float, size: int) -> None:
     """Run `job` on a worker until it is done or the time has come; then it is given up, and goes on unheard.
 
     A future of the loop's own and one call back into it: a third of what asyncio.wrap_future and wait_for cost.
@@ -313,7 +332,7 @@ async def _within(workers: Workers, job: Callable[[], None], deadline: float) ->
         with suppress(RuntimeError):  # the loop ended meanwhile
             loop.call_soon_threadsafe(tell, True)
 
-    future = workers.submit(job)
+    future = workers.submit(job, size)
     future.add_done_callback(finished)
     timer = loop.call_later(max(0.0, deadline - time.monotonic()), tell, False)
     try:

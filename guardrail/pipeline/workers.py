@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
+import math
 import os
 import queue
 import sys
@@ -20,11 +22,12 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_Job = tuple[Future[Any], Callable[[], Any]]
 SETTLE_S = 5.0
 
 
 class Workers:
-    """A fixed number of daemon threads that take jobs in order.
+    """A fixed number of daemon threads that take the smallest job first, and those of one size in order.
 
     `niceness` lowers their priority (Linux only, per thread), so that pictures never starve the event loop and
     the texts. `spare` is how many workers may be lost to jobs that hang before `healthy` turns False.
@@ -38,7 +41,8 @@ class Workers:
         self._name = name
         self._niceness = niceness
         self._spare = spare
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._jobs: queue.PriorityQueue[tuple[float, int, _Job | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()  # tells apart, and keeps in order, what has one size
         self._lock = threading.Lock()
         self._running: set[Future[Any]] = set()
         self._lost: set[Future[Any]] = set()
@@ -59,13 +63,16 @@ class Workers:
         """False when more jobs hang than there are spare workers."""
         return len(self._lost) <= self._spare
 
-    def submit(self, job: Callable[[], T]) -> Future[T]:
+    def submit(self, job: Callable[[], T], size: int = 0) -> Future[T]:
         """Queue a job. A future that is cancelled before it runs never runs."""
         future: Future[T] = Future()
         if self._closed:
             raise RuntimeError(f"workers {self._name}: closed")
-        self._jobs.put((future, job))
+        self._put(size, (future, job))
         return future
+
+    def _put(self, size: float, job: _Job | None) -> None:
+        self._jobs.put((size, next(self._numbers), job))
 
     def abandon(self, future: Future[Any]) -> None:
         """Give a job up: one that waits is dropped, one that runs loses its worker, which is replaced."""
@@ -82,21 +89,21 @@ class Workers:
         """Let the workers go once they are done with what waits; hung ones are left behind (they are daemons)."""
         self._closed = True
         for _ in range(self.count):
-            self._jobs.put(None)
+            self._put(math.inf, None)
 
     def settle(self, seconds: float) -> None:
         """Take no more jobs, drop those that wait, and wait for those that run."""
         self._closed = True
         with contextlib.suppress(queue.Empty):
             while True:
-                item = self._jobs.get_nowait()
+                *_, item = self._jobs.get_nowait()
                 if item is not None:
                     item[0].cancel()
         until = time.monotonic() + seconds
         with self._lock:
             alive = list(self._alive)
         for _ in alive:
-            self._jobs.put(None)
+            self._put(math.inf, None)
         for thread in alive:
             thread.join(max(0.0, until - time.monotonic()))
 
@@ -119,11 +126,11 @@ class Workers:
             # Linux gives each thread a priority of its own; the kernel may refuse, and then all are equal as before.
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
-        while (item := self._jobs.get()) is not None:
+        while (item := self._jobs.get()[-1]) is not None:
             future, job = item
-            if not future.set_running_or_notify_cancel():
-                continue
-            with self._lock:
+            with self._lock:  # in one step: what runs and is not among those that run could not be given up
+                if not future.set_running_or_notify_cancel():
+                    continue
                 self._running.add(future)
             try:
                 result = job()

@@ -166,6 +166,16 @@ def test_a_file_that_is_gone_from_the_cache_is_noticed(models, folder):
         models.verify("twice")
 
 
+def test_a_weight_that_was_found_to_be_changed_has_no_label_any_more(models, folder):
+    pulled(models, folder)
+    assert models.label("twice") == f"twice@{sha256(TWICE)[:8]}"
+    models.path("twice").write_bytes(graph(3.0))
+    with pytest.raises(ConfigError, match="not what was built"):
+        models.verify("twice")
+    with pytest.raises(ConfigError, match="not what was built"):
+        models.label("twice")
+
+
 @pytest.mark.parametrize("said", ["", "[]", '{"files": 3}', '{"files": {}}', '{"files": {"../../x": "00"}}'])
 def test_a_broken_note_in_the_cache_is_refused(models, folder, said):
     (pulled(models, folder).path("twice").parent / "built.json").write_text(said)

@@ -219,6 +219,50 @@ def test_a_short_text_does_not_wait_behind_a_long_one():
     looker.close()
 
 
+@pytest.mark.parametrize(("many", "few"), [(LONG_TEXT - 1, 10), (LONG_TEXT * 8, LONG_TEXT)], ids=["short", "long"])
+def test_a_request_of_many_letters_lets_one_of_few_go_before_it(many, few):
+    """One request may bring half a million characters, which take a minute: one job of it is waited for."""
+    began, step = threading.Semaphore(0), threading.Semaphore(0)
+
+    def answer(artifact):
+        if len(artifact.text) == many:
+            began.release()
+            step.acquire(timeout=10.0)
+        return {"gore": 0.1}
+
+    looker = Looker([Asks(answer, ["gore"])], threads=1, deadline_s=10.0)
+
+    async def ask():
+        slow = asyncio.ensure_future(looker.look([prompt("x" * many)] * 8))
+        await asyncio.to_thread(began.acquire)
+        quick = asyncio.ensure_future(looker.look([prompt("y" * few)]))
+        await asyncio.sleep(0.05)
+        step.release()
+        [[first]] = await asyncio.wait_for(quick, 5.0)
+        assert not slow.done()
+        step.release(7)
+        rest = await slow
+        return first.score, [signal.score for [signal] in rest]
+
+    assert asyncio.run(ask()) == (0.1, [0.1] * 8)
+    looker.close()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([10] * 65, [64, 1]),
+        ([LONG_TEXT - 1] * 3, [1, 1, 1]),
+        ([LONG_TEXT // 2] * 4, [2, 2]),
+        ([10, LONG_TEXT - 1, 1, 10], [1, 2, 1]),
+    ],
+)
+def test_a_job_has_as_many_texts_as_are_read_in_the_time_of_one(lengths, expected):
+    check = Says({"gore": 0.1})
+    look([check], [prompt("x" * length) for length in lengths])
+    assert check.batches == expected
+
+
 def test_what_a_check_notes_of_a_picture_is_remembered_with_its_verdict():
     def answer(subject):
         subject.notes = (*subject.notes, "looks 23 years old")

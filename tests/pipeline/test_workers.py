@@ -69,3 +69,32 @@ def test_settling_gives_up_on_what_hangs():
     workers.settle(0.2)
     assert time.monotonic() - began < 5
     leave.set()
+
+
+class _Door:
+    """A lock before which the first worker to come waits until it is let in; everybody else passes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        if threading.current_thread().name == "guardrail-look":
+            self.reached.set()
+            self.open.wait(5)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_job_given_up_just_as_it_is_taken_leaves_a_worker_for_the_next():
+    workers = Workers("look", 1)
+    door = workers._lock = _Door()
+    over = threading.Event()
+    hangs = workers.submit(lambda: over.wait(10))
+    assert door.reached.wait(5)
+    workers.abandon(hangs)
+    door.open.set()
+    assert workers.submit(lambda: "seen").result(5) == "seen"
+    over.set()
