@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from guardrail.errors import ConfigError
 from guardrail.home import Home
+from guardrail.policy.nodes import OnceLoader
 
 MAX_FILE_BYTES = 1 << 20
 PREFIX = "GUARDRAIL_"
@@ -182,8 +183,13 @@ class Settings(_Part):
 
 
 SECRET = frozenset({"server.access_key", "audit.url", "key_command"})
-_CREDENTIALS = re.compile(r"//[^/@\s]{1,1000}@")
+_CREDENTIALS = re.compile(r"//[^/\s]{1,1000}@")
 """User and password in any address, which belong to nobody's screen."""
+_CALLED = r"(?:api|access|auth|client)?(?:key|secret|token|password|passwd|credentials?|authorization|signature|sig)"
+_NAMED = re.compile(rf"(?:^|[^a-z]){_CALLED}$", re.IGNORECASE)
+"""Names of options that hold a credential: checks and dialects have settings of their own."""
+_ASKED = re.compile(rf"([?&](?:[\w.-]*[^a-z])?{_CALLED}=)[^&#\s'\"]+", re.IGNORECASE)
+"""A credential in the query of an address."""
 
 
 @dataclass(frozen=True)
@@ -258,8 +264,9 @@ class Configuration:
             value: Any = self.settings
             for part in key.name.split("."):
                 value = getattr(value, part)
-            said = yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000)
-            plain = _CREDENTIALS.sub("//(set)@", said)
+            told = _masked(value) if key.name.endswith(".options") else _plain(value)
+            said = yaml.safe_dump(told, default_flow_style=True, width=10_000)
+            plain = _ASKED.sub(r"\1(set)", _CREDENTIALS.sub("//(set)@", said))
             masked = "(set)" if key.name in SECRET and value else plain
             rows.append(
                 (key.name, masked.removesuffix("\n").removesuffix("\n..."), self.origin.get(key.name, "default"))
@@ -324,13 +331,22 @@ def _plain(value: Any) -> Any:
     """A value as a file would have it: of a generator of which only the address is said, the address."""
     if isinstance(value, BaseModel):
         fields = value.model_dump(exclude_unset=True)
+        if "options" in fields:
+            fields["options"] = _masked(fields["options"])
         return fields["url"] if fields.keys() == {"url"} else fields
     return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
+def _masked(value: Any) -> Any:
+    """Options without what is named as a credential."""
+    if isinstance(value, dict):
+        return {name: "(set)" if one and _NAMED.search(str(name)) else _masked(one) for name, one in value.items()}
+    return [_masked(one) for one in value] if isinstance(value, list) else value
+
+
 def _said(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     name = ".".join(str(part) for part in item["loc"])
-    source = next((origin[known] for known in origin if name.startswith(known)), "settings")
+    source = next((origin[known] for known in origin if name == known or name.startswith(f"{known}.")), "settings")
     # The value itself is left out: it may be a credential in the wrong place.
     return f"{source}: {name}: {str(item['msg']).lower()}"
 
@@ -341,29 +357,16 @@ def _from_text(key: Key | None, value: Any) -> Any:
     if key is not None and isinstance(key.default, str) and value.strip()[0] not in "'\"":
         return value.strip()  # a credential of digits is no number, and one with # in it has no comment
     try:
-        return yaml.load(value, _Loader)  # noqa: S506 - a safe one, see there
+        return yaml.load(value, OnceLoader)  # noqa: S506 - a safe one, see there
     except (yaml.YAMLError, ValueError):  # ValueError: the 99th of a month
         return value
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would keep the last, and a door whose lock stood in the first is open."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                said = f"{key.value!r} stands twice in one mapping; keep one"
-                raise yaml.constructor.ConstructorError(problem=said, problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes, which no settings file is")
-        read = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one, see there
+        read = yaml.load(path.read_text(encoding="utf-8"), OnceLoader)  # noqa: S506 - a safe one, see there
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -65,9 +65,12 @@ class Home:
 
         Raises ConfigError when it cannot be made.
         """
-        path = self.path.absolute().joinpath(*below)
+        path = self.path.absolute()
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name in below:  # one by one: `parents` makes them with the mode of any folder
+                path /= name
+                path.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise ConfigError(
                 f"{path}: the folder of all state cannot be made there: {error.strerror}; "

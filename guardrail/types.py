@@ -212,13 +212,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Reason:
-    """A rule that spoke: what it did, and the scores that made it (None for a signal that could not be told)."""
+    """A rule that spoke: what it did, and the scores that made it (None for a signal that could not be told).
+
+    One that does not act (`acts` False) is in shadow: it says what it would have done.
+    """
 
     rule: str
     action: Action
     saw: Mapping[str, float | None]
     says: str = ""
     unknown: bool = False
+    acts: bool = True
 
 
 @dataclass(frozen=True)
@@ -240,8 +244,8 @@ class Decision:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Ids of the rules whose action is the decision's own, strictest first and without repeats."""
-        return tuple(dict.fromkeys(r.rule for r in self.reasons if r.action == self.action))
+        """Ids of the rules that acted with the decision's own action, in their order and without repeats."""
+        return tuple(dict.fromkeys(r.rule for r in self.reasons if r.acts and r.action == self.action))
 
 
 @dataclass(frozen=True)

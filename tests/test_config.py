@@ -104,6 +104,14 @@ def test_a_wrong_value_names_its_origin_and_not_itself(tmp_path):
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_wrong_value_is_not_blamed_on_a_setting_whose_name_it_begins_with(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("server: {max_connections: 100}\n")
+    variable = "GUARDRAIL_SERVER_MAX_CONNECTIONS_PER_ADDRESS"
+    with pytest.raises(ConfigError, match=rf"^environment \({variable}\): server\.max_connections_per_address: "):
+        load(path, {}, {variable: "-1"})
+
+
 @pytest.mark.parametrize(("text", "said"), [("server: [", ":1:10: not YAML"), ("- a\n", "a mapping of settings")])
 def test_a_broken_file_is_named_with_its_line(tmp_path, text, said):
     path = tmp_path / "broken.yaml"
@@ -150,6 +158,23 @@ def test_a_date_that_is_none_is_a_wrong_value_and_no_crash(tmp_path):
         load(None, {"home": str(tmp_path), "server.port": "2026-13-45"}, {})
 
 
+@pytest.mark.parametrize("written", ["07070", "-010", "0_17", "2:30", "1:30.5"])
+def test_a_number_that_yaml_reads_as_another_stops_the_start_with_its_line(tmp_path, written):
+    """07070 would be port 3640, and 2:30 a hundred and fifty."""
+    path = tmp_path / "numbers.yaml"
+    path.write_text(f"server:\n  port: {written}\n")
+    with pytest.raises(ConfigError, match=rf"numbers\.yaml:2:9: not YAML: '{written}' would be read .* in quotes"):
+        load(path, {}, {})
+
+
+def test_plain_numbers_are_read_as_they_stand(tmp_path):
+    path = tmp_path / "numbers.yaml"
+    path.write_text("server: {port: 0, drain_s: 0.5, workers: 10}\nlimits: {images: '07'}\n")
+    held = load(path, {}, {"GUARDRAIL_FETCH_TIMEOUT_S": "07"}).settings
+    assert (held.server.port, held.server.drain_s, held.server.workers, held.limits.images) == (0, 0.5, 10, 7)
+    assert held.fetch.timeout_s == 7.0
+
+
 def test_secrets_are_masked(tmp_path):
     held = load(None, {"home": str(tmp_path), "server.access_key": "hush-hush"}, {})
     assert "hush-hush" not in str(held.shown())
@@ -180,13 +205,30 @@ def test_every_setting_says_what_it_is():
     [
         ("models.hub", "https://user:hush-hush@hub.example"),
         ("models.hub", "https://hush-hush@hub.example"),
+        ("models.hub", "https://user:hush@hush-hush@hub.example"),  # a password may hold the sign that ends it
         ("server.upstreams", '{"openai": "https://user:hush-hush@host/v1"}'),
     ],
 )
 def test_a_password_in_any_address_is_masked(tmp_path, name, value):
     shown = str(load(None, {"home": str(tmp_path), name: value}, {}).shown())
-    assert "hush-hush" not in shown
+    assert "hush" not in shown
     assert "//(set)@h" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("models.hub", "https://hub.example/weights?version=2&token=hush-hush"),
+        ("checks.options", '{"vendor": {"region": "eu", "api_key": "hush-hush", "clientSecret": "hush"}}'),
+        ("checks.options", '{"vendor": {"headers": {"Authorization": "Bearer hush-hush"}, "region": "eu"}}'),
+        ("server.upstreams", '{"own": {"url": "https://host", "options": {"secret": "hush-hush", "region": "eu"}}}'),
+    ],
+)
+def test_what_is_named_as_a_credential_is_masked_and_what_stands_beside_it_is_not(tmp_path, name, value):
+    shown = {one: said for one, said, _ in load(None, {"home": str(tmp_path), name: value}, {}).shown()}[name]
+    assert "hush" not in shown
+    assert "(set)" in shown
+    assert "version=2" in shown or "region: eu" in shown
 
 
 def upstreams(tmp_path, text):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
+import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,3 +113,15 @@ def test_a_home_that_cannot_be_made_says_where_and_what_to_do(tmp_path: Path, be
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ConfigError, match=r"file/home.*: the folder of all state cannot be made there: .*--home"):
         Home(tmp_path / "file" / "home").folder(*below)
+
+
+def test_every_folder_that_is_made_is_its_owners_alone_however_the_first_is_asked_for(tmp_path: Path) -> None:
+    """`serve` asks for the folder of the audit log first, and with it the home comes to be."""
+    before = os.umask(0o022)
+    try:
+        made = Home(tmp_path / "state" / "home").folder("audit", "old")
+    finally:
+        os.umask(before)
+    for path in (made, made.parent, made.parent.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o755  # not ours: made as any folder on the way is

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from guardrail.audit.chain import Head, check_key, genesis, seal
 from guardrail.audit.database import file_of, parse
@@ -21,6 +21,8 @@ from guardrail.errors import AuditError
 MAX_FAULTS = 1000
 # How far from its place a record that does not fit is looked for, so that a move can be told from a change.
 MOVED = 100
+# What a number can be. The table allows no other and each once, unless somebody made it anew.
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 MAY_BE_MISSING = ": records may be missing at the end (a backup is verified with --head, or with a copy of that file)"
 
 
@@ -104,8 +106,12 @@ class _Walk:
         beside = self._beside.head if self._beside is not None else None
         asked = {one.seq for one in (self._kept, beside) if one is not None}
         seen: dict[int, bytes | None] = {0: prev}
+        numbered = 0
         for row in self._rows():
             seq, was_prev, digest = row[0], _bytes(row[7]), _bytes(row[8])
+            if not isinstance(seq, int):
+                continue  # half a number; it is missing from `numbered`
+            numbered += 1
             if seq > expected:
                 self._say(expected, f"{_span(expected, seq - 1)} missing: deleted, or renumbered")
                 prev = None
@@ -117,6 +123,7 @@ class _Walk:
             if len(self._found) >= MAX_FAULTS:
                 self._found.append(Fault(seq, f"{MAX_FAULTS} faults were found up to here; the rest was not looked at"))
                 return self._found
+        self._check_count(numbered)
         if head is not None and trusted:
             self._check_end(head, expected - 1, last)
         if self._beside is not None:
@@ -134,16 +141,15 @@ class _Walk:
 
     def _rows(self) -> Any:
         columns = [records.c[name] for name in ("seq", *Row._fields, "prev", "digest")]
-        last = None
+        number = records.c.seq
+        first = number >= LOWEST
         while True:
-            chosen = select(*columns).order_by(records.c.seq).limit(PAGE)
-            if last is not None:
-                chosen = chosen.where(records.c.seq > last)
+            chosen = select(*columns).where(first, number <= HIGHEST).order_by(number).limit(PAGE)
             page = self._conn.execute(chosen).fetchall()
             yield from page
             if len(page) < PAGE:
                 return
-            last = page[-1][0]
+            first = number > page[-1][0]
 
     def _check_head(self, head: Head | None) -> bool:
         if head is None:
@@ -175,6 +181,13 @@ class _Walk:
     def _written_as(self, seq: int, row: Sequence[Any], prev: bytes, digest: bytes) -> int | None:
         near = range(max(1, seq - MOVED), seq + MOVED + 1)
         return next((other for other in near if self._seal(prev, other, row) == digest), None)
+
+    def _check_count(self, numbered: int) -> None:
+        """What the walk by numbers passed over, and a look-up by id or a list may find all the same."""
+        beside = int(self._conn.execute(select(func.count()).select_from(records)).scalar_one()) - numbered
+        if beside:
+            what = "1 record stands" if beside == 1 else f"{beside} records stand"
+            self._say(0, f"{what} under no number, or under one that is taken: inserted")
 
     def _check_end(self, head: Head, last: int, digest: bytes | None) -> None:
         if last < head.seq:

@@ -222,6 +222,7 @@ class Guard:
             for tenant, policy in after.tenants.items()
             if policy != before.policy_of(tenant)
         }
+        was, now = before.digests(), after.digests()
         self._recorded = after
         try:
             await audit.append(
@@ -231,7 +232,16 @@ class Guard:
                     at=time.time(),
                     tenant="*",
                     action="kept" if faults else "reloaded",
-                    body={"before": before.labels(), "after": after.labels(), "tenants": moved, "faults": faults},
+                    body={
+                        "before": before.labels(),
+                        "after": after.labels(),
+                        "sha256": {
+                            "before": {sha256: label for sha256, label in was.items() if sha256 not in now},
+                            "after": {sha256: label for sha256, label in now.items() if sha256 not in was},
+                        },
+                        "tenants": moved,
+                        "faults": faults,
+                    },
                 )
             )
         except BaseException:

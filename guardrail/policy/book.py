@@ -33,7 +33,11 @@ class Pages:
 
     def labels(self) -> list[str]:
         """The label, name@digest, of each policy."""
-        return list(dict.fromkeys(policy.label for policy in (self.default, *self.tenants.values(), *self.shadow)))
+        return list(dict.fromkeys(self.digests().values()))
+
+    def digests(self) -> dict[str, str]:
+        """The whole SHA-256 of each policy, and its label. That holds eight digits, which somebody can make collide."""
+        return {policy.digest: policy.label for policy in (self.default, *self.tenants.values(), *self.shadow)}
 
 
 class PolicyBook:
@@ -121,9 +125,15 @@ class PolicyBook:
             self._available = frozenset(available)
         self._read_as = self._states()
         try:
-            self._pages = self._read(self._available)
+            pages = self._read(self._available)
         except ConfigError as error:
             return str(error).splitlines()
+        now = zip(self.files, self._read_as, self._states(), strict=True)
+        halves = [file for file, before, after in now if before != after]
+        if halves:
+            # Half a policy is often a policy too, with fewer rules. `changed` says that it must be read again.
+            return [f"{file}: was saved while it was read; it is read again when it is whole" for file in halves]
+        self._pages = pages
         return []
 
     def _states(self) -> list[tuple[int, int, int] | None]:

@@ -20,8 +20,8 @@ import yaml
 
 from guardrail.policy.decide import decide
 from guardrail.policy.model import SIGNAL_NAME, Policy
-from guardrail.policy.nodes import Place, PolicyError, Problem, Reader, read_text, short
-from guardrail.types import Action, Decision, Evidence, Signal, Stage
+from guardrail.policy.nodes import Place, PolicyError, Problem, Reader, misspelt, read_text, short
+from guardrail.types import SIGNALS, Action, Decision, Evidence, Signal, Stage
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_SCORES = 1000  # scores of one signal in one case
@@ -94,9 +94,20 @@ def _outcome(policy: Policy, case: Case) -> Outcome:
     wrong = ""
     if action is not case.expect:
         wrong = f"expected {case.expect.word}, was {action.word}"
+    elif unread := _unread(policy, case):
+        wrong = unread
     elif case.rules is not None and rules != case.rules:
         wrong = f"expected rules {_names(case.rules)}, was {_names(rules)}"
     return Outcome(case, decision, wrong)
+
+
+def _unread(policy: Policy, case: Case) -> str:
+    """What is wrong with a name that is nearly one that is read: whatever is expected of it, it shows nothing."""
+    known = {*policy.signals, *SIGNALS}
+    for name in sorted({signal.name for signal in case.evidence.signals}):
+        if meant := misspelt(name, known):
+            return f"{short(name)} says nothing to this policy; did you mean {meant!r}?"
+    return ""
 
 
 def _names(rules: Iterable[str]) -> str:

@@ -94,7 +94,7 @@ def _reason(rule: Rule, steps: Steps, best: list[float], blind: list[bool], unkn
     for column, at_least, name in steps:
         score = best[column]
         saw[name] = score if score >= at_least else None
-    return Reason(rule.id, action, saw, rule.says, unknown)
+    return Reason(rule.id, action, saw, rule.says, unknown, rule.acts)
 
 
 def _strictest_first(reason: Reason) -> int:

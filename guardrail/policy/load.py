@@ -25,7 +25,7 @@ from guardrail.policy.model import (
     Rule,
     described,
 )
-from guardrail.policy.nodes import Place, Reader, decoded, guess, read_text, short
+from guardrail.policy.nodes import MAX_PROBLEMS, Place, Reader, decoded, guess, read_text, short
 from guardrail.types import SIGNALS, Action
 
 MAX_BYTES = 256 * 1024  # the shipped policy has 8 KB; a policy that nobody can read protects nobody
@@ -127,7 +127,7 @@ class _Parser:
                 if pattern is None:
                     continue
                 if not self._is_signal(pattern):
-                    reader.problem(item, f"join {short(name)} reads {short(pattern)}; {_expected_signal(pattern, {})}")
+                    reader.problem(item, f"join {short(name)} reads {short(pattern)}; {self._expected(pattern, {})}")
                 elif pattern in members:
                     reader.problem(item, f"join {short(name)} reads {short(pattern)} twice; keep one")
                 members[pattern] = Reading(pattern, reader.place(item))
@@ -186,12 +186,19 @@ class _Parser:
         for name, key_node, value in reader.entries(node, f"{what}: when"):
             at_least = reader.threshold(value, f"{what}: threshold of {short(name)}")
             if name not in joins and not self._is_signal(name):
-                reader.problem(key_node, f"{what} reads {short(name)}; {_expected_signal(name, joins)}")
+                reader.problem(key_node, f"{what} reads {short(name)}; {self._expected(name, joins)}")
             elif at_least is not None:
                 conditions.append(Condition(name, at_least, joins.get(name, ()), reader.place(key_node)))
         if isinstance(node, yaml.MappingNode) and not node.value:
             reader.problem(node, f"{what}: when is empty and would match everything; name a signal and its threshold")
         return tuple(conditions)
+
+    def _expected(self, name: str, joins: Joins) -> str:
+        known = [*joins, *SIGNALS, *(f"*.{signal.partition('.')[2]}" for signal in SIGNALS)]
+        # Looked for only where it will be read: a file may have thousands of mistakes, and a server waits for it.
+        hint = guess(name, known) if len(self._reader.problems) < MAX_PROBLEMS else ""
+        forms = "expected a signal (prompt., input., output. or pair.<factor>, or *.<factor>)"
+        return f"{forms} or a join that the policy declares{hint}" if joins else forms + hint
 
     @staticmethod
     def _is_signal(name: str) -> bool:
@@ -222,10 +229,3 @@ class _Parser:
         if node is None:
             return ""
         return " ".join((self._reader.text(node, f"{what}: says", limit=MAX_SAYS) or "").split())
-
-
-def _expected_signal(name: str, joins: Joins) -> str:
-    known = [*joins, *SIGNALS, *(f"*.{signal.partition('.')[2]}" for signal in SIGNALS)]
-    hint = guess(name, known)
-    forms = "expected a signal (prompt., input., output. or pair.<factor>, or *.<factor>)"
-    return f"{forms} or a join that the policy declares{hint}" if joins else forms + hint

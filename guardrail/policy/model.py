@@ -17,7 +17,7 @@ from functools import cached_property
 
 from guardrail.errors import ConfigError
 from guardrail.policy.nodes import Place, PolicyError, Problem, guess, short
-from guardrail.types import Action, Kind
+from guardrail.types import SIGNALS, Action, Kind
 
 KINDS = tuple(kind.value for kind in Kind)
 # Segments are separated by a dot that no segment may hold, so matching is linear.
@@ -189,20 +189,33 @@ class Policy:
     def require(self, available: Collection[str]) -> None:
         """Refuse to start when a rule names a signal that no loaded check gives.
 
-        `available` holds signal names ("input.person"). A wildcard needs one of the signals it stands for.
+        `available` holds signal names ("input.person"). A wildcard needs one of the signals it stands for, and each
+        of `SIGNALS` of a kind that is looked at at all: a rule about minors must not lose the pictures in silence.
         Raises PolicyError (a ConfigError) that points at each such name.
         """
         there = frozenset(available)
+        kinds = {name.partition(".")[0] for name in there}
         problems: dict[Reading, Problem] = {}
         for rule in self.rules:
             for condition in rule.when:
                 for reading in condition.readings:
-                    if not there.isdisjoint(expand(reading.pattern)):
+                    signals = expand(reading.pattern)
+                    blind = [
+                        name
+                        for name in signals
+                        if name in SIGNALS and name not in there and name.partition(".")[0] in kinds
+                    ]
+                    never = there.isdisjoint(signals)
+                    if not (never or blind):
                         continue
                     through = "" if reading.pattern == condition.name else f" through {condition.name}"
+                    reads = f"rule {rule.id!r} reads {short(reading.pattern)}{through}"
                     message = (
-                        f"rule {rule.id!r} reads {short(reading.pattern)}{through}, which no loaded check gives, so it "
+                        f"{reads}, which no loaded check gives, so it "
                         f"could never match{guess(reading.pattern, there)}; load the check or remove the rule"
+                        if never
+                        else f"{reads}, but no loaded check gives {' and '.join(blind)}, so it would be blind there; "
+                        "load the check, or name the signals that you mean"
                     )
                     problems.setdefault(reading, Problem(reading.place, message))
         if problems:

@@ -6,6 +6,7 @@ a policy is read by people who must answer for it, and what it says should stand
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,9 +19,11 @@ from guardrail.errors import ConfigError
 
 MAX_DEPTH = 8  # a policy needs five levels; deeper nesting is a mistake or an attack on the parser
 MAX_PROBLEMS = 50  # more complaints than this help nobody
+MISSPELT = 0.85  # how alike two names are of which one is taken for the other: one letter of seven
 _PARSER = yaml.CSafeLoader
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 _DIGITS = frozenset("0123456789.+-eE")
+_OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _HINTS = {
     "an alias": "; a name that begins with '*' is written in quotes",
     "cannot start any token": "; indent with spaces, and put a text that begins with a sign in quotes",
@@ -63,6 +66,44 @@ def guess(word: str, known: Collection[str]) -> str:
     """'; did you mean x?' when one of `known` is close to `word`, else ''."""
     near = get_close_matches(word[:100], sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def misspelt(word: str, known: Collection[str]) -> str:
+    """The one of `known` that was surely meant by `word`, which is none of them; "" where it may well be another."""
+    if word in known:
+        return ""
+    near = get_close_matches(word[:100], sorted(known), n=1, cutoff=MISSPELT)
+    return near[0] if near else ""
+
+
+class OnceLoader(yaml.SafeLoader):
+    """Plain values of a file of another format, in which no key may stand twice: YAML would keep the last.
+
+    Where a lock stood in the first, the door would be open. Numbers that YAML 1.1 reads as others are refused too:
+    07070 is 3640 there, and 2:30 is 150.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                said = f"{key.value!r} stands twice in one mapping; keep one"
+                raise yaml.constructor.ConstructorError(problem=said, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        written: str = node.value
+        if ":" in written or (node.tag.endswith(":int") and _OCTAL.fullmatch(written)):
+            said = f"{written!r} would be read as another number (octal, or base 60); write it in decimal, or in quotes"
+            raise yaml.constructor.ConstructorError(problem=said, problem_mark=node.start_mark)
+        number = self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float
+        read: int | float = number(node)
+        return read
+
+
+for _kind in ("int", "float"):
+    OnceLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", OnceLoader.construct_number)
 
 
 def short(text: str) -> str:

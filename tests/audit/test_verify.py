@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardrail.audit import AuditLog, Fault, Head, Reader, holds, verify
+from guardrail.audit.read import PAGE
 from guardrail.audit.verify import MAX_FAULTS
 from guardrail.errors import AuditError, ConfigError, GuardrailError
 
@@ -313,6 +314,34 @@ def test_a_record_hidden_from_look_ups_by_its_index_is_found(log):
     faults = verify(log, KEY)
     assert faults
     assert all(fault.seq == 0 and "damaged" in fault.what for fault in faults)
+
+
+LOOSE = (  # the table made anew without what keeps numbers numbers, and each only once
+    f"CREATE TABLE loose (seq, {COLUMNS})",
+    f"INSERT INTO loose SELECT seq, {COLUMNS} FROM {RECORDS}",
+    f"DROP TABLE {RECORDS}",
+    f"ALTER TABLE loose RENAME TO {RECORDS}",
+)
+FORGED = "'forged', kind, at, tenant, 'block', body, prev, digest"
+
+
+@pytest.mark.parametrize("number", ["NULL", "'5'", "x'05'", "5.5", "9e999"])
+def test_a_record_without_a_number_is_found_and_hides_no_other(log, number):
+    tamper(log, *LOOSE, f"INSERT INTO {RECORDS} SELECT {number}, {FORGED} FROM {RECORDS} WHERE seq = 5")
+    tamper(log, f"UPDATE {RECORDS} SET tenant = 'x' WHERE seq = 7")
+    assert says(verify(log, KEY)) == [
+        (7, "its content or its digests were changed"),
+        (0, "inserted"),
+    ]
+
+
+def test_a_second_record_under_the_last_number_of_a_page_is_found(sqlite_url):
+    """The walk goes on after that number, and a look-up by id finds what it passed over."""
+    fill(sqlite_url, PAGE + 1)
+    tamper(sqlite_url, *LOOSE, f"CREATE INDEX by_number ON {RECORDS} (seq)")
+    tamper(sqlite_url, f"INSERT INTO {RECORDS} SELECT seq, {FORGED} FROM {RECORDS} WHERE seq = {PAGE}")
+    [fault] = verify(sqlite_url, KEY)
+    assert fault.what == "1 record stands under no number, or under one that is taken: inserted"
 
 
 def test_any_damage_to_the_file_is_a_fault_or_an_error_of_ours(log, tmp_path):

@@ -355,6 +355,19 @@ def test_every_reload_that_changes_something_has_a_record_of_its_own(guard, book
     assert len({record.entry.id for record in audit.entries() if record.entry.kind == "event"}) == 2
 
 
+def test_the_record_of_a_reload_holds_the_whole_digests_of_what_was_in_force(guard, book, audit):
+    """Eight digits of a label are made to collide in an afternoon: the record must tell the two policies apart."""
+    old = book.default
+    path = book.files[0]
+    path.write_text(path.read_text().replace("action: flag", "action: block"))
+    assert asyncio.run(guard.reload()) == []
+    [event] = [record.entry for record in audit.entries() if record.entry.kind == "event"]
+    assert event.body["sha256"] == {
+        "before": {old.digest: old.label},
+        "after": {book.default.digest: book.default.label},
+    }
+
+
 def test_a_tenant_that_moves_to_a_policy_which_another_has_already_is_a_reload_on_record(checks, audit, tmp_path):
     one = "version: 1\nname: one\nrules:\n  - {id: r, when: {prompt.sexual: 0.5}, action: block}\n"
     two = one.replace("name: one", "name: two").replace("block", "flag")

@@ -103,6 +103,35 @@ def test_a_file_that_is_saved_while_it_is_read_has_changed(folder):
     assert Meanwhile(folder / "house.yaml").changed()
 
 
+def test_a_file_that_is_saved_while_it_is_read_again_is_not_taken_by_halves(folder):
+    """The first half of a policy is a policy too: one with fewer rules."""
+    half, rest = DEFAULT.split("rules:\n")
+    rest = f"rules:\n{rest}"
+
+    class Slow(PolicyBook):
+        """Whoever saves the file has written half of it when it is read, and the rest before the reading is over."""
+
+        rest = ""
+
+        def _read(self, available):
+            pages = super()._read(available)
+            with (folder / "house.yaml").open("a") as file:
+                file.write(self.rest)
+            self.rest = ""
+            return pages
+
+    book = Slow(folder / "house.yaml")
+    before = book.pages
+    (folder / "house.yaml").write_text(half)
+    book.rest = rest
+    [fault] = book.reload()
+    assert "house.yaml: was saved while it was read" in fault
+    assert book.pages is before
+    assert book.changed()
+    assert book.reload() == []
+    assert [rule.id for rule in book.default.rules] == ["minor", "sexual"]
+
+
 def test_all_broken_files_are_told_at_once(book, folder):
     (folder / "house.yaml").write_text("")
     (folder / "studio.yaml").write_text("x")

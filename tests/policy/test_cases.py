@@ -45,6 +45,17 @@ def one(signals: str, expect: str, more: str = "") -> str:
         (one("{prompt.sexual: 0.49}", "block"), "expected block, was allow"),
         (one("{prompt.sexual: 0.5}", "block", ", rules: [s]"), "expected rules s, was r"),
         (one("{prompt.sexual: 0.5}", "block", ", rules: []"), "expected rules none, was r"),
+        # A case that nothing reads is as expected whatever the policy says.
+        (
+            one("{prompt.sexul: 0.9}", "allow"),
+            "'prompt.sexul' says nothing to this policy; did you mean 'prompt.sexual'?",
+        ),
+        (
+            one("{prompt.undres: 0.9}", "allow"),
+            "'prompt.undres' says nothing to this policy; did you mean 'prompt.undress'?",
+        ),
+        (one("{prompt.undress: 0.9}", "allow"), ""),
+        (one("{input.concept.gun: 0.9}", "allow"), ""),
     ],
 )
 def test_a_case_says_how_the_decision_differs_from_what_was_expected(write, text, wrong):

@@ -152,6 +152,16 @@ def test_a_policy_in_shadow_says_and_does_not_act():
     assert [reason.rule for reason in decision.reasons] == ["r"]
 
 
+def test_a_rule_in_shadow_is_not_named_for_what_a_floor_did():
+    """Of a tenant in shadow only the floors of the default act: the refusal is theirs alone."""
+    shadow = Policy("p", (Rule("own", (Condition("prompt.sexual", 0.5),), Action.BLOCK, acts=False),), mode=Mode.SHADOW)
+    floor = Rule("floor", (Condition("prompt.minor", 0.3),), Action.BLOCK, floor=True)
+    decision = decide(shadow.under(Policy("base", (floor,))), saw(prompt__sexual=0.9, prompt__minor=0.9))
+    assert (decision.action, decision.would) == (Action.BLOCK, Action.BLOCK)
+    assert decision.rules == ("floor",)
+    assert {reason.rule: reason.acts for reason in decision.reasons} == {"floor": True, "own": False}
+
+
 def test_a_score_that_is_no_number_in_0_to_1_counts_as_not_told():
     signal = Signal("prompt.sexual", "prompt", "broken", score=0.1)
     object.__setattr__(signal, "score", float("nan"))

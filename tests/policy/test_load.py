@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from guardrail.errors import ConfigError
 from guardrail.policy import Mode, PolicyError, load, parse
 from guardrail.policy.load import MAX_BYTES
+from guardrail.policy.nodes import MAX_PROBLEMS
 from guardrail.types import Action
 from tests.timing import best_s
 
@@ -160,6 +161,17 @@ def test_an_alias_bomb_is_refused_before_it_grows():
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 50_000, "- " * 100_000, "? " * 100_000, "'" * 200_000])
 def test_a_deep_or_broken_file_is_refused_quickly(text):
     assert best_s(lambda: wrong(text)) < 2.0
+
+
+def test_a_file_of_mistakes_does_not_hold_up_the_server_that_reads_it_again():
+    """Which name was meant is looked for among all that there are: only for the mistakes that are told."""
+    joins = "".join(f"  any.x{n}: [prompt.sexual]\n" for n in range(2000))
+    rules = "".join(f"  - {{id: r{n}, action: block, when: {{any.y{n}: 0.5}}}}\n" for n in range(500))
+    text = f"version: 1\nname: p\njoins:\n{joins}rules:\n{rules}"
+    said = wrong(text).splitlines()
+    assert len(said) == MAX_PROBLEMS
+    assert all("did you mean 'any.x" in one for one in said)
+    assert best_s(lambda: wrong(text), times=1) < 2.5  # 0.8 s measured; 7 s where it was looked for each time
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path):

@@ -124,6 +124,21 @@ def test_a_wildcard_needs_one_of_its_signals():
         policy.require(["input.person"])
 
 
+def test_a_wildcard_over_what_is_looked_at_needs_the_signal_there():
+    """Without the check of ages the floor about minors would go on reading texts, and never again a picture."""
+    aged = [name for name in SIGNALS if name not in {"input.minor", "output.minor"}]
+    with pytest.raises(PolicyError) as caught:
+        load("default").require(aged)
+    said = str(caught.value)
+    assert said.startswith("default.yaml:14:15: rule 'minor-sexual' reads '*.minor' through any.minor")
+    assert "no loaded check gives input.minor and output.minor" in said
+    assert "name the signals that you mean" in said
+    texts = parse("version: 1\nname: p\nrules:\n  - {id: r, when: {'*.minor': 0.5}, action: hold}\n")
+    texts.require(name for name in SIGNALS if name.startswith("prompt."))  # no pictures are looked at there
+    with pytest.raises(PolicyError, match=r"gives prompt\.minor, so"):
+        texts.require(["prompt.words", "input.minor", "output.minor"])
+
+
 def test_a_policy_cannot_be_built_with_a_hole():
     condition = Condition("prompt.sexual", 0.5)
     with pytest.raises(ConfigError, match="would match everything"):
