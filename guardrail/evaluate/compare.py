@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from guardrail.errors import ConfigError
+from guardrail.evaluate import runs
 from guardrail.evaluate.delong import areas
 from guardrail.evaluate.figures import main_threshold
 from guardrail.evaluate.intervals import Floats, Interval, Ints, Rate, bootstrap, holm, library, rate_of
@@ -108,6 +109,15 @@ def _notes(first: Sheet, second: Sheet) -> list[str]:
         one, other = first.run.get(word), second.run.get(word)
         if one != other:
             said.append(f"{word} differs: {_said(one)} and {_said(other)}")
+    parts = [runs.part_of(one.run["suite"]) or "all" for one in (first, second)]
+    if parts[0] != parts[1]:
+        said.append(f"the part of the suite differs: {parts[0]} and {parts[1]}")
+    given = [runs.given(one.run) or "none" for one in (first, second)]
+    if given[0] != given[1]:
+        said.append(f"scores taken as given differ: {given[0]} and {given[1]}")
+    for factor, signal in first.signals.items():
+        if second.signals.get(factor, signal) != signal:
+            said.append(f"{factor} is scored by {signal} and by {second.signals[factor]}")
     if first.run["suite"].get("digest") != second.run["suite"].get("digest"):
         said.append("the suite has another digest: rows were added, removed or changed between the two runs")
     return said

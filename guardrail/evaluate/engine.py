@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ from guardrail.evaluate.rows import Row
 from guardrail.evaluate.suite import TASKS, Suite, Where, select
 from guardrail.evaluate.survey import Survey, survey
 from guardrail.policy import Policy, decide
-from guardrail.types import Evidence, Signal
+from guardrail.policy.nodes import misspelt
+from guardrail.types import SIGNALS, Evidence, Signal
 
 UNSCORED = "unscored"
 """The action of a row that could not be judged at all."""
@@ -66,6 +67,7 @@ def run(
     """
     held = surveyed or survey(plan.suite)
     signals = signals_of(plan.suite, pool.about)
+    _check_given(plan, pool.about)
     size = chunk or CHUNKS[plan.suite.task]
     begun = _begun(plan, held, pool, signals)
     total = sum(1 for _ in _chosen(plan)) if plan.where or plan.limit is not None or plan.only_factor else held.rows
@@ -77,8 +79,14 @@ def run(
         if log.complete and log.done == total:
             return runs.read_run(folder)
         _score(plan, pool, log, size, cache, lambda done: report(done, total))
-        unscored = sum(_unscored(row, signals) for row in runs.rows(folder))
-        return log.end(rows=total, unscored=unscored)
+        written = Counter(_unscored(row, signals) for row in runs.rows(folder))
+        if written.total() != total:
+            log.spoiled()
+            raise ConfigError(
+                f"{folder}: holds {written.total()} rows of {total}; does another process write the same run? "
+                "Begin anew with --fresh, one at a time"
+            )
+        return log.end(rows=total, unscored=written[True])
     finally:
         log.close()
 
@@ -104,6 +112,20 @@ def signals_of(suite: Suite, about: About) -> dict[str, str]:
                 f"under `signals` in suite.yaml; there are: {', '.join(sorted(about.signals))}"
             )
     return chosen
+
+
+def _check_given(plan: Plan, about: About) -> None:
+    """Raises ConfigError for a score that the suite gives under a name that is nearly one that is read."""
+    if plan.policy is None:
+        return
+    known = plan.policy.signals | about.signals | SIGNALS.keys()
+    for kind, scores in plan.suite.assume.items():
+        for signal in scores:
+            if meant := misspelt(signal, known):
+                raise ConfigError(
+                    f"suite {plan.suite.id}: assume {kind}: {signal}: neither policy {plan.policy.name} reads it nor "
+                    f"any check gives it; did you mean {meant!r}?"
+                )
 
 
 def _begun(plan: Plan, held: Survey, pool: Pool, signals: Mapping[str, str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from guardrail.evaluate.report.page import page, table, warning
 from guardrail.evaluate.report.tables import Table
 from guardrail.evaluate.sheet import read
 from guardrail.inference.manifest import Manifest, packaged
-from guardrail.policy import Policy
+from guardrail.policy import Mode, Policy
 from guardrail.policy.model import described
 from guardrail.types import SIGNALS
 
@@ -35,6 +35,8 @@ LIMITS = (
     "is done with it.",
     "Nothing that does not pass through the guard is judged.",
 )
+
+_MODES = {Mode.ENFORCE: "in force", Mode.SHADOW: "in shadow: decides and is recorded, and never acts"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _summary(policy: Policy, found: Sequence[Source], made: datetime, operator: 
         ("policy", policy.name),
         ("SHA-256 of what it says", policy.digest),
         ("what it is for", policy.says or "not stated"),
-        ("mode", policy.mode.value),
+        ("mode", _MODES[policy.mode]),
         ("what cannot be told", f"{policy.on_unknown.word}, unless a rule says otherwise"),
         ("made", f"{made:%Y-%m-%d %H:%M} UTC"),
         ("measured", f"{min(one.made for one in found):%Y-%m-%d} to {max(one.made for one in found):%Y-%m-%d}"),
@@ -124,6 +126,12 @@ def _warnings(policy: Policy, found: Sequence[Source]) -> Iterator[str]:
                 f"{one.report.name}: its decisions are those of policy {used['name']}@{str(used['digest'])[:8]}, not "
                 "of this one; rates at thresholds are of this one"
             )
+        if part := runs.part_of(one.report.run["suite"]):
+            yield f"{one.report.name}: only a part of its suite was run: {part}"
+        if given := runs.given(one.report.run):
+            yield f"{one.report.name}: its decisions take scores as given: {given}"
+        if not one.report.run["suite"].get("columns_verified", True):
+            yield f"{one.report.name}: nobody has checked which columns of its source hold the text and the labels"
         if one.report.run.get("attack"):
             yield f"{one.report.name}: every row was attacked ({one.report.run['attack']['name']})"
     models = {tuple(one.report.run["models"]) for one in found}
@@ -132,10 +140,15 @@ def _warnings(policy: Policy, found: Sequence[Source]) -> Iterator[str]:
 
 
 def _rules(policy: Policy) -> Table:
-    told = Table("Rules, the strictest that holds decides", ("rule", "action", "when", "why"), left=4)
+    read = dict.fromkeys((one.name, one.signals) for rule in policy.rules for one in rule.when)
+    joins = [(name, signals) for name, signals in read if signals != (name,)]
+    head = ("rule", "action", "when", "where that cannot be told", "why")
+    note = " ".join(f"{name} is the highest of {', '.join(signals)}." for name, signals in joins)
+    told = Table("Rules, the strictest that holds decides; one in brackets does not act", head, left=5, note=note)
     for rule in policy.rules:
         name = f"{rule.id} (floor)" if rule.floor else rule.id
-        told.rows.append((name, rule.action.word, described(rule.when), rule.says))
+        action = rule.action.word if rule.acts else f"({rule.action.word})"
+        told.rows.append((name, action, described(rule.when), rule.on_unknown.word, rule.says))
     return told
 
 
@@ -180,14 +193,15 @@ def _models(found: Sequence[Source], manifest: Manifest) -> Table:
 
 
 def _sources(found: Sequence[Source]) -> Table:
-    head = ("run", "suite", "licence", "rows", "not told", "date", "SHA-256 of rows.jsonl")
-    told = Table("Runs", head, left=3)
+    head = ("run", "suite", "part of it", "licence", "rows", "not told", "date", "SHA-256 of rows.jsonl")
+    told = Table("Runs", head, left=4)
     for one in found:
         suite, run = one.report.run["suite"], one.report.run
         told.rows.append(
             (
                 one.report.name,
                 f"{suite['id']} {suite['version']}",
+                runs.part_of(suite) or "all",
                 str(suite["licence"]),
                 str(run["rows"]),
                 str(run["unscored"]),

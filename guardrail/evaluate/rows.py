@@ -76,8 +76,12 @@ def label_rule(factor: str, rule: Any) -> Callable[[Mapping[str, Any]], int | No
     if isinstance(rule, Mapping):
         if set(rule) - {"column", "yes", "no"} or not rule.get("column") or not (rule.get("yes") or rule.get("no")):
             raise ConfigError(f"label {factor}: a mapping with `column`, and `yes` or `no` or both, is expected")
-        named = {str(value): 0 for value in rule.get("no") or ()} | {str(value): 1 for value in rule.get("yes") or ()}
-        return lambda record: named.get(str(_cell(record, rule["column"])).strip())
+        no, yes = ([_word(value) for value in rule.get(side) or ()] for side in ("no", "yes"))
+        both = sorted(set(no) & set(yes))
+        if both:
+            raise ConfigError(f"label {factor}: {both[0]!r} stands under yes and under no; leave it under one")
+        named = dict.fromkeys(no, 0) | dict.fromkeys(yes, 1)
+        return lambda record: named.get(_word(_cell(record, rule["column"])))
     for sign, compare in _COMPARE.items():
         column, found, value = str(rule).partition(sign)
         if found and column.strip() and value.strip():
@@ -113,6 +117,15 @@ def _number(cell: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _word(cell: Any) -> str:
+    """A cell as it is written in a table; yes and no as JSON spells them, which Python does not."""
+    return str(cell).lower() if isinstance(cell, bool) else str(cell).strip()
+
+
+def _is(cell: Any, value: str) -> bool:
+    return _word(cell) == (value.lower() if isinstance(cell, bool) else value)
+
+
 def _has(cell: Any, word: str) -> bool:
     held = cell if isinstance(cell, Sequence) and not isinstance(cell, str) else str(cell).split(",")
     return word.casefold() in {str(one).strip().casefold() for one in held}
@@ -122,8 +135,8 @@ def _has(cell: Any, word: str) -> bool:
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": lambda cell, value: cell >= value,
     "<=": lambda cell, value: cell <= value,
-    "==": lambda cell, value: str(cell).strip() == value,
-    "!=": lambda cell, value: str(cell).strip() != value,
+    "==": _is,
+    "!=": lambda cell, value: not _is(cell, value),
     "~": _has,
     ">": lambda cell, value: cell > value,
     "<": lambda cell, value: cell < value,

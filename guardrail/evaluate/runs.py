@@ -54,6 +54,23 @@ def read_run(folder: Path) -> dict[str, Any]:
     return told
 
 
+def part_of(suite: Mapping[str, Any]) -> str:
+    """Which rows of its suite a run took, in words; "" for all."""
+    part = [f"{name}={value}" for name, value in suite.get("where") or ()]
+    part += [f"rows labelled 1 on {suite['only_factor']}"] if suite.get("only_factor") else []
+    part += [f"the first {suite['limit']} rows"] if suite.get("limit") else []
+    return " and ".join(part)
+
+
+def given(run: Mapping[str, Any]) -> str:
+    """The scores that the policy was told without a check having looked, in words; "" for none."""
+    said = []
+    for kind, scores in sorted((run.get("assume") or {}).items()):
+        words = " and ".join(f"{signal}={score:g}" for signal, score in sorted(scores.items()))
+        said += [words if kind == "*" else f"{words} where kind={kind}"] if words else []
+    return "; ".join(said)
+
+
 def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Every row of a run, as a stream. Raises ConfigError for a line that is not one."""
     yield from _objects(folder / ROWS)
@@ -134,6 +151,10 @@ class RunLog:
         told = {**self.begun, **more}
         _write(self.folder / RUN, told)
         return told
+
+    def spoiled(self) -> None:
+        """Take back that the run came to its end, which another process may have said of the same rows."""
+        (self.folder / RUN).unlink(missing_ok=True)
 
     def close(self) -> None:
         self._rows.close()

@@ -13,6 +13,8 @@ from guardrail.errors import ConfigError
 from guardrail.evaluate.fetched import Download, read_downloads
 from guardrail.evaluate.rows import Columns, Row, RowError, RowMaker
 from guardrail.evaluate.sources import records
+from guardrail.policy.model import KINDS, SIGNAL_NAME
+from guardrail.policy.nodes import OnceLoader
 from guardrail.types import Kind
 
 TASKS: Mapping[str, Kind] = {
@@ -124,11 +126,15 @@ def read_suite(path: Path, *, source: Path | None = None) -> Suite:
     try:
         if file.stat().st_size > LARGEST_YAML:
             raise ConfigError(f"{file}: over {LARGEST_YAML} bytes, which no suite.yaml is")
-        told = yaml.safe_load(file.read_text("utf-8"))
+        told = yaml.load(file.read_text("utf-8"), OnceLoader)  # noqa: S506 - a safe one, see there
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {getattr(error, 'problem', 'not UTF-8')}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not YAML: not UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: the 99th of a month
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{file}{line}: not YAML: {getattr(error, 'problem', 'no such value')}") from None
     if not isinstance(told, dict):
         raise ConfigError(f"{file}: a mapping is expected")
     return _suite(told, file, source)
@@ -166,7 +172,7 @@ def _suite(told: Mapping[str, Any], file: Path, source: Path | None) -> Suite:
         columns=_columns(columns, labels, str(told["task"])),
         declared={name: tuple(map(str, _listed(values))) for name, values in (told.get("slices") or {}).items()},
         signals={factor: str(signal) for factor, signal in (told.get("signals") or {}).items()},
-        assume=told.get("assume") or {},
+        assume=_assumed(told.get("assume") or {}, str(file)),
         licence=str(told.get("licence") or "not stated"),
         misses=tuple(_listed(told.get("misses") or [])),
         image_as=str(told.get("image_as") or "output"),
@@ -176,6 +182,23 @@ def _suite(told: Mapping[str, Any], file: Path, source: Path | None) -> Suite:
         homepage=str(told.get("homepage") or ""),
         fetch=read_downloads(told["fetch"], str(file)) if "fetch" in told else (),
     )
+
+
+def _assumed(told: Any, where: str) -> Mapping[str, Mapping[str, float]]:
+    """What is taken as given for rows of a kind. Raises ConfigError for a name that no signal can have."""
+    if not isinstance(told, dict) or not all(isinstance(scores, dict) for scores in told.values()):
+        raise ConfigError(
+            f"{where}: assume: a mapping of a kind of row to scores, {{edit: {{input.person: 1.0}}}}, is expected"
+        )
+    for kind, scores in told.items():
+        for signal, score in scores.items():
+            if not SIGNAL_NAME.fullmatch(str(signal)) or str(signal).partition(".")[0] not in KINDS:
+                raise ConfigError(
+                    f"{where}: assume: {kind}: no signal is called {signal!r}; <kind>.<factor> is expected"
+                )
+            if isinstance(score, bool) or not isinstance(score, int | float) or not 0.0 <= score <= 1.0:
+                raise ConfigError(f"{where}: assume: {kind}: {signal}: a score in [0, 1] is expected")
+    return {str(kind): scores for kind, scores in told.items()}
 
 
 def _columns(columns: Mapping[str, Any], labels: Mapping[str, Any], task: str) -> Columns:

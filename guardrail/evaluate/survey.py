@@ -66,7 +66,7 @@ def survey(suite: Suite) -> Survey:
     if not count and not wrong:
         problems.append("no row at all")
     elif not wrong:
-        problems += _empty(suite, labels, slices)
+        problems += _empty(suite, labels, slices) + _unseen(suite, slices.get("kind", {}))
     found = digest.hexdigest()
     if suite.digest is not None and not problems and suite.digest != found:
         problems.append(
@@ -137,6 +137,15 @@ def _twice(suite: Suite, hashes: array[int]) -> list[str]:
         if len(problems) >= MOST_PROBLEMS:
             break
     return problems
+
+
+def _unseen(suite: Suite, kinds: Mapping[str, int]) -> list[str]:
+    """Scores that are given for rows which there are none of: somebody takes decisions for what they are not."""
+    return [
+        f"assume {kind}: no row is of that kind; there are {', '.join(sorted(kinds)) or 'none'}"
+        for kind in suite.assume
+        if kind not in kinds
+    ]
 
 
 def _empty(suite: Suite, labels: Mapping[str, Sequence[int]], slices: Mapping[str, Counter[str]]) -> list[str]:

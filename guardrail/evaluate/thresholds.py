@@ -105,7 +105,7 @@ def propose(
     """A proposal for `factor` over all rows of `sheets`, then one for each value of the slice `by`.
 
     Raises ConfigError where no run tells the factor, where two runs were made with other models or score it by
-    another signal, or where no run has the slice.
+    another signal, where two hold the same rows, or where no run has the slice.
     """
     mine = [sheet for sheet in sheets if factor in sheet.signals]
     if not mine:
@@ -117,6 +117,7 @@ def propose(
             f"{', '.join(sheet.name for sheet in mine)}: were made with different models or signals; a threshold is "
             "that of one model"
         )
+    _refuse_twice(mine)
     signal = signals.pop()
     whole, values = _gathered(mine, factor, by, seed)
     found = [_proposed(whole, factor, signal, "", goal, was, seed)]
@@ -125,7 +126,23 @@ def propose(
             raise ConfigError(f"--by {by}: no row with a label for {factor} has that slice")
         for value, part in values.items():
             found.append(_proposed(part, factor, signal, f"{by}={value}", goal, was, seed))
-    return found
+    attacks = [(sheet.name, sheet.run.get("attack")) for sheet in mine]
+    notes = tuple(f"{name}: every row was attacked ({attack['name']})" for name, attack in attacks if attack)
+    return [replace(one, notes=(*one.notes, *notes)) for one in found]
+
+
+def _refuse_twice(sheets: Sequence[Sheet]) -> None:
+    """Raises ConfigError for two runs that hold a row in the same form: it would pass for two."""
+    seen: list[tuple[Sheet, frozenset[str]]] = []
+    for sheet in sheets:
+        rows = frozenset(sheet.ids)
+        for other, theirs in seen:
+            form = [(one.run["suite"]["id"], one.run.get("attack")) for one in (other, sheet)]
+            if form[0] == form[1] and not rows.isdisjoint(theirs):
+                raise ConfigError(
+                    f"{other.name} and {sheet.name} are runs of the same rows, which would count twice; name one"
+                )
+        seen.append((sheet, rows))
 
 
 def tuning_half(key: str, seed: int) -> bool:

@@ -27,8 +27,8 @@ def row(name: str, label: int, score: float | None, **more: Any) -> dict[str, An
     }
 
 
-def run(folder: Path, rows: Iterable[Mapping[str, Any]], **more: Any) -> Path:
-    """The folder of a run."""
+def run(folder: Path, rows: Iterable[Mapping[str, Any]], *, part: Mapping[str, Any] | None = None, **more: Any) -> Path:
+    """The folder of a run; `part` is more of what it says of its suite."""
     told = list(rows)
     folder.mkdir(parents=True)
     suite = {
@@ -41,6 +41,7 @@ def run(folder: Path, rows: Iterable[Mapping[str, Any]], **more: Any) -> Path:
         "misses": ["everything real"],
         "where": [],
         "limit": None,
+        **(part or {}),
     }
     signals = {factor: f"prompt.{factor}" for factor in suite["factors"]}
     content = {

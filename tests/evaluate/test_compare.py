@@ -114,6 +114,25 @@ def test_rows_that_one_of_the_two_could_not_tell_are_said_and_not_compared(runs)
     assert any("1 rows that one of the two could not tell" in note for note in told.notes)
 
 
+def test_other_rows_signals_and_given_scores_are_said(tmp_path):
+    rows = made.normal(40, 2.0)
+    one = read(made.run(tmp_path / "one", rows))
+    other = read(
+        made.run(
+            tmp_path / "other",
+            [{**row, "scores": {"output.undress": row["scores"]["prompt.undress"]}} for row in rows[:60]],
+            part={"limit": 60},
+            signals={"undress": "output.undress"},
+            assume={"*": {"input.person": 1.0}},
+        )
+    )
+    assert compare(one, other).notes == [
+        "the part of the suite differs: all and the first 60 rows",
+        "scores taken as given differ: none and input.person=1",
+        "undress is scored by prompt.undress and by output.undress",
+    ]
+
+
 def test_what_differs_between_the_runs_is_said(runs):
     rows = made.normal(10, 1.0)
     told = compare(*runs(rows, rows, models=["says@2"], attack={"name": "leet", "seed": 0, "parameters": {}}))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from guardrail.evaluate.engine import Plan, run
 from guardrail.evaluate.judging import About, Seen, checks_for
 from guardrail.evaluate.pools import Processes, Threads
 from guardrail.evaluate.suite import read_suite
+from guardrail.policy import parse
 from guardrail.types import Kind
 from tests.evaluate.stand_ins import POLICY, Words, open_words, pool, row, write_suite
 
@@ -88,6 +90,16 @@ def test_what_is_assumed_reaches_the_policy_and_not_the_log(tmp_path):
     first = next(runs.rows(tmp_path / "run"))
     assert first["action"] == "block"
     assert "input.person" not in first["scores"]
+
+
+def test_what_is_assumed_under_a_misspelt_name_is_refused_and_not_lost(tmp_path):
+    suite = suite_of(tmp_path, many(10), factors=["undress"], assume={"edit": {"input.persn": 1.0}})
+    with pytest.raises(ConfigError, match=r"assume edit: input\.persn: neither .* did you mean 'input.person'"):
+        run(Plan(suite, POLICY), pool(), tmp_path / "run")
+    own = replace(suite, assume={"edit": {"prompt.undresses": 1.0}})
+    reads = parse("version: 1\nname: p\nrules:\n  - {id: r, when: {prompt.undresses: 0.5}, action: block}\n")
+    run(Plan(own, reads), pool(), tmp_path / "run")  # a signal of the operator's own, which the policy reads
+    assert {row["action"] for row in runs.rows(tmp_path / "run")} == {"block", "unscored"}
 
 
 def test_two_runs_are_equal_byte_for_byte_timings_aside(plan, tmp_path):
@@ -179,6 +191,21 @@ def test_a_run_that_is_complete_is_not_run_again(plan, tmp_path):
     judge = Words()
     assert run(plan, Threads(judge), tmp_path / "run") == first
     assert judge.asked == []
+
+
+def test_two_processes_that_write_one_run_are_not_taken_for_twice_the_rows(plan, tmp_path):
+    class Meanwhile(Words):
+        """Somebody starts the same run a second time while this one judges."""
+
+        def judge(self, rows):
+            if not self.asked:
+                run(plan, pool(), tmp_path / "run")
+            return super().judge(rows)
+
+    with pytest.raises(ConfigError, match=r"holds 200 rows of 100.*another process.*--fresh"):
+        run(plan, Threads(Meanwhile()), tmp_path / "run")
+    with pytest.raises(ConfigError, match="did not come to its end"):
+        runs.read_run(tmp_path / "run")
 
 
 def test_a_folder_that_holds_another_run_is_refused_unless_it_is_thrown_away(plan, tmp_path):

@@ -77,6 +77,49 @@ def test_a_run_under_attack_is_said_to_be_one(tmp_path):
     assert "every row was attacked (leet)" in as_html(POLICY, sources([folder], POLICY), made=MADE)
 
 
+def test_a_run_of_a_part_of_its_suite_is_said_to_be_one(tmp_path):
+    rows = made.normal(40, 2.0)
+    folder = made.run(tmp_path / "run", rows)
+    assert "part of its suite" not in as_html(POLICY, sources([folder], POLICY), made=MADE)
+    for at, (part, words) in enumerate(
+        (
+            ({"where": [["lang", "en"], ["kind", "edit"]]}, "lang=en and kind=edit"),
+            ({"limit": 80}, "the first 80 rows"),
+            ({"only_factor": "undress"}, "rows labelled 1 on undress"),
+        )
+    ):
+        folder = made.run(tmp_path / f"part-{at}", rows, part=part)
+        html = as_html(POLICY, sources([folder], POLICY), made=MADE)
+        assert f"part-{at}: only a part of its suite was run: {words}" in html
+        (row,) = [row for row in html.split("<tr>") if f">part-{at}<" in row and "made-up 1" in row]
+        assert words in row
+
+
+def test_scores_that_were_taken_as_given_are_said_beside_the_decisions(tmp_path):
+    assume = {"*": {}, "edit": {"input.person": 1.0, "input.photo": 0.9}}
+    folder = made.run(tmp_path / "run", made.normal(40, 2.0), assume=assume)
+    html = as_html(POLICY, sources([folder], POLICY), made=MADE)
+    assert "run: its decisions take scores as given: input.person=1 and input.photo=0.9 where kind=edit" in html
+
+
+def test_columns_that_nobody_checked_are_named(tmp_path):
+    folder = made.run(tmp_path / "run", made.normal(40, 2.0), part={"columns_verified": False})
+    assert "nobody has checked which columns" in as_html(POLICY, sources([folder], POLICY), made=MADE)
+
+
+def test_a_join_says_what_it_reads_and_a_rule_what_it_does_when_it_cannot_be_told(folder):
+    policy = parse(
+        "version: 1\nname: house\nmode: shadow\njoins: {any.minor: [prompt.minor]}\nrules:\n"
+        "  - {id: r, when: {any.minor: 0.3}, action: block, on_unknown: allow}\n"
+    )
+    html = as_html(policy, sources([folder], policy), made=MADE)
+    assert "any.minor is the highest of prompt.minor" in html
+    (row,) = [row for row in html.split("<tr>") if "any.minor &gt;= 0.3" in row]
+    assert ">(block)<" in row
+    assert ">allow<" in row
+    assert "in shadow: decides and is recorded, and never acts" in html
+
+
 def test_the_shipped_policy_has_a_pack(folder):
     policy = load("default")
     html = as_html(policy, sources([folder], policy), made=MADE)

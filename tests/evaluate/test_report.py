@@ -140,6 +140,15 @@ def test_two_runs_side_by_side_come_first(folders):
     assert "models differs: says@1 and says@2" in html
 
 
+def test_rows_that_are_not_compared_are_counted_in_every_form(tmp_path):
+    rows = made.normal(40, 2.0)
+    told = gathered([made.run(tmp_path / "a", rows), made.run(tmp_path / "b", rows[3:])], compared=True)
+    words = "3 rows stand in one of the two runs only and are not compared"
+    assert words in as_html(told)
+    assert words in as_markdown(told)
+    assert document(told)["comparison"]["left_out"] == 3
+
+
 def test_the_same_runs_give_the_same_report_byte_for_byte(folders):
     assert as_html(gathered(folders)) == as_html(gathered(folders))
 

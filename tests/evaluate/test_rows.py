@@ -24,6 +24,15 @@ from guardrail.evaluate.rows import Columns, RowError, RowMaker, label_rule
         ("category==nudity", {"category": "nudity"}, 1),
         ("category==nudity", {"category": "gore"}, 0),
         ("category!=safe", {"category": "gore"}, 1),
+        # Yes and no as JSON and Parquet have them are spelled otherwise in Python than in the rule.
+        ("nsfw==true", {"nsfw": True}, 1),
+        ("nsfw==True", {"nsfw": True}, 1),
+        ("nsfw==true", {"nsfw": False}, 0),
+        ("safe!=true", {"safe": True}, 0),
+        ("nsfw==true", {"nsfw": "True"}, 0),
+        ({"column": "nsfw", "yes": ["true"], "no": ["false"]}, {"nsfw": True}, 1),
+        ({"column": "nsfw", "yes": [True], "no": [False]}, {"nsfw": False}, 0),
+        ({"column": "nsfw", "yes": [True], "no": [False]}, {"nsfw": "true"}, 1),
         ("categories~sexual", {"categories": "violence, Sexual"}, 1),
         ("categories~sexual", {"categories": "asexual"}, 0),
         ("categories~sexual", {"categories": ["sexual"]}, 1),
@@ -42,6 +51,11 @@ def test_a_label_rule_says_yes_no_or_nothing(rule, record, label):
 def test_a_rule_that_is_none_is_refused(rule):
     with pytest.raises(ConfigError, match="label factor"):
         label_rule("factor", rule)
+
+
+def test_a_value_that_is_both_yes_and_no_is_refused():
+    with pytest.raises(ConfigError, match="label factor: '3-9' stands under yes and under no"):
+        label_rule("factor", {"column": "age", "yes": ["0-2", "3-9"], "no": ["3-9"]})
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,39 @@ def test_rows_other_than_those_a_suite_was_made_for_are_refused(tmp_path):
         ({"labels": {"gore": "x"}}, "factors does not name ['gore']"),
         ({"colums": {}}, "no key is called ['colums']"),
         ({"columns": {"txt": "prompt"}}, "columns: no entry is called ['txt']"),
+        ({"assume": ["input.person"]}, "assume: a mapping of a kind of row to scores"),
+        ({"assume": {"edit": {"*.person": 1.0}}}, "no signal is called '*.person'"),
+        ({"assume": {"edit": {"person": 1.0}}}, "no signal is called 'person'"),
+        ({"assume": {"edit": {"input.person": 100}}}, "assume: edit: input.person: a score in [0, 1]"),
+        ({"assume": {"edit": {"input.person": True}}}, "assume: edit: input.person: a score in [0, 1]"),
+        ({"assume": {"edit": {"input.person": float("nan")}}}, "assume: edit: input.person: a score in [0, 1]"),
     ],
 )
 def test_a_wrong_suite_yaml_says_what_is_expected(tmp_path, more, words):
     with pytest.raises(ConfigError, match=r"suite\.yaml") as told:
         read_suite(write_suite(tmp_path / "s", GOOD, **more))
     assert words in str(told.value)
+
+
+def test_a_signal_of_an_own_check_may_be_taken_as_given(tmp_path):
+    assume = {"edit": {"output.concept.gun": 0.5, "input.person": 1}}
+    assert read_suite(write_suite(tmp_path / "s", GOOD, assume=assume)).assume == assume
+
+
+def test_scores_that_are_given_for_a_kind_that_no_row_has_are_an_error(tmp_path):
+    folder = write_suite(tmp_path / "s", GOOD, assume={"edits": {"input.person": 1.0}})
+    assert "assume edits: no row is of that kind; there are edit" in fault(folder)
+
+
+def test_a_key_that_stands_twice_is_an_error_with_its_line(tmp_path):
+    """YAML keeps the last: the rule that stands first would label nothing, in silence."""
+    folder = write_suite(tmp_path / "s", GOOD)
+    file = folder / "suite.yaml"
+    file.write_text(
+        "id: s\nversion: 1\ntask: prompt\nfactors: [undress]\nlabels:\n  undress: a\n  undress: b\n", "utf-8"
+    )
+    with pytest.raises(ConfigError, match=r"suite\.yaml:7:3: not YAML: 'undress' stands twice in one mapping"):
+        read_suite(folder)
 
 
 def test_a_benchmark_without_its_rows_says_how_to_give_them(tmp_path):

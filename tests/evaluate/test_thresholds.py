@@ -65,9 +65,20 @@ def test_a_group_goes_to_one_half_as_a_whole(sheet):
 def test_an_attacked_copy_of_a_row_is_on_the_side_of_the_row(sheet):
     rows = made.normal(200, 2.0)
     (once,) = propose([sheet(rows)], "undress", Goal(fpr=0.05))
-    (twice,) = propose([sheet(rows, "a"), sheet(rows, "b")], "undress", Goal(fpr=0.05))
+    leet = {"name": "leet", "seed": 0, "parameters": {}}
+    (twice,) = propose([sheet(rows, "a"), sheet(rows, "b", attack=leet)], "undress", Goal(fpr=0.05))
     assert twice.tuned_on == (2 * once.tuned_on[0], 2 * once.tuned_on[1])
     assert twice.threshold == once.threshold
+    assert "b: every row was attacked (leet)" in twice.notes
+    assert not any("attacked" in note for note in once.notes)
+
+
+def test_rows_do_not_become_more_by_being_named_twice(sheet):
+    """Half as many as are needed, twice over, would pass for enough."""
+    rows = made.normal(40, 2.0)
+    for again in (rows, rows[:1]):
+        with pytest.raises(ConfigError, match="are runs of the same rows, which would count twice"):
+            propose([sheet(rows, f"a{len(again)}"), sheet(again, f"b{len(again)}")], "undress", Goal(fpr=0.05))
 
 
 def test_too_few_rows_are_refused_with_what_would_be_needed(sheet):

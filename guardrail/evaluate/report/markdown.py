@@ -20,6 +20,8 @@ def _lines(report: Report) -> Iterator[str]:
     if report.comparison is not None:
         yield from table(tables.compared(report.comparison))
         yield from (f"- {_cell(note)}" for note in report.comparison.notes)
+        if report.comparison.left_out:
+            yield f"- {report.comparison.left_out} rows stand in one of the two runs only and are not compared"
         yield ""
         if report.comparison.moved:
             yield from table(tables.moved(report.comparison.moved, report.comparison.first, report.comparison.second))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from guardrail.evaluate import runs as folders
 from guardrail.evaluate.compare import Comparison
 from guardrail.evaluate.figures import AtThreshold, Decisions, FactorFigures, SliceFigures
 from guardrail.evaluate.intervals import Interval, Rate
@@ -187,13 +188,11 @@ def about(run: RunReport) -> Table:
     told, suite = run.run, run.run["suite"]
     policy, attack = told.get("policy"), told.get("attack")
     table = Table(f"{run.name}: what was run", ("", ""), left=2)
-    part = [f"{name}={value}" for name, value in suite.get("where") or ()]
-    part += [f"the first {suite['limit']} rows"] if suite.get("limit") else []
     table.rows.extend(
         (
             ("suite", f"{suite['id']} {suite['version']}, task {suite['task']}, licence {suite['licence']}"),
             ("digest of the rows", str(suite["digest"])),
-            ("part of the suite", " and ".join(part) or "all of it"),
+            ("part of the suite", folders.part_of(suite) or "all of it"),
             ("rows; not told on some factor", f"{told['rows']}; {told['unscored']}"),
             ("models", ", ".join(told["models"])),
             ("policy", f"{policy['name']}, sha256 {policy['digest']}" if policy else "none"),
@@ -201,6 +200,8 @@ def about(run: RunReport) -> Table:
             ("Guardrail", str(told["guardrail"])),
         )
     )
+    if taken := folders.given(told):
+        table.rows.append(("taken as given for decisions", taken))
     if run.took_ms:
         table.rows.append(("milliseconds a row", ", ".join(f"{name} {ms:g}" for name, ms in run.took_ms.items())))
     if suite.get("misses"):
