@@ -93,25 +93,27 @@ def _show(base: str, before: int, calls: Any) -> bool:
     """Send the requests and print what became of them; True when one was not decided as it should be."""
     _wait_until_ready(base)
     table = Table("", "request", "answer", "why", "ms", box=None, pad_edge=False, title_justify="left")
-    unexpected = False
+    answered, unexpected = 0, []
     for number, one in enumerate(TRIES, 1):
         began = time.perf_counter()
         status, headers, body = _send(base, one)
         took = (time.perf_counter() - began) * 1000.0
         refused = status == 400
-        unexpected |= refused is not one.refused or status not in {200, 400}
+        answered += status == 200
+        if refused is not one.refused or status not in {200, 400}:
+            unexpected.append(number)
         kind = "edit" if one.edit else "generate"
         answer = "[red]refused[/]" if refused else "[green]answered[/]" if status == 200 else f"[bold red]{status}[/]"
         table.add_row(
             f"{number}", f"[dim]{kind} {one.language}[/] {one.prompt}", answer, _why(headers, body), f"{took:.0f}"
         )
     console.print(table)
-    answered = sum(not one.refused for one in TRIES)
-    console.print(
-        f"\nThe generator was called {calls() - before} times for {answered} answers: "
-        "what was refused never reached it."
-    )
-    return unexpected or calls() - before != answered
+    made = calls() - before
+    console.print(f"\nThe generator was called {made} times for {answered} answers: what was refused never reached it.")
+    if unexpected:
+        numbers = ", ".join(map(str, unexpected))
+        console.print(f"Decided otherwise than with settings, policy and registry as they come: {numbers}.")
+    return bool(unexpected) or made != answered
 
 
 def _why(headers: dict[str, str], body: dict[str, Any]) -> str:

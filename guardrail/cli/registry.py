@@ -25,7 +25,7 @@ from guardrail.checks.likeness import (
 from guardrail.checks.person import Person, Template
 from guardrail.checks.registry import Registry
 from guardrail.cli.build import open_models
-from guardrail.cli.common import console, progress, settings
+from guardrail.cli.common import console, print_table, progress, settings
 from guardrail.errors import ConfigError
 from guardrail.home import Home
 from guardrail.inference.image.ages import AGE_V1, AgeReader
@@ -124,7 +124,8 @@ def show(
         console.print("Nobody is in the registry: nobody is protected.")
         return
     whole = Column("id", no_wrap=True, min_width=14)  # it is what remove asks for
-    table = Table(whole, "label", "group", "templates", "consent", "contact", "added", "until")
+    days = [Column(name, no_wrap=True, min_width=10) for name in ("added", "until")]
+    table = Table(whole, "label", "group", "templates", "consent", "contact", *days, box=None, pad_edge=False)
     for person in people:
         until = f"{person.expires:%Y-%m-%d}" if person.expires else "-"
         table.add_row(
@@ -137,7 +138,7 @@ def show(
             f"{person.created:%Y-%m-%d}",
             until if person.in_force(now) else f"[red]ended {until}[/red]",
         )
-    console.print(table)
+    print_table(table)
 
 
 @app.command()
@@ -234,14 +235,16 @@ def thresholds(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("templates", "faces", "cosine at 0.5", "false matches per face", "cannot be told")
+    table = Table(
+        "templates", "faces", "cosine at 0.5", "false matches per face", "cannot be told", box=None, pad_edge=False
+    )
     for row in rows:
         band = f"{CHILD_MOST:.2f} to {row['cosine']:.2f}" if row["child"] and row["cosine"] > CHILD_MOST else "-"
         kind = "two children" if row["child"] else "adults"
         table.add_row(
             f"{row['templates']:,}", kind, f"{row['cosine']:.3f}", f"{row['false_alarms_per_face']:.2g}", band
         )
-    console.print(table)
+    print_table(table)
     console.print(
         f"Of pairs of strangers, as measured down to 1 in 10,000 (a cosine of {ADULT_TAIL[-1][0]} for adults); what is "
         "rarer is carried on from there and was not measured. A picture with three faces has three times as many."

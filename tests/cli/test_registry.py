@@ -62,6 +62,14 @@ def test_the_list_shows_words_and_dates_and_no_template(run, registry):
     assert not any(isinstance(value, list) for value in entry.values())
 
 
+def test_a_row_that_goes_into_a_file_is_one_whole_line_however_narrow_the_screen(run, registry):
+    kept = "in the safe of the legal department, folder 12, page 7"
+    person = registry.enrol([face(1)], label="A. Jansen", consent=kept, contact="legal@example.org", now=NOW)
+    (row,) = [line for line in run("list", columns=80)[1].splitlines() if person.id in line]
+    assert all(word in row for word in ("A. Jansen", kept, "legal@example.org", f"{NOW:%Y-%m-%d}"))
+    assert any("cosine at 0.5" in line for line in run("thresholds", columns=20)[1].splitlines())
+
+
 def test_the_id_is_whole_in_a_narrow_terminal(run, registry):
     person = registry.enrol([face(1)], label="a long label " * 9, group="group " * 9, now=NOW)
     assert person.id in run("list", columns=60)[1]
