@@ -7,14 +7,16 @@ Apparent age is off by 5 to 7 years on average and teenagers look grown to every
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from guardrail.checks import Tools
 from guardrail.checks.face import probability as face_probability
 from guardrail.errors import CheckError
 from guardrail.inference.image.ages import AGE_V1, SHARES, AgeReader, Reading
 from guardrail.inference.image.bodies import SEEN, BodyFinder
+from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import AGE_FACE, Face, FaceFinder
+from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.nudity import ExposureMeter
 from guardrail.types import Artifact, Kind, Unknown
 
@@ -40,9 +42,8 @@ class ApparentAge:
     """Scores how probable it is that a visible person is under 18: the riskiest face counts.
 
     0.0 where nobody is visible. Unknown where somebody is and no age can be told: a face too small or turned away,
-    more faces than are read, a body without a face. Bodies are looked for where there is no sure face, and where their
-    weights are there. The picture's notes say how old that face looks, and
-    give or take how many years.
+    more faces than are read, a body without a face. Bodies are looked for in frames without a sure face, and where
+    their weights are there. The picture's notes say how old that face looks, and give or take how many years.
     """
 
     name = "age"
@@ -111,15 +112,27 @@ class ApparentAge:
             return "a face is too small or turned away to tell an age"
         if readable > MOST_READ:
             return f"{readable} faces, of which the {MOST_READ} largest were read"
-        if not sure and (self._bare(artifact) or self._seen(artifact)):
+        rest = _without(sure, picture(artifact).frames)
+        if rest and (self._bare(artifact, rest) or self._seen(artifact, rest)):
             return "a body without a face: no age can be told"
         return None
 
-    def _bare(self, artifact: Artifact) -> bool:
-        return self._meter is not None and self._meter.exposure(artifact) >= BODY
+    def _bare(self, artifact: Artifact, frames: Collection[int]) -> bool:
+        return self._meter is not None and self._meter.exposure(artifact, frames) >= BODY
 
-    def _seen(self, artifact: Artifact) -> bool:
-        return self._bodies is not None and any(body.score >= SEEN for body in self._bodies.bodies(artifact))
+    def _seen(self, artifact: Artifact, frames: Collection[int]) -> bool:
+        if self._bodies is None:
+            return False
+        return any(body.score >= SEEN and body.frame in frames for body in self._bodies.bodies(artifact))
+
+
+def _without(faces: Sequence[Face], frames: Sequence[Frame]) -> frozenset[int]:
+    """The places of the frames whose picture has none of `faces`.
+
+    The frames of one `index` are one picture: a transparent one shows its face on black or on white alone.
+    """
+    told = {frames[face.frame].index for face in faces}
+    return frozenset(at for at, frame in enumerate(frames) if frame.index not in told)
 
 
 def probability(reading: Reading) -> float:

@@ -53,6 +53,8 @@ of 20 and more: 0.29 % at 0.363, 0.031 % at 0.45), pairs of one person grow by a
 CHILD_BELOW_YEARS = 13.0
 """Apparent age below which a face is judged by the child threshold; measured under 10, widened by the age error."""
 TOO_SMALL = "a face is too small or too far turned to compare"
+YOUNGER = "a face that looks like a child's is near a protected adult's: who it is cannot be told"
+LIKELY = 0.5
 SURE = 0.9
 """A match this probable stands, even when another face of the picture could not be read."""
 
@@ -133,7 +135,8 @@ def best_match(
     """The highest probability that `vector`, a unit template, is one of `templates`; 0.0 when there are none.
 
     `child` says that the face in the picture looks like a child's; a template that is a child's is judged by the
-    child threshold either way. Exact, whatever the size. Raises CheckError for numbers that are not finite.
+    child threshold either way. Unknown where such a face is as near to an adult's template as an adult's has to be.
+    Exact, whatever the size. Raises CheckError for numbers that are not finite.
     """
     if not len(templates):
         return 0.0
@@ -144,7 +147,13 @@ def best_match(
     # A child's face is taken for an adult's no more often than another adult's is: only children add to the risk.
     count = int(templates.child.sum()) if templates.has_children else 0
     if child:
-        return probability(float(cosines.max()), count, child=True, false_alarms=false_alarms)
+        found = probability(float(cosines.max()), count, child=True, false_alarms=false_alarms)
+        grown = cosines[~templates.child] if count else cosines
+        near = probability(float(grown.max()), len(grown), false_alarms=false_alarms) if len(grown) else 0.0
+        # Children are taken for an adult no more often than adults are, so this is rarely chance: an adult whose age
+        # was misread, or who was made younger.
+        told = isinstance(found, Unknown) or found >= LIKELY
+        return found if told or isinstance(near, Unknown) or near < LIKELY else Unknown(YOUNGER)
     if not count:
         return probability(float(cosines.max()), len(cosines), false_alarms=false_alarms)
     children = probability(float(cosines[templates.child].max()), count, child=True, false_alarms=false_alarms)

@@ -127,7 +127,8 @@ class SamePerson:
         return adults if oldest >= CHILD_YEARS else probability(cosine, children=True)
 
     def _increase(self, pair: Pair, same: float | Unknown) -> float | Unknown:
-        increase = max(0.0, self._meter.exposure(pair.output) - self._meter.exposure(pair.input))
+        before = self._least_exposed(pair.input)
+        increase = max(0.0, self._meter.exposure(pair.output) - self._meter.exposure(pair.input, before))
         if increase < NO_INCREASE:
             return increase
         if not self._same_place(pair):
@@ -137,7 +138,19 @@ class SamePerson:
                 return 0.0
         if increase < LOOK_AGAIN:
             return increase
-        return max(0.0, self._meter.steady(pair.output) - self._meter.steady(pair.input))
+        return max(0.0, self._meter.steady(pair.output) - self._meter.steady(pair.input, before))
+
+    def _least_exposed(self, artifact: Artifact) -> frozenset[int] | None:
+        """The frames of the least exposed picture in a file of several; None where there is one.
+
+        A generator edits one of them, mostly the first: what else is there must not make its clothes count for less.
+        """
+        pictures: dict[int, set[int]] = {}
+        for at, frame in enumerate(picture(artifact).frames):
+            pictures.setdefault(frame.index, set()).add(at)
+        if len(pictures) == 1:
+            return None
+        return min(map(frozenset, pictures.values()), key=lambda frames: self._meter.exposure(artifact, frames))
 
     def _same_place(self, pair: Pair) -> bool:
         before, after = self._finder.faces(pair.input), self._finder.faces(pair.output)

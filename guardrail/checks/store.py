@@ -182,14 +182,17 @@ class Watched(Generic[T]):
         self._asked = self._fresh = clock()
 
     def get(self) -> T:
-        """What the file holds now, give or take `every_s`.
+        """What the file holds now, give or take `every_s`; while another thread looks, at most STALE_S.
 
         Raises CheckError when the file is gone, damaged, sealed under another key or locked for STALE_S: entries
         that cannot be read are not "no entries".
         """
-        if self._clock() - self._asked >= self._every_s and self._polling.acquire(blocking=False):
+        age_s = self._clock() - self._asked
+        # Where nobody asked for long, what is held may be of long ago: then who comes second waits for who looks.
+        if age_s >= self._every_s and self._polling.acquire(blocking=age_s >= STALE_S):
             try:
-                self._poll()
+                if self._clock() - self._asked >= self._every_s:
+                    self._poll()
             finally:
                 self._polling.release()
         if self._fault is not None:
@@ -213,6 +216,9 @@ class Watched(Generic[T]):
                 self._fault = str(error)
         except ConfigError as error:
             self._fault = str(error)
+        except Exception as error:
+            # Else one request would see the error, and those of the next second what was read before it.
+            self._fault = f"{self._file.what}: {self._file.path} could not be read: {type(error).__name__}"
         finally:
             self._asked = self._clock()
 

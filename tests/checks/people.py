@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -113,14 +114,17 @@ class Measures:
     def __init__(self, by_slot: dict[str, float] | None = None, steady: dict[str, float] | None = None) -> None:
         self.by_slot = by_slot or {}
         self.steady_by_slot = steady or {}
+        self.by_frame: dict[int, float] = {}
         self.looked_again = 0
 
-    def exposure(self, artifact: Artifact) -> float:
+    def exposure(self, artifact: Artifact, frames: Collection[int] | None = None) -> float:
+        if frames is not None:
+            return max((self.by_frame.get(at, self.by_slot.get(artifact.slot, 0.0)) for at in frames), default=0.0)
         return self.by_slot.get(artifact.slot, 0.0)
 
-    def steady(self, artifact: Artifact) -> float:
+    def steady(self, artifact: Artifact, frames: Collection[int] | None = None) -> float:
         self.looked_again += 1
-        return self.steady_by_slot.get(artifact.slot, self.exposure(artifact))
+        return self.steady_by_slot.get(artifact.slot, self.exposure(artifact, frames))
 
 
 def photograph(name: str, slot: str = "image[0]", kind: Kind = Kind.INPUT, **changes: object) -> Artifact:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from PIL import Image
 
 from guardrail.checks.age import CHALLENGE_YEARS_ALONE, ENOUGH, MOST_READ, ApparentAge, words
 from guardrail.checks.age import probability as of_reading
@@ -10,8 +13,9 @@ from guardrail.checks.face import probability as face_probability
 from guardrail.inference.image.ages import AGE_V1, FACEAPI, AgeReader, Reading
 from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.faces import READABLE_PX, FaceFinder
-from guardrail.types import Unknown
+from guardrail.types import Artifact, Kind, Unknown
 from tests.checks.people import Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
+from tests.inference.image.pictures import animation, encoded
 
 
 def minor(faces, ages=None, exposure=None, bodies=None):
@@ -137,6 +141,37 @@ def test_where_a_sure_face_is_read_no_body_is_looked_for():
     seen = Sees({"image[0]": [Body(0, 0.9, (0.2, 0.0, 0.8, 1.0))]})
     assert minor([face(tag=1)], {1: 45.0}, bodies=seen) == probability(45.0)
     assert seen.asked == 0
+
+
+def film(*frames: Image.Image) -> Artifact:
+    return Artifact(Kind.INPUT, "image[0]", data=animation(list(frames), "TIFF"))
+
+
+BEHIND = Body(1, 0.9, (0.2, 0.0, 0.8, 1.0))
+
+
+@pytest.mark.parametrize(("beside", "known"), [([BEHIND], False), ([replace(BEHIND, frame=0)], True), ([], True)])
+def test_a_sure_face_in_one_frame_does_not_answer_for_a_body_in_another(beside, known):
+    picture = film(Image.new("RGB", (64, 64), "navy"), Image.new("RGB", (64, 64), "olive"))
+    check = ApparentAge(Finds({"image[0]": [face(tag=1)]}), Reads({1: 45.0}), None, Sees({"image[0]": beside}))
+    found = check.score([picture])[0]["minor"]
+    assert (found == probability(45.0)) if known else isinstance(found, Unknown)
+
+
+@pytest.mark.parametrize(("frame", "known"), [(0, True), (1, False)])
+def test_nor_for_an_uncovered_one(frame, known):
+    picture = film(Image.new("RGB", (64, 64), "navy"), Image.new("RGB", (64, 64), "olive"))
+    meter = Measures({"image[0]": 0.0})
+    meter.by_frame = {frame: 0.5}
+    found = ApparentAge(Finds({"image[0]": [face(tag=1)]}), Reads({1: 45.0}), meter).score([picture])[0]["minor"]
+    assert (found == probability(45.0)) if known else isinstance(found, Unknown)
+
+
+def test_a_face_that_one_background_shows_answers_for_the_picture_on_others():
+    cut_out = Image.new("RGBA", (64, 64), (200, 120, 80, 128))
+    picture = Artifact(Kind.INPUT, "image[0]", data=encoded(cut_out, "PNG"))
+    check = ApparentAge(Finds({"image[0]": [face(tag=1)]}), Reads({1: 45.0}), None, Sees({"image[0]": [BEHIND]}))
+    assert check.score([picture])[0]["minor"] == probability(45.0)
 
 
 def test_a_broken_picture_is_unknown():

@@ -20,6 +20,7 @@ from guardrail.checks.likeness import (
     CHILD_LEAST,
     CHILD_MOST,
     SURE,
+    YOUNGER,
     Protected,
     best_match,
     false_alarms_in,
@@ -218,7 +219,7 @@ def test_two_childrens_faces_need_a_higher_cosine_than_two_adults() -> None:
     near = at_cosine(unit(1), 0.60)
     assert best_match(near, matrix([unit(1)])) > 0.99
     assert best_match(near, matrix([unit(1)], [True])) < 0.2
-    assert best_match(near, matrix([unit(1)]), child=True) < 0.2
+    assert best_match(near, matrix([unit(1)], [True]), child=True) < 0.2
     assert best_match(at_cosine(unit(1), 0.66), matrix([unit(1)], [True])) > 0.5
     assert best_match(at_cosine(unit(1), 0.64), matrix([unit(1)], [True])) < 0.5
 
@@ -299,17 +300,35 @@ def test_a_picture_that_cannot_be_read_is_unknown_and_its_neighbour_is_not(tmp_p
     assert second == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.parametrize(("cosine", "known"), [(ADULT_LEAST - 0.01, True), (ADULT_LEAST + 0.001, False), (0.66, True)])
+def test_a_protected_adult_who_looks_like_a_child_is_not_a_stranger(cosine: float, known: bool) -> None:
+    """As near as an adult's face has to be, and below what two children's have to be: nobody can tell."""
+    found = best_match(at_cosine(unit(1), cosine), matrix([unit(1)]), child=True)
+    assert isinstance(found, Unknown) is not known
+    if known:
+        assert (found > 0.5) == (cosine > CHILD_LEAST)  # type: ignore[operator]
+
+
+def test_beside_enrolled_children_a_childs_face_is_compared_with_adults_by_their_own_number() -> None:
+    both = matrix([unit(1), *(unit(seed) for seed in range(2_000, 2_500))], [False] + [True] * 500)
+    assert isinstance(best_match(at_cosine(unit(1), 0.43), both, child=True), Unknown)
+    assert best_match(at_cosine(unit(1), 0.41), both, child=True) < 0.01  # type: ignore[operator]
+    assert best_match(at_cosine(unit(2_000), 0.60), both, child=True) < 0.01  # type: ignore[operator]
+    assert best_match(unit(2_000), both, child=True) > 0.9  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(("years", "matches"), [(CHILD_BELOW_YEARS - 0.1, False), (CHILD_BELOW_YEARS, True)])
 def test_a_face_that_looks_like_a_childs_needs_the_higher_cosine(tmp_path: Path, years: float, matches: bool) -> None:
     check = Protected(Painted(), registry(tmp_path, 1), ages=Looks(years))
-    assert (score(check, painting({"vector": at_cosine(unit(1), 0.55)})) > 0.5) is matches  # type: ignore[operator]
+    said = score(check, painting({"vector": at_cosine(unit(1), 0.55)}))
+    assert (said > 0.5) if matches else said == Unknown(YOUNGER)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(("detected", "matches"), [(AGE_FACE - 0.01, True), (AGE_FACE, False)])
 def test_no_age_is_read_off_a_doubtful_face(tmp_path: Path, detected: float, matches: bool) -> None:
     check = Protected(Painted(), registry(tmp_path, 1), ages=Looks(5))
-    face = {"vector": at_cosine(unit(1), 0.55), "score": detected}
-    assert (score(check, painting(face)) > 0.5) is matches  # type: ignore[operator]
+    said = score(check, painting({"vector": at_cosine(unit(1), 0.55), "score": detected}))
+    assert (said > 0.5) if matches else said == Unknown(YOUNGER)  # type: ignore[operator]
 
 
 def test_a_child_that_cannot_be_told_is_unknown_and_a_sure_match_beside_it_stands(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from guardrail.checks.pair import LOOK_AGAIN, SamePerson, correlation, overlap, probability
 from guardrail.inference.image.ages import AgeReader
 from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.faces import FaceFinder
 from guardrail.inference.image.nudity import ExposureMeter
-from guardrail.types import Kind, Pair, Unknown
+from guardrail.types import Artifact, Kind, Pair, Unknown
 from tests.checks.people import Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
+from tests.inference.image.pictures import animation, encoded
 
 HERE = (0.4, 0.1, 0.6, 0.4)
 ELSEWHERE = (0.0, 0.6, 0.2, 0.9)
@@ -63,6 +65,28 @@ def test_only_an_increase_that_may_count_is_looked_at_again(rise, cosine, looks)
     meter = Measures({"out": rise})
     SamePerson(Finds({"in": [ONE], "out": [OTHER]}, at_cosine(cosine)), meter).score([pair()])
     assert meter.looked_again == looks
+
+
+@pytest.mark.parametrize("bare", [0, 1])
+def test_a_bare_picture_beside_the_one_that_is_edited_makes_no_increase_smaller(bare):
+    """A film or an album of two: the generator edits one of them, and the other is there to have been bare before."""
+    pages = [Image.new("RGB", (64, 64), "navy"), Image.new("RGB", (64, 64), "olive")]
+    album = Artifact(Kind.INPUT, "in", data=animation(pages, "TIFF"))
+    meter = Measures({"in": 0.9, "out": 0.8})
+    meter.by_frame = {bare: 0.9, 1 - bare: 0.1}
+    check = SamePerson(Finds({"in": [ONE], "out": [OTHER]}, at_cosine(0.6)), meter)
+    (scores,) = check.score([Pair(album, blank("out", Kind.OUTPUT))])
+    assert scores["exposure_increase"] == pytest.approx(0.7)
+
+
+def test_the_most_exposed_rendering_of_one_picture_is_what_it_showed_before():
+    cut_out = Image.new("RGBA", (64, 64), (200, 120, 80, 128))
+    seen_through = Artifact(Kind.INPUT, "in", data=encoded(cut_out, "PNG"))
+    meter = Measures({"in": 0.6, "out": 0.8})
+    meter.by_frame = {0: 0.1, 1: 0.6, 2: 0.3}
+    check = SamePerson(Finds({"in": [ONE], "out": [OTHER]}, at_cosine(0.6)), meter)
+    (scores,) = check.score([Pair(seen_through, blank("out", Kind.OUTPUT))])
+    assert scores["exposure_increase"] == pytest.approx(0.2)
 
 
 def test_a_stranger_with_fewer_clothes_is_no_increase():

@@ -125,6 +125,58 @@ def test_a_damaged_file_is_an_error_until_it_is_whole_again(tmp_path: Path) -> N
     assert watched.get() == ["one"]
 
 
+def test_an_error_of_any_kind_is_one_for_every_request_until_it_passes(tmp_path: Path) -> None:
+    file, clock, broken = words_file(tmp_path), Clock(), list[Exception]()
+
+    def load(wait_s: float) -> list[str]:
+        if broken:
+            raise broken[0]
+        return ["read"]
+
+    put(file, "one")
+    watched = Watched(file, load, [], every_s=1.0, clock=clock)
+    put(file, "two")
+    broken.append(MemoryError())
+    for clock.now in (1.0, 1.1, 2.0, 2.5):
+        with pytest.raises(CheckError, match="MemoryError"):
+            watched.get()
+    broken.clear()
+    clock.now = 3.0
+    assert watched.get() == ["read"]
+
+
+@pytest.mark.parametrize(("idle_s", "told"), [(STALE_S - 1.0, ["one"]), (STALE_S, ["one", "two"])])
+def test_after_a_long_pause_nobody_gets_what_was_read_before_it(tmp_path: Path, idle_s: float, told: list[str]) -> None:
+    """Two requests at once: one looks what the file holds now, the other one goes on with what is held, or waits."""
+    file, clock = words_file(tmp_path), Clock()
+    reading, go_on = threading.Event(), threading.Event()
+
+    def load(wait_s: float) -> list[str]:
+        with file.reading(wait_s) as connection:
+            found = [row[0] for row in connection.execute("SELECT text FROM word")]
+        if len(found) > 1:
+            reading.set()
+            assert go_on.wait(10)
+        return found
+
+    put(file, "one")
+    watched = Watched(file, load, [], every_s=1.0, clock=clock)
+    put(file, "two")
+    clock.now = idle_s
+    said = list[list[str]]()
+    first = threading.Thread(target=watched.get)
+    first.start()
+    assert reading.wait(10)
+    second = threading.Thread(target=lambda: said.append(watched.get()))
+    second.start()
+    second.join(0.3)
+    assert second.is_alive() == (told == ["one", "two"])
+    go_on.set()
+    first.join(10)
+    second.join(10)
+    assert said == [told]
+
+
 def test_a_locked_file_is_waited_out_and_then_is_an_error(tmp_path: Path) -> None:
     file, clock = words_file(tmp_path), Clock()
     put(file, "one")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from guardrail.errors import CheckError
 from guardrail.inference.image import yunet
 from guardrail.inference.image.align import Pixels
 from guardrail.inference.image.blocks import blocks, filled
@@ -111,6 +112,8 @@ def padded(view: Pixels) -> Pixels:
 
 def _decode(heads: Map, stride: int) -> yunet.Found:
     """Rows of 15 as YuNet's are, without landmarks, for cells of (45, h, w) answers that reach TRACE."""
+    if not np.isfinite(heads).all():
+        raise CheckError("nanodet gave no finite answer: the model is damaged")
     score = 1.0 / (1.0 + np.exp(-np.clip(heads[0], -30, 30)))
     down, across = np.nonzero(score >= TRACE)
     bins = heads[1:, down, across].reshape(4, BINS, -1)

@@ -35,8 +35,6 @@ def is_heeded(image: Image.Image) -> bool:
         curve = _curve(image)
         return curve is not None and _bends(curve[:, None])
     mode = _mode(profile)
-    if mode is None:
-        return False
     if mode == "CMYK" or _has_table(image.info["icc_profile"]):
         return True  # a table may do anything between the colours that are tried
     probe = Image.fromarray(_probe()).convert(mode)
@@ -68,16 +66,17 @@ def heeded(image: Image.Image, flat: Image.Image) -> Image.Image | None:
 
 
 def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
-    """The profile, or None where there is none that can be read: a viewer ignores that as well."""
+    """The profile, or None where there is none that is of use: a viewer ignores that as well, and goes by the gamma."""
     raw = image.info.get("icc_profile")
     if not isinstance(raw, bytes) or not raw:
         return None
     if len(raw) > MAX_PROFILE:
         raise CheckError(f"the colour profile has {len(raw)} bytes; the limit is {MAX_PROFILE}")
     try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(raw))
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(raw))
     except Exception:  # a stranger's bytes in a library of its own
         return None
+    return profile if _mode(profile) is not None else None
 
 
 def _mode(profile: ImageCms.ImageCmsProfile) -> str | None:

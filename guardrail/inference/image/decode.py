@@ -15,13 +15,13 @@ from importlib import import_module
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from guardrail.errors import CheckError
-from guardrail.inference.image import colour, formats
+from guardrail.inference.image import colour, film, formats
 from guardrail.inference.image.frame import Frame, Pixels
-from guardrail.inference.image.renderings import HEEDED, eight_bits, renderings, turn_of
+from guardrail.inference.image.renderings import HEEDED, renderings, turn_of
+from guardrail.inference.image.thumbnail import thumbnail
 from guardrail.types import Artifact
 
 __all__ = ["Frame", "Limits", "Picture", "Pixels", "decode", "picture"]
@@ -35,8 +35,12 @@ _PILLOW = {
     "tiff": ("TIFF",),
     "bmp": ("BMP",),
 }
-_THUMB = 32  # edge of the thumb that frames are told apart by
-_HEADERS = 64 * 1024  # bytes in which a file of boxes names its pictures
+# Pixels that are kept of all frames of a film in all their renderings, four bytes each. A film of 39 kB had 1.1 GB.
+_KEPT = 32_000_000
+# Tags of a TIFF: the sizes of its tiles, pictures filed below another one, and what makes it a camera's raw picture.
+_TILE, _FILED_BELOW = (322, 323), (330, 50706)
+# What a file of boxes may hold beside its picture, by the names it has there.
+_BESIDE = {"gain map": (b"tmap", b"hdrgainmap"), "thumbnail": (b"thmb",)}
 
 
 @dataclass(frozen=True)
@@ -101,38 +105,47 @@ def decode(data: bytes, limits: Limits) -> Picture:
     if len(data) > limits.bytes:
         raise CheckError(f"the picture has {len(data)} bytes; the limit is {limits.bytes}")
     kind = formats.sniff(data)
+    opened = _header(data, kind, limits)
+    notes = _notes(opened, data, kind)
+    if kind == "jpeg":
+        starts, finish = formats.jpegs_end(data)
+    else:
+        starts, finish = [0], formats.end(data, kind) or len(data)
+    # More than one JPEG in a row is an album, when its index says so; otherwise another picture hides behind the first.
+    if len(starts) > 1 and not (opened.format == "MPO" and _places(opened, limits) == starts):
+        raise CheckError("jpeg: another picture follows the first and no index names it; two viewers may differ")
+    notes += _extra(data[finish:])
+    if kind == "jpeg" and opened.format == "JPEG" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened):
+        frames: tuple[Frame, ...] = (_jpeg(data, opened, limits),)
+    else:
+        if kind == "jpeg":
+            for start in starts:
+                _check_jpeg(data[start:])
+        frames, more = _pillow(data, kind, limits)
+        notes += more
+    for beside, more in (_still(data, kind, frames, limits), thumbnail(opened, frames, limits.pixels)):
+        frames, notes = frames + beside, notes + more
+    if any(frame.view.endswith(HEEDED) for frame in frames):
+        notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
+    scale = frames[0].scale
+    width, height = round(frames[0].width / scale), round(frames[0].height / scale)
+    return Picture(kind, width, height, frames, tuple(notes))
+
+
+def _header(data: bytes, kind: str, limits: Limits) -> ImageFile.ImageFile:
+    """The picture with nothing but its header read. Raises CheckError for what is not decoded because of that."""
     ahead = formats.size_ahead(data, kind)
     if ahead is not None:
         _check_size(ahead, limits)
     opened = _open(data, kind)
     _check_size(opened.size, limits)
     formats.check_transfer(data, kind)
+    if kind == "avif":  # the decoder of HEIC cuts for itself
+        formats.check_crop(data, opened.size)
     if kind == "png" and data[24] == 16 and "transparency" in opened.info:
         # Told apart by 8 of their 16 bits, what is transparent and what is not would be one grey.
         raise CheckError("png: one colour of 16 bits is transparent, which is not read")
-    notes = _notes(opened, data, kind)
-    if kind == "jpeg":
-        count, finish = formats.jpegs_end(data)
-    else:
-        count, finish = 1, formats.end(data, kind) or len(data)
-    # More than one JPEG in a row is an album, when its index says so; otherwise another picture hides behind the first.
-    if kind == "jpeg" and count > 1 and not (opened.format == "MPO" and _length(opened, limits) == count):
-        raise CheckError("jpeg: another picture follows the first and no index names it; two viewers may differ")
-    notes += _extra(data[finish:])
-    if kind == "jpeg" and opened.format == "JPEG" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened):
-        frames: tuple[Frame, ...] = (_jpeg(data, opened, limits),)
-    else:
-        frames, more = _pillow(data, kind, limits)
-        notes += more
-        if kind == "avif" and formats.has_box(data, b"moov"):
-            beside = _beside(data, frames, limits)
-            frames += beside
-            notes += ["the still picture is not of the film: looked at both"] if beside else []
-    if any(frame.view.endswith(HEEDED) for frame in frames):
-        notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
-    scale = frames[0].scale
-    width, height = round(frames[0].width / scale), round(frames[0].height / scale)
-    return Picture(kind, width, height, frames, tuple(notes))
+    return opened
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
@@ -171,8 +184,9 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
 
 def _notes(opened: Image.Image, data: bytes, kind: str) -> list[str]:
     notes = ["colour profile ignored"] if opened.info.get("icc_profile") else []
-    if kind in {"avif", "heic"} and any(name in data[:_HEADERS] for name in (b"tmap", b"hdrgainmap")):
-        notes.append("gain map not looked at")
+    if kind in {"avif", "heic"}:
+        named = formats.box(data, b"meta") or b""
+        notes += [f"{what} not looked at" for what, names in _BESIDE.items() if any(name in named for name in names)]
     return notes
 
 
@@ -182,7 +196,8 @@ def _extra(extra: bytes) -> list[str]:
         return []
     if formats.holds_picture(extra):
         raise CheckError("another picture hides after the end of this one; two viewers may differ")
-    return [f"{len(extra)} bytes after the end of the picture"]
+    film = ["a film follows the picture: not looked at"] if formats.holds_film(extra) else []
+    return [f"{len(extra)} bytes after the end of the picture", *film]
 
 
 def _shrink(size: tuple[int, int], limits: Limits) -> int:
@@ -207,10 +222,21 @@ def _jpeg(data: bytes, opened: ImageFile.ImageFile, limits: Limits) -> Frame:
     return Frame(pixels, scale=max(pixels.shape[:2]) / max(opened.size))
 
 
+def _check_jpeg(data: bytes) -> None:
+    """Raises CheckError for a JPEG that ends too soon: Pillow paints the rest grey. Decoded small, into nothing."""
+    try:
+        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+        inks = "CMYK" if colours in {"CMYK", "YCCK"} else "RGB"
+        simplejpeg.decode_jpeg(data, inks, min_width=1, min_height=1, min_factor=8, strict=True)
+    except (ValueError, OSError) as error:
+        raise CheckError("jpeg: broken or truncated") from error
+
+
 def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], list[str]]:
     """Decode with Pillow: one picture, or every frame of several, of which those that differ most are kept."""
     notes: list[str] = []
     if not _has_more(_open(data, kind)):
+        _check_count(data, kind, 1)
         image = next(_walk(data, kind, limits))
         if kind == "png" and (image.info.get("interlace") or _last_row_is_empty(image)):
             _check_png(data)
@@ -218,25 +244,37 @@ def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], 
     if kind == "png":
         _check_png(data)
     # Two walks: keeping the frames of the first one would take a hundred times the memory of keeping their thumbs.
-    thumbs = [_thumb(image) for image in _walk(data, kind, limits)]
-    chosen = _most_different(thumbs, limits.looked_at)
+    seen = [film.seen(image) for image in _walk(data, kind, limits)]
+    _check_count(data, kind, len(seen))
+    chosen = film.most_different(seen, limits.looked_at)
+    least = film.shrink([seen[index] for index in chosen], _KEPT)
     frames: list[Frame] = []
     for index, image in enumerate(_walk(data, kind, limits)):
         if index in chosen:
-            frames += renderings(image, index, _shrink(image.size, limits), notes)
+            frames += renderings(image, index, max(least, _shrink(image.size, limits)), notes)
         if index == max(chosen):
             break
-    return tuple(frames), [*dict.fromkeys(notes), f"{len(chosen)} of {len(thumbs)} frames"]
+    return tuple(frames), [*dict.fromkeys(notes), f"{len(chosen)} of {len(seen)} frames"]
 
 
-def _beside(data: bytes, frames: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
+def _still(data: bytes, kind: str, frames: Sequence[Frame], limits: Limits) -> tuple[tuple[Frame, ...], list[str]]:
     """Frames of an AVIF that has a film and a picture which is not of the film: viewers show the one or the other.
 
     The first brand of the file says which of them is decoded. Raises CheckError when the other cannot be.
     """
+    if kind != "avif" or formats.box(data, b"moov") is None:
+        return (), []
     brand = b"avif" if data[8:12] == b"avis" else b"avis"
     others, _ = _pillow(data[:8] + brand + data[12:], "avif", limits)
-    return tuple(other for other in others if not any(np.array_equal(other.rgb, frame.rgb) for frame in frames))
+    beside = tuple(other for other in others if not any(np.array_equal(other.rgb, frame.rgb) for frame in frames))
+    return beside, ["the still picture is not of the film: looked at both"] if beside else []
+
+
+def _check_count(data: bytes, kind: str, walked: int) -> None:
+    """Raises CheckError when a PNG holds other frames than the number that it says and that the decoder goes by."""
+    held = formats.png_frames(data) if kind == "png" else walked
+    if held != walked:
+        raise CheckError(f"png: it holds {held} frames and says {walked}; two viewers may differ")
 
 
 def _check_png(data: bytes) -> None:
@@ -264,9 +302,34 @@ def _has_more(opened: ImageFile.ImageFile) -> bool:
     return True
 
 
-def _length(opened: ImageFile.ImageFile, limits: Limits) -> int:
-    """How many pictures an album's index names."""
-    return min(int(getattr(opened, "n_frames", 1)), limits.frames + 1)
+def _places(opened: ImageFile.ImageFile, limits: Limits) -> list[int]:
+    """Where the pictures begin that an album's index names, in order."""
+    places = list[int]()
+    for index in range(min(int(getattr(opened, "n_frames", 1)), limits.frames + 1)):
+        try:
+            opened.seek(index)
+        except Exception as error:
+            raise CheckError(f"jpeg: frame {index} cannot be read") from error
+        places.append(int(getattr(opened, "offset", -1)))
+    opened.seek(0)
+    return sorted(places)
+
+
+def _check_tiff(opened: ImageFile.ImageFile, limits: Limits) -> None:
+    """Raises CheckError for a page in huge tiles, and for one with other pictures below it.
+
+    A tile is unpacked whole, however little of it the picture needs. A raw picture of a camera is filed below a small
+    preview, and which of the two is shown depends on the viewer.
+    """
+    tags = getattr(opened, "tag_v2", {})
+    if any(tag in tags for tag in _FILED_BELOW):
+        raise CheckError("tiff: another picture is filed below this one; two viewers may differ")
+    try:
+        wide, high = (int(tags.get(tag, 0)) for tag in _TILE)
+    except (TypeError, ValueError) as error:
+        raise CheckError("tiff: the size of its tiles cannot be read") from error
+    if wide * high > limits.pixels:
+        raise CheckError(f"tiff: tiles of {wide} x {high} pixels; the limit is {limits.pixels} in all")
 
 
 def _walk(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
@@ -282,6 +345,8 @@ def _walk(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
         if index == limits.frames:
             raise CheckError(f"{kind}: more than {limits.frames} frames")
         _check_size(opened.size, limits)
+        if kind == "tiff":
+            _check_tiff(opened, limits)
         pixels += opened.width * opened.height
         if pixels > limits.total_pixels:
             raise CheckError(f"{kind}: the frames have more than {limits.total_pixels} pixels together")
@@ -291,25 +356,3 @@ def _walk(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
             raise CheckError(f"{kind}: frame {index} is broken or truncated") from error
         _check_size(opened.size, limits)  # a few decoders find out only now
         yield opened
-
-
-def _thumb(image: Image.Image) -> NDArray[np.float32]:
-    """A tiny picture with its transparency, to tell frames apart by."""
-    small = eight_bits(image).convert("RGBA").resize((_THUMB, _THUMB), Image.Resampling.BOX)
-    return np.asarray(small, np.float32)
-
-
-def _most_different(thumbs: Sequence[NDArray[np.float32]], count: int) -> frozenset[int]:
-    """The first frame, and then, one by one, the frame that is farthest from all that are chosen; at most `count`.
-
-    Distance is the greatest mean difference over 4 x 4 blocks of the thumb: a small part that changes counts as
-    much as a whole frame. Frames that differ from a chosen one by less than 2 grey levels anywhere are left out.
-    """
-    blocks = np.stack(thumbs).reshape(len(thumbs), 8, _THUMB // 8, 8, _THUMB // 8, 4).mean(axis=(2, 4))
-    blocks = blocks.reshape(len(thumbs), -1)
-    chosen = [0]
-    nearest = np.abs(blocks - blocks[0]).max(axis=1)
-    while len(chosen) < count and nearest.max() >= 2.0:
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.abs(blocks - blocks[chosen[-1]]).max(axis=1))
-    return frozenset(chosen)

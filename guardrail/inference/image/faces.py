@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from guardrail.errors import CheckError
 from guardrail.inference.image import align
 from guardrail.inference.image.align import Pixels, Points
 from guardrail.inference.image.closeup import FACE
@@ -97,6 +99,7 @@ class FaceFinder:
         """The SFace template of a face found in this artifact: 128 numbers of unit length, made once per face.
 
         Two templates are compared by their dot product: 0.363 is the published threshold for one pair of adults.
+        Raises CheckError when the model gives none.
         """
         key = f"face-template:{face.frame}:{face.landmarks.tobytes().hex()}"
         return artifact.once(key, lambda: self._template(picture(artifact).frames[face.frame], face))
@@ -115,7 +118,10 @@ class FaceFinder:
         batch = np.ascontiguousarray(chip.transpose(2, 0, 1)[None], dtype=np.float32)
         (raw,) = session.run(None, {session.get_inputs()[0].name: batch})
         vector = np.asarray(raw[0], np.float32)
-        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
+        length = float(np.linalg.norm(vector))
+        if not math.isfinite(length) or length < 1e-6:
+            raise CheckError("sface gave a template without a direction, which is like nobody's: the model is damaged")
+        return np.asarray(vector / length, np.float32)
 
 
 def faces_in(session: Any, frame: Frame, at: int = 0) -> list[Face]:

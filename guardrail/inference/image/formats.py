@@ -13,11 +13,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from guardrail.errors import CheckError
+from guardrail.inference.image.av1 import transfers
 
 READ = "PNG, JPEG, WebP, GIF, AVIF, TIFF and BMP, and HEIC where pi-heif is installed"
 
 # A file may have this many chunks, segments or blocks: 50 MB of the smallest ones would keep a core busy for seconds.
 MAX_PARTS = 250_000
+# Encoders write ten scans for a progressive JPEG. The format allows thousands of a few bytes each, and every one is a
+# walk over all pixels: 1.3 seconds for 113 scans of 7,000 x 7,000 pixels in 104 kB.
+MAX_SCANS = 100
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -48,6 +52,9 @@ _HEIC = {b"heic", b"heix", b"heim", b"heis"}
 _HEIF_SEQUENCE = {b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"}
 # A marker inside entropy-coded data that is no stuffed zero, restart or fill byte.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+# The part of a picture in a file of boxes that is to be shown: its width and height, a fraction each.
+_CROP = re.compile(rb"\x00\x00\x00\x28clap(.{16})", re.DOTALL)
+CROPPED = 0.9  # encoders cut off the few pixels that fill up an odd size
 # The colours of a file of boxes: primaries, and the number of how brightness is written.
 _NCLX = re.compile(rb"colrnclx..(..)", re.DOTALL)
 _PICTURE_WITHIN = re.compile(
@@ -55,6 +62,7 @@ _PICTURE_WITHIN = re.compile(
     rb"|II\*\x00|MM\x00\*",
     re.DOTALL,
 )
+_FILM_WITHIN = re.compile(rb"....ftyp[ -~]{4}|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
 
 
 def sniff(data: bytes) -> str:
@@ -134,47 +142,65 @@ def end(data: bytes, kind: str, start: int = 0) -> int | None:
         raise CheckError(f"{kind}: truncated") from error
 
 
-def jpegs_end(data: bytes) -> tuple[int, int]:
-    """How many JPEG pictures follow each other at the start of `data`, and where the last one ends.
+def jpegs_end(data: bytes) -> tuple[list[int], int]:
+    """Where each of the JPEG pictures begins that follow each other from the start of `data`, and where the last ends.
 
     Cameras and phones append a preview or a gain map this way; between two there may be zero bytes.
     """
-    count, at = 0, 0
+    starts, at = list[int](), 0
     while True:
+        starts.append(at)
         at = end(data, "jpeg", at) or len(data)
-        count += 1
         following = at
         while data[following : following + 1] == b"\x00" and following < at + 65536:
             following += 1
-        if data[following : following + 3] != b"\xff\xd8\xff" or count >= 16:
-            return count, at
+        if data[following : following + 3] != b"\xff\xd8\xff" or len(starts) >= 16:
+            return starts, at
         at = following
 
 
-def has_box(data: bytes, name: bytes) -> bool:
-    """True when one of the outermost boxes of a file of boxes has this name: "moov" holds a film."""
+def box(data: bytes, name: bytes) -> bytes | None:
+    """One of the outermost boxes of a file of boxes, from its name on: "moov" holds a film, "meta" names pictures."""
     at = 0
     for _ in range(MAX_PARTS):
-        if at + 8 > len(data) or data[at + 4 : at + 8] == name:
-            break
+        if at + 8 > len(data):
+            return None
         length: int = struct.unpack_from(">I", data, at)[0]
         if length == 1 and at + 16 <= len(data):
             length = struct.unpack_from(">Q", data, at + 8)[0]
+        if data[at + 4 : at + 8] == name:
+            return data[at + 4 : at + length] if length >= 8 else data[at + 4 :]
         if length < 8:
-            return False
+            return None
         at += length
-    return data[at + 4 : at + 8] == name
+    return None
 
 
 def check_transfer(data: bytes, kind: str) -> None:
-    """Raises CheckError when a PNG, AVIF or HEIC says that its brightness is written in no ordinary way."""
+    """Raises CheckError when a PNG, AVIF or HEIC says that its brightness is written in no ordinary way.
+
+    An AVIF may say so around its pixels or at their start, or bring a map of how much brighter each pixel may be shown.
+    """
     said: set[int] = set()
     if kind == "png":
         said = {data[at + 1] for name, at in _before_pixels(data) if name == b"cICP"}
     elif kind in {"avif", "heic"}:
         said = {int.from_bytes(found[1]) for found in _NCLX.finditer(data)}
+    if kind == "avif":
+        meta = box(data, b"meta") or b""
+        said |= transfers(data, meta, box(data, b"moov") or b"")
+        if b"tmap" in meta:
+            raise CheckError("avif: a gain map makes another picture of it on screens of high range")
     if said - _ORDINARY_TRANSFER:
         raise CheckError(f"{kind}: brightness is written for screens of high range, which two viewers show differently")
+
+
+def check_crop(data: bytes, size: tuple[int, int]) -> None:
+    """Raises CheckError when an AVIF of this size says that only a part of it is to be shown, as some viewers do."""
+    for found in _CROP.finditer(data):
+        wide, by, high, of = struct.unpack(">4I", found[1])
+        if wide < CROPPED * size[0] * by or high < CROPPED * size[1] * of:
+            raise CheckError("avif: only a part of the picture is to be shown; two viewers may differ")
 
 
 def _before_pixels(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -193,6 +219,30 @@ def _before_pixels(data: bytes) -> Iterator[tuple[bytes, int]]:
 def holds_picture(extra: bytes) -> bool:
     """True when what follows a picture looks like another picture."""
     return _PICTURE_WITHIN.search(extra) is not None
+
+
+def holds_film(extra: bytes) -> bool:
+    """True when what follows a picture looks like a film: phones append the seconds around a photograph so."""
+    return _FILM_WITHIN.search(extra) is not None
+
+
+def png_frames(data: bytes) -> int:
+    """How many frames a PNG holds, whatever it says of their number; 1 for one that does not move.
+
+    Decoders that believe the number show fewer than those that count.
+    """
+    at, frames, before = 8, 0, False
+    for _ in range(MAX_PARTS):
+        if at + 12 > len(data):
+            break
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"fcTL":
+            frames += 1
+        elif name == b"IDAT" and not before:
+            before = True
+            frames = max(frames, 1)  # a picture before the first frame is one of its own
+        at += 12 + length
+    return frames
 
 
 def png_is_whole(data: bytes) -> bool:
@@ -251,6 +301,7 @@ def _unpacks_to(parts: list[bytes], expected: int) -> bool:
 
 def _jpeg_end(data: bytes, start: int) -> int:
     at: int = start + 2
+    scans = 0
     for _ in range(MAX_PARTS):
         if data[at] != 0xFF:
             raise CheckError("jpeg: broken between two segments")
@@ -264,6 +315,9 @@ def _jpeg_end(data: bytes, start: int) -> int:
             continue
         at += int.from_bytes(data[at : at + 2])
         if marker == 0xDA:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise CheckError(f"jpeg: more than {MAX_SCANS} scans")
             found = _JPEG_MARKER.search(data, at)
             if found is None:
                 raise CheckError("jpeg: truncated")

@@ -20,7 +20,8 @@ class Frame:
     """One rendering of a picture, upright, and the smaller sizes of it that checks ask for, each made once.
 
     `scale` is the size of these pixels relative to the original's; `index` the frame in the file; `view` says how it
-    was rendered: "shown", "on black", "on white" or "without alpha", each perhaps with ", in its own colours".
+    was rendered: "shown", "on black", "on white" or "without alpha", each perhaps with ", in its own colours"; or "the
+    thumbnail", which the file carries of itself and is one more picture.
     """
 
     def __init__(self, pixels: Pixels, *, scale: float, index: int = 0, view: str = "shown") -> None:

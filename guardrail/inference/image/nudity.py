@@ -8,7 +8,7 @@ artifact, whoever asks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -120,37 +120,42 @@ class ExposureMeter:
         found = (label for each in (self._finder, self._bodies) if each is not None for label in each.models)
         return (*(self._models.label(name) for name in self.names), *found)
 
-    def exposure(self, artifact: Artifact) -> float:
-        """The graded exposure of the most exposed view of any frame, in [0, 1].
+    def exposure(self, artifact: Artifact, frames: Collection[int] | None = None) -> float:
+        """The graded exposure of the most exposed view of any frame, or of any of those at `frames`, in [0, 1].
 
         Raises CheckError when the picture cannot be read.
         """
-        return self.most(artifact).grade
+        if frames is None:
+            return self.most(artifact).grade
+        return max((one.grade for at, one in self._looked(artifact) if at in frames), default=0.0)
 
     def most(self, artifact: Artifact) -> Looked:
         """What the nets say of the most exposed view of any frame. Raises CheckError as `exposure` does."""
-        return max(self._looked(artifact), key=lambda one: one.grade)
+        return max((one for _, one in self._looked(artifact)), key=lambda one: one.grade)
 
-    def steady(self, artifact: Artifact) -> float:
+    def steady(self, artifact: Artifact, frames: Collection[int] | None = None) -> float:
         """The exposure with the most exposed view looked at ten times: for comparing, at ten times the cost.
 
         A view that then is more exposed than that counts as it was seen once. Raises CheckError as `exposure` does.
         """
-        return artifact.once("steady exposure", lambda: self._steady(artifact))
+        key = "steady exposure" if frames is None else f"steady exposure of {sorted(frames)}"
+        return artifact.once(key, lambda: self._steady(artifact, frames))
 
-    def _steady(self, artifact: Artifact) -> float:
-        grades = [one.grade for one in self._looked(artifact)]
+    def _steady(self, artifact: Artifact, frames: Collection[int] | None) -> float:
+        grades = [one.grade if frames is None or at in frames else -1.0 for at, one in self._looked(artifact)]
         most = int(np.argmax(grades))
-        view = next(islice(self._views(artifact), most, None))
+        _, view = next(islice(self._views(artifact), most, None))
         return max(self._look(view, ten).grade, *grades[:most], *grades[most + 1 :], 0.0)
 
-    def _looked(self, artifact: Artifact) -> Sequence[Looked]:
-        return artifact.once("exposure", lambda: [self._look(view, _one) for view in self._views(artifact)])
+    def _looked(self, artifact: Artifact) -> Sequence[tuple[int, Looked]]:
+        return artifact.once("exposure", lambda: [(at, self._look(view, _one)) for at, view in self._views(artifact)])
 
-    def _views(self, artifact: Artifact) -> Iterator[View]:
+    def _views(self, artifact: Artifact) -> Iterator[tuple[int, View]]:
+        """Every view, with the place of its frame."""
         faces = self._finder.faces(artifact) if self._finder else ()
         for at, frame in enumerate(picture(artifact).frames):
-            yield from views(frame, _of(faces, at), suspected=self._suspected(artifact, faces, at))
+            for view in views(frame, _of(faces, at), suspected=self._suspected(artifact, faces, at)):
+                yield at, view
 
     def _suspected(self, artifact: Artifact, faces: Sequence[Face], at: int) -> bool:
         """True where a frame shows a body and no sure face that would say which way is up."""

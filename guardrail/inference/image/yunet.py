@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from guardrail.errors import CheckError
 from guardrail.inference.image.align import Pixels
 
 STRIDES = (8, 16, 32)
@@ -33,7 +34,10 @@ def detect(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> F
 
 
 def boxes(session: Any, view: Pixels, at_least: float, scale: float = 1.0) -> Found:
-    """What `detect` answers with overlaps left in, at most MOST_BEFORE_NMS."""
+    """What `detect` answers with overlaps left in, at most MOST_BEFORE_NMS.
+
+    Raises CheckError where an answer is no number: it is neither above nor below a score, so nobody would be found.
+    """
     height, width = view.shape[:2]
     padded = np.empty((1, 3, _up32(height), _up32(width)), np.float32)
     padded[:, :, height:] = padded[:, :, :, width:] = 0.0
@@ -64,6 +68,8 @@ def keep(rows: Found, iou: float = NMS_IOU) -> list[int]:
 
 def _decode(heads: NDArray[np.float32], stride: int, at_least: float) -> Found:
     """Faces among the cells of one grid, (16, h, w): two logits, the box, the landmarks."""
+    if not np.isfinite(heads).all():
+        raise CheckError("yunet gave no finite answer: the model is damaged")
     # The score is the root of a product of two probabilities, so neither lies below its square: few cells are left.
     down, across = np.nonzero(np.minimum(heads[0], heads[1]) >= math.log(at_least**2 / (1 - at_least**2)) - 1e-3)
     if not len(down):

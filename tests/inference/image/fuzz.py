@@ -12,11 +12,12 @@ import resource
 import sys
 import time
 import warnings
+import zlib
 from pathlib import Path
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode
-from tests.inference.image.pictures import animation, encoded, scene
+from tests.inference.image.pictures import animation, encoded, of_scans, scene, tiff_tags, with_exif_thumbnail
 
 MEMORY = 1 << 30
 TELLING = [0, 1, 2, 3, 4, 7, 8, 0x0F, 0x10, 0x7F, 0x80, 0xC0, 0xD8, 0xD9, 0xDA, 0xFE, 0xFF]
@@ -30,7 +31,12 @@ def seeds() -> list[bytes]:
     modes = [scene().convert("CMYK"), scene().convert("P"), scene().convert("1"), scene().convert("LA")]
     odd = [encoded(image, kind) for image, kind in zip(modes, ("JPEG", "PNG", "TIFF", "PNG"), strict=True)]
     packed = [encoded(scene(), "TIFF", compression=how) for how in ("tiff_lzw", "tiff_deflate", "jpeg")]
-    return [*still, *moving, *odd, *packed, Path(__file__).with_name("scene.heic").read_bytes()]
+    small = encoded(scene().resize((32, 24)), "JPEG")
+    named = [with_exif_thumbnail(encoded(scene(), "JPEG"), small), of_scans(12), animation(turned, "MPO")]
+    zeros = zlib.compress(bytes(64 * 64))
+    sizes = ((256, 48), (257, 48), (258, 8), (259, 8), (262, 1), (277, 1), (322, 64), (323, 64), (324, 134))
+    tiled = tiff_tags(*sizes, (325, len(zeros)), data=zeros)
+    return [*still, *moving, *odd, *packed, *named, tiled, Path(__file__).with_name("scene.heic").read_bytes()]
 
 
 def damaged(whole: bytes, other: bytes, chance: random.Random) -> bytes:

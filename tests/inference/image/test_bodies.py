@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from guardrail.errors import CheckError
 from guardrail.inference.image.bodies import (
     BINS,
     GREY,
@@ -115,3 +116,15 @@ def test_hills_and_a_ball_are_nobody():
     ball = Image.new("RGB", (512, 384), "white")
     ImageDraw.Draw(ball).ellipse((150, 80, 360, 290), fill="orange")
     assert all(body.score < 0.5 for body in bodies_in(real_models("nanodet").session("nanodet"), frame(ball)))
+
+
+@pytest.mark.parametrize("head", [0, 1])
+def test_an_answer_that_is_no_number_is_an_error_and_not_nobody(head):
+    class Broken(Answers):
+        def run(self, wanted, feed):
+            maps = super().run(wanted, feed)
+            maps[0][0, head, 0, 0] = np.nan
+            return maps
+
+    with pytest.raises(CheckError, match="nanodet gave no finite answer"):
+        bodies_in(Broken({}), EMPTY)

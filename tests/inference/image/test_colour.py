@@ -108,3 +108,16 @@ def test_a_profile_over_the_limit_is_refused():
     image.info["icc_profile"] += b"\0"
     with pytest.raises(CheckError, match="colour profile"):
         colour.is_heeded(image)
+
+
+def test_beside_a_profile_of_another_kind_of_colour_the_gamma_counts():
+    """A viewer that cannot use the profile goes by the gamma, as it does where there is none."""
+    lab = colour_profile().replace(b"mntrRGB ", b"mntrLab ")
+    bright = Image.fromarray(np.where(np.asarray(hidden()) == 126, 240, 255).astype(np.uint8)).convert("RGB")
+    bright.info |= {"gamma": 0.02}
+    assert colour.is_heeded(bright)
+    bright.info |= {"icc_profile": lab}
+    assert colour.is_heeded(bright)
+    assert colour.heeded(bright, bright) is not None
+    bright.info |= {"gamma": 0.45455}
+    assert not colour.is_heeded(bright)

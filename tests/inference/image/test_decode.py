@@ -14,9 +14,11 @@ from PIL import Image, ImageCms
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode, picture
 from guardrail.types import Artifact, Kind
-from tests.inference.image.pictures import animation, encoded, png, scene
+from tests.inference.image.pictures import animation, colour_profile, encoded, png, scene
 
 LIMITS = Limits()
+HEIC = Path(__file__).with_name("scene.heic")  # 96 x 64, the scene that is drawn for these tests
+PORTRAIT = Path(__file__).parents[2] / "pictures" / "hopper.jpg"
 
 
 def corners(rgb: np.ndarray) -> list[str]:
@@ -131,10 +133,41 @@ def test_a_colour_profile_is_noted():
     assert "colour profile ignored" in decode(encoded(scene(), "PNG", icc_profile=profile), LIMITS).notes
 
 
-def test_a_gain_map_that_is_not_looked_at_is_noted():
+def naming(body: bytes, name: bytes) -> bytes:
+    """A file of boxes that names something more: in twelve bytes that are kept free."""
+    at = body.index(b"pict") + 4
+    assert body[at : at + 12] == bytes(12)
+    return body[:at] + name.ljust(12, b"\0") + body[at + 12 :]
+
+
+def test_an_avif_with_a_gain_map_is_refused_and_one_with_a_thumbnail_says_so():
+    """With the map any pixel may be shown as bright as somebody likes, on screens that can."""
     body = encoded(scene(), "AVIF")
     assert decode(body, LIMITS).notes == ()
-    assert decode(body + struct.pack(">I4s", 12, b"free") + b"tmap", LIMITS).notes == ("gain map not looked at",)
+    assert decode(naming(body, b"thmb"), LIMITS).notes == ("thumbnail not looked at",)
+    assert decode(body + struct.pack(">I4s", 12, b"free") + b"tmap", LIMITS).notes == ()
+    with pytest.raises(CheckError, match="gain map"):
+        decode(naming(body, b"tmap"), LIMITS)
+
+
+def moved_behind(body: bytes) -> bytes:
+    """The same with 70,000 free bytes before the box that names its pictures."""
+    at, gap = body.index(b"meta") - 4, struct.pack(">I4s", 70_000, b"free").ljust(70_000, b"\0")
+    changed = bytearray(body[:at] + gap + body[at:])
+    places = changed.index(b"iloc") + 12
+    for place in range(places, places + 60):
+        told = struct.unpack_from(">I", changed, place)[0]
+        if told == body.index(b"mdat") + 4:
+            struct.pack_into(">I", changed, place, told + len(gap))
+            return bytes(changed)
+    raise AssertionError("where its pixels lie was not found")
+
+
+@pytest.mark.skipif(find_spec("pi_heif") is None, reason="needs pi-heif: pip install pi-heif")
+@pytest.mark.parametrize("where", [lambda body: body, moved_behind], ids=["before", "behind"])
+@pytest.mark.parametrize(("name", "said"), [(b"tmap", "gain map"), (b"hdrgainmap", "gain map"), (b"thmb", "thumbnail")])
+def test_what_a_heic_has_beside_its_picture_is_said_not_to_be_looked_at(name, said, where):
+    assert f"{said} not looked at" in decode(where(naming(HEIC.read_bytes(), name)), LIMITS).notes
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -220,6 +253,48 @@ def test_one_odd_frame_among_many_alike_is_looked_at():
     assert any((frame.rgb[24, 46] > 240).all() for frame in seen.frames)
 
 
+@pytest.mark.parametrize("coarse", [4, 8, 32, 64])
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "TIFF"])
+def test_a_picture_is_looked_at_beside_its_own_mosaic(kind, coarse):
+    """Block by block both have one mean, and only one of them shows who it is."""
+    sharp = Image.open(PORTRAIT).convert("RGB").resize((512, 512))
+    mosaic = sharp.resize((coarse, coarse), Image.Resampling.BOX).resize(sharp.size, Image.Resampling.NEAREST)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    seen = decode(animation([mosaic, sharp], kind, **options), LIMITS)
+    assert any(np.abs(frame.rgb.astype(int) - np.asarray(sharp, int)).max() <= 1 for frame in seen.frames)
+
+
+def test_frames_that_differ_in_what_transparency_hides_are_looked_at():
+    frames = [Image.new("RGBA", (96, 64), (level, level, level, 0)) for level in (100, 200)]
+    seen = decode(animation(frames, "TIFF"), LIMITS)
+    assert {round(float(frame.rgb.mean())) for frame in seen.frames if frame.view == "without alpha"} == {100, 200}
+
+
+def test_frames_that_differ_in_the_colours_of_their_profile_are_looked_at():
+    """A curve that brings out single levels makes two pictures of two greys that nobody can tell apart."""
+    profile = colour_profile(curve=tuple(65535 * (level > 128) for level in range(256)))
+    frames = [Image.new("RGB", (96, 64), (level, level, level)) for level in (128, 129)]
+    seen = decode(animation(frames, "TIFF", icc_profile=profile), LIMITS)
+    assert {frame.index for frame in seen.frames} == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF", "PNG"])
+@pytest.mark.parametrize("held", [5, 19])
+def test_the_frame_that_is_shown_longest_and_the_last_one_are_looked_at_whatever_the_others_show(kind, held):
+    chance = np.random.default_rng(1)
+    decoys = [
+        Image.fromarray(np.kron(chance.integers(0, 2, (8, 8, 3)) * 255, np.ones((8, 8, 1))).astype(np.uint8))
+        for _ in range(20)
+    ]
+    odd = Image.new("RGB", (64, 64), (120, 130, 140))
+    frames = [*decoys[:held], odd, *decoys[held + 1 :]]
+    durations = [20] * 20 if held == 19 else [60_000 if at == held else 20 for at in range(20)]
+    options = {"lossless": True, "minimize_size": False} if kind == "WEBP" else {}
+    seen = decode(animation(frames, kind, duration=durations, **options), LIMITS)
+    assert len({frame.index for frame in seen.frames}) == LIMITS.looked_at
+    assert any(np.abs(frame.rgb.astype(int) - (120, 130, 140)).max() <= 8 for frame in seen.frames)
+
+
 def test_an_animation_of_equal_frames_is_one_frame():
     # TIFF keeps equal pages apart; the other writers merge them.
     seen = decode(animation([shade(100)] * 5, "TIFF"), LIMITS)
@@ -250,9 +325,6 @@ def test_an_album_of_jpegs_is_looked_at_whole():
     shade(10).save(body, "MPO", save_all=True, append_images=[shade(200)])
     seen = decode(body.getvalue(), LIMITS)
     assert {frame.index for frame in seen.frames} == {0, 1}
-
-
-HEIC = Path(__file__).with_name("scene.heic")  # 96 x 64, the scene that is drawn for these tests
 
 
 def test_a_heic_is_read_where_its_decoder_is_installed_and_refused_by_name_elsewhere():

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from guardrail.errors import CheckError
+from guardrail.inference.image import align
 from guardrail.inference.image.faces import (
     FACE,
     READABLE_FRONTALITY,
     READABLE_PX,
+    Face,
     FaceFinder,
     faces_in,
     frontality,
@@ -20,7 +24,7 @@ from guardrail.inference.image.faces import (
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.search import AGE_FACE, EDGE, SMALL_SIDE, _parts
 from guardrail.types import Artifact, Kind
-from tests.checks.people import PICTURES, face, photograph, real_models
+from tests.checks.people import PICTURES, blank, face, photograph, real_models
 
 FRONT = np.array([(30, 40), (70, 40), (50, 60), (35, 80), (65, 80)], np.float32)
 
@@ -309,3 +313,21 @@ def test_a_group_of_small_faces_is_looked_at_in_every_pixel():
     found = faces_in(real_models("yunet").session("yunet"), frame(group))
     assert len(found) == 10
     assert found[-1].size_px < 30
+
+
+@pytest.mark.parametrize("broken", [0.0, np.nan, np.inf])
+def test_a_template_without_a_direction_is_an_error_and_not_nobodys(broken):
+    class Tower:
+        def get_inputs(self):
+            return [SimpleNamespace(name="data")]
+
+        def run(self, wanted, feed):
+            return [np.full((1, 128), broken, np.float32)]
+
+    class Weights:
+        def session(self, name):
+            return Tower()
+
+    found = Face(0, 0.9, (0.2, 0.2, 0.8, 0.8), align.ARCFACE * np.float32(40) + 12, 40.0, 20.0, 0.9)
+    with pytest.raises(CheckError, match="sface"):
+        FaceFinder(Weights()).embed(blank(), found)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
+from guardrail.errors import CheckError
 from guardrail.inference.image import yunet
 
 
@@ -75,3 +77,15 @@ def test_a_picture_made_of_faces_costs_a_bounded_search():
     cells = {(row, column): 0.9 for row in range(60) for column in range(60)}
     found = yunet.detect(OneCell(cells), np.zeros((960, 960, 3), np.uint8), 0.5)
     assert len(found) <= yunet.MOST_BEFORE_NMS
+
+
+@pytest.mark.parametrize("head", [0, 1, 2, 15])
+def test_an_answer_that_is_no_number_is_an_error_and_not_nobody(head):
+    class Broken(OneCell):
+        def run(self, wanted, feed):
+            answers = super().run(wanted, feed)
+            answers[2][0, head, 0, 0] = np.nan
+            return answers
+
+    with pytest.raises(CheckError, match="yunet gave no finite answer"):
+        yunet.detect(Broken({}), np.zeros((128, 200, 3), np.uint8), 0.6)

@@ -7,17 +7,32 @@ import io
 import random
 import struct
 import tracemalloc
+import warnings
 import zipfile
+import zlib
 
 import pytest
 from PIL import Image
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode
-from tests.inference.image.pictures import animation, chunk, encoded, png, scene
+from guardrail.inference.image.formats import MAX_SCANS
+from tests.inference.image.pictures import (
+    animation,
+    chunk,
+    colour_profile,
+    encoded,
+    of_scans,
+    png,
+    scene,
+    segment,
+    tiff_tags,
+    with_avif_property,
+)
 from tests.timing import best_s
 
 LIMITS = Limits()
+STEEP = colour_profile(curve=tuple(65535 * (level > 128) for level in range(256)))
 
 
 def refused(data: bytes, limits: Limits = LIMITS) -> str:
@@ -91,9 +106,19 @@ def test_a_file_that_lacks_its_last_bytes_is_refused(kind):
     assert refused(body[:-3])
 
 
-def test_a_jpeg_cut_short_and_closed_again_is_refused():
-    body = encoded(scene(200, 160), "JPEG")
-    assert "broken or truncated" in refused(body[: len(body) // 2] + b"\xff\xd9")
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"icc_profile": STEEP}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_cut_short_and_closed_again_is_refused(mode, options):
+    body = encoded(scene(200, 160).convert(mode), "JPEG", **options)
+    assert decode(body, LIMITS).frames
+    assert "broken or truncated" in refused(body[: len(body) * 3 // 4] + b"\xff\xd9")
+
+
+def test_an_album_with_a_picture_cut_short_is_refused():
+    body = io.BytesIO()
+    scene(200, 160).save(body, "MPO", save_all=True, append_images=[scene(200, 160).rotate(180)])
+    cut = body.getvalue()[:-400] + b"\xff\xd9"
+    assert "broken or truncated" in refused(cut)
 
 
 def test_a_progressive_jpeg_is_read_to_its_end():
@@ -183,8 +208,6 @@ def test_an_avif_whose_still_picture_cannot_be_read_is_refused():
 
 
 def test_an_animated_png_with_a_frame_cut_short_is_refused():
-    import zlib
-
     body = animation([scene(), scene().rotate(180)], "PNG", disposal=1)
     assert "2 of 2 frames" in decode(body, LIMITS).notes
     at = body.index(b"fdAT") - 4
@@ -323,3 +346,123 @@ def test_damaged_files_are_decoded_or_refused_and_nothing_else():
         except CheckError:
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 50
+
+
+def moving(*colours: tuple[int, int, int]) -> bytes:
+    return animation([Image.new("RGB", (96, 64), colour) for colour in colours], "PNG")
+
+
+@pytest.mark.parametrize("said", [(1,), (2,), (3, 3), (0,), ()])
+def test_a_png_that_holds_more_frames_than_it_says_is_refused(said):
+    """Who counts the frames shows them all; the decoder here believes the number, or that it is no film at all."""
+    body = moving((10, 10, 10), (120, 0, 0), (0, 220, 0))
+    at = body.index(b"acTL") - 4
+    assert "3 of 3 frames" in decode(body, LIMITS).notes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of a number that it does not believe
+        chunks = b"".join(chunk(b"acTL", struct.pack(">II", count, 0)) for count in said)
+        assert "holds 3 frames" in refused(body[:at] + chunks + body[at + 20 :])
+
+
+def test_a_png_whose_first_picture_is_not_of_its_film_is_looked_at_whole():
+    shades = [Image.new("RGB", (96, 64), colour) for colour in ((10, 10, 10), (120, 0, 0), (0, 220, 0))]
+    body = encoded(shades[0], "PNG", save_all=True, append_images=shades[1:], default_image=True)
+    assert len(decode(body, LIMITS).frames) == 3
+
+
+def album() -> tuple[bytes, int]:
+    """An album of two pictures, and where its index says that the second one begins."""
+    written = io.BytesIO()
+    Image.new("RGB", (96, 64), (10, 200, 40)).save(
+        written, "MPO", save_all=True, append_images=[Image.new("RGB", (96, 64), (200, 0, 0))]
+    )
+    body = written.getvalue()
+    base = body.index(b"MPF\0") + 4
+    second = struct.pack("<L", body.index(b"\xff\xd8\xff", base) - base)
+    return body, body.index(second, base)
+
+
+def test_an_album_whose_index_names_a_picture_within_the_first_is_refused():
+    """The number of pictures is right, and the second of those that follow each other is not among them."""
+    body, named = album()
+    assert len(decode(body, LIMITS).frames) == 2
+    base = body.index(b"MPF\0") + 4
+    after = base - 8 + 2 + int.from_bytes(body[base - 6 : base - 4])
+    inner = encoded(Image.new("RGB", (96, 64), (10, 200, 40)), "JPEG")
+    changed = bytearray(body[:after] + segment(0xFE, inner) + body[after:])
+    struct.pack_into("<L", changed, named, after + 4 - base)
+    assert "no index names it" in refused(bytes(changed))
+
+
+@pytest.mark.parametrize(("count", "is_refused"), [(MAX_SCANS, False), (MAX_SCANS + 1, True)])
+def test_a_jpeg_of_many_scans_is_refused(count, is_refused):
+    """Each is a few bytes of the file and a walk over all pixels of the picture."""
+    body = of_scans(count)
+    if is_refused:
+        assert "scans" in refused(body)
+    else:
+        assert decode(body, LIMITS).frames
+
+
+@pytest.mark.parametrize(("edge", "is_refused"), [(1024, False), (16_384, True), (40_000, True)])
+def test_a_tiff_of_huge_tiles_is_refused_before_one_is_unpacked(edge, is_refused):
+    packed = zlib.compress(bytes(1024 * 1024 if not is_refused else 1000))
+    sizes = ((256, 64), (257, 64), (258, 8), (259, 8), (262, 1), (277, 1), (322, edge), (323, edge))
+    body = tiff_tags(*sizes, (324, 8 + 2 + 12 * 10 + 4), (325, len(packed)), data=packed)
+    if is_refused:
+        assert "tiles" in refused(body)
+    else:
+        assert decode(body, LIMITS).width == 64
+
+
+@pytest.mark.parametrize("tag", [330, 50706])
+def test_a_tiff_with_another_picture_below_its_own_is_refused(tag):
+    """A camera's raw picture: what is decoded is a preview, and editors show the picture below it."""
+    raw = bytes(8 * 8)
+    sizes = ((256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (277, 1), (278, 8))
+    for more, is_refused in (((), False), (((tag, 8),), True)):
+        places = ((273, 8 + 2 + 12 * (len(sizes) + 2 + len(more)) + 4), (279, len(raw)))
+        body = tiff_tags(*sizes, *places, *more, data=raw)
+        if is_refused:
+            assert "filed below" in refused(body)
+        else:
+            assert decode(body, LIMITS).width == 8
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "is_refused"), [(96, 64, False), (90, 60, False), (20, 20, True), (96, 20, True)]
+)
+def test_an_avif_of_which_a_part_is_to_be_shown_is_refused(wide, high, is_refused):
+    """Some viewers cut it out, and then show large what is judged as a small part of something else."""
+    crop = struct.pack(">I4s8I", 40, b"clap", wide, 1, high, 1, 0, 1, 0, 1)
+    body = with_avif_property(encoded(scene(), "AVIF"), crop)
+    if is_refused:
+        assert "only a part" in refused(body)
+    else:
+        assert decode(body, LIMITS).width == 96
+
+
+@pytest.mark.parametrize("film", [b"\0\0\0\x18ftypmp42" + bytes(400), b"\x1aE\xdf\xa3" + bytes(400)])
+def test_a_film_behind_a_picture_is_said_not_to_be_looked_at(film):
+    assert "a film follows the picture: not looked at" in decode(encoded(scene(), "JPEG") + film, LIMITS).notes
+    assert not any("film" in note for note in decode(encoded(scene(), "JPEG") + zipped(), LIMITS).notes)
+
+
+@pytest.mark.parametrize("profile", [None, STEEP])
+def test_a_film_in_many_renderings_is_kept_within_bounds(profile):
+    """39 kB of transparent pages, each shown in six ways, had more than a gigabyte of pixels."""
+    chance = random.Random(1)
+    pages = []
+    for _ in range(9):
+        spots = Image.frombytes("RGBA", (4, 4), chance.randbytes(64))
+        pages.append(spots.resize((1500, 1500), Image.Resampling.NEAREST))
+    options = {"icc_profile": profile} if profile else {}
+    seen = decode(animation(pages, "WEBP", lossless=True, **options), LIMITS)
+    assert len(seen.frames) == (48 if profile else 24)
+    assert sum(frame.width * frame.height for frame in seen.frames) <= 32_000_000
+    assert (seen.width, seen.height) == (1500, 1500)
+
+
+def test_pages_that_fit_are_kept_as_large_as_a_single_picture():
+    pages = [scene(1500, 1100), scene(1500, 1100).rotate(180)]
+    assert [frame.width for frame in decode(animation(pages, "TIFF"), LIMITS).frames] == [1500, 1500]

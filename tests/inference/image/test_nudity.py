@@ -29,6 +29,7 @@ from guardrail.inference.image.nudity import (
 from guardrail.inference.image.views import View, views
 from guardrail.types import Artifact, Kind
 from tests.checks.people import blank, photograph, real_models
+from tests.inference.image.pictures import animation
 from tests.inference.image.test_bodies import Answers
 from tests.inference.image.test_search import Blind
 
@@ -280,3 +281,26 @@ def test_a_portrait_is_neutral_to_the_real_second_net():
     assert most.explicit < 0.2
     assert most.sexy < 0.2
     assert most.grade < 0.2
+
+
+def test_the_exposure_of_some_frames_is_that_of_their_views_alone():
+    pages = [Image.new("RGB", (64, 64), colour) for colour in ((10, 60, 10), (10, 10, 90))]
+    film = Artifact(Kind.INPUT, "image[0]", data=animation(pages, "TIFF"))
+    meter = ExposureMeter(Cache(open_nsfw=Startled((0.8, 0.2), (0.1, 0.9))))
+    assert meter.exposure(film, {0}) == pytest.approx(Looked(0.2).grade)
+    assert meter.exposure(film, {1}) == meter.exposure(film) == pytest.approx(Looked(0.9).grade)
+    assert meter.exposure(film, ()) == 0.0
+    assert meter.steady(film, {0}) == meter.steady(film, {1}) == meter.steady(film) == pytest.approx(Looked(0.9).grade)
+
+
+def test_the_steady_exposure_of_some_frames_is_that_of_their_views_alone():
+    pages = [Image.new("RGB", (64, 64), colour) for colour in ((10, 60, 10), (10, 10, 90))]
+    film = Artifact(Kind.INPUT, "image[0]", data=animation(pages, "TIFF"))
+    net = Startled((0.8, 0.2), (0.1, 0.9), (0.7, 0.3))
+    meter = ExposureMeter(Cache(open_nsfw=net))
+    assert meter.steady(film, {0}) == pytest.approx(Looked(0.3).grade)
+    assert len(net.saw) == 2 + 10
+    assert meter.steady(film, {0}) == pytest.approx(Looked(0.3).grade)
+    assert len(net.saw) == 2 + 10
+    assert meter.steady(film) == pytest.approx(Looked(0.3).grade)
+    assert len(net.saw) == 2 + 20
