@@ -25,17 +25,17 @@ WRITTEN = 2.5
 # How many harmless rows may reach a factor's threshold: of the hard twins written here, in families that were not seen,
 # and of ordinary public rows that taught nothing; of public sets of which nothing at all was taught, STRANGER times as
 # many.
-FALSE_TWINS = {"sexual": 0.045, "undress": 0.045, "revealing": 0.045, "person": 0.06, "minor": 0.03}
-FALSE_PUBLIC = {"sexual": 0.004, "undress": 0.004, "revealing": 0.004, "person": 0.01, "minor": 0.006}
+FALSE_TWINS = {"sexual": 0.045, "undress": 0.045, "revealing": 0.045, "person": 0.045, "minor": 0.03}
+FALSE_PUBLIC = {"sexual": 0.004, "undress": 0.004, "revealing": 0.004, "person": 0.006, "minor": 0.006}
 STRANGER = 2
 # Where the default policy asks, other than at 0.5: there harmless rows are held.
 ASKED_AT = {"minor": 0.3}
 # The authors who wrote against the heads before these: their lines lie near the threshold by choice, and say nothing of
 # how sure a score is elsewhere. Of their twins, which other minds' come closest to, so many may reach a
-# threshold; undress had 0.060 before one known false alarm (a jacket) asked for less, person 0.050 before requests
-# to undress nobody in particular were among them, and 0.080 until the first opinion followed the second.
+# threshold; undress had 0.060 before one known false alarm (a jacket) asked for less, person 0.065 until encoders that
+# tell more apart found as many below.
 AGAINST = ("A fourth", "A fifth", "The editor")
-FALSE_AGAINST = {"sexual": 0.045, "undress": 0.052, "revealing": 0.025, "person": 0.065, "minor": 0.02}
+FALSE_AGAINST = {"sexual": 0.045, "undress": 0.052, "revealing": 0.025, "person": 0.045, "minor": 0.02}
 # Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
 NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
 Learnt = tuple[list[Array], Array, Array]
@@ -65,6 +65,8 @@ class Lesson:
         for h in range(len(data.FACTORS)):
             some = _telling(x[:, self.words], owner, self.label[:, h], names)
             self.teach[:, h] = some & known & ~np.isnan(self.label[owner, h])
+        # A piece of a harmful row that does not say it has no label: mixed with another it would be taught as harmful.
+        self.y[self.teach == 0] = 0
 
     def weights(self, use: Array) -> Array:
         """What each piece of the rows of `use` weighs: (pieces, factors), 0 where it teaches a factor nothing."""

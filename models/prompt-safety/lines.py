@@ -18,13 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 SEED = 7
-# Pieces of one template that teach in one pass, and rows of one public set in all.
-OF_TEMPLATE, OF_SET = 1, 1000
+# Rows of one public set that teach.
+OF_SET = 2000
 # The first authors' lines are learned soonest: in each pass half of them are shown.
 SOON, SHOWN = ("early", "A third"), 0.5
-# Whose lines an encoder that goes on from the change that ships has not seen.
-NEWEST = "An eighth"
-KINDS = ("first", "second")
 Array = npt.NDArray[Any]
 
 
@@ -32,33 +29,35 @@ class Lines:
     """Pieces that teach, as arrays.
 
     `y` and `weights` are (pieces, factors), `own` is true for what was written here, `template` numbers the line of a
-    grammar that a piece was made from, `soon` is true for the first authors' and `newest` for the last one's.
+    grammar that a piece was made from, `soon` is true for the first authors'.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays = arrays
         self.y, self.weights, self.own = arrays["y"], arrays["weights"], arrays["own"]
-        self.template, self.soon, self.newest = arrays["template"], arrays["soon"], arrays["newest"]
+        self.template, self.soon = arrays["template"], arrays["soon"]
 
-    def ids(self, kind: str) -> list[list[int]]:
-        """The tokens of each piece for the encoder of a kind, marks included."""
-        ends = self.arrays[f"{kind}.ends"]
-        parts: list[list[int]] = [one.tolist() for one in np.split(self.arrays[f"{kind}.ids"], ends[:-1])]
-        return parts
+    def rows(self, kind: str, longest: int, filler: int) -> tuple[Array, Array]:
+        """The tokens of each piece for the encoder of a kind, marks included, and how many it has.
 
-    def draw(self, chance: np.random.Generator, known: float = 1.0) -> Array:
-        """Pieces of one pass: of each template OF_TEMPLATE at most, of those that are learned soon some.
-
-        `known` is the share of the others to be shown beside the newest author's.
+        int32 (pieces, longest) and (pieces,); what is longer loses its middle to keep its end mark.
         """
+        ids, ends = self.arrays[f"{kind}.ids"], self.arrays[f"{kind}.ends"]
+        counts = np.diff(ends, prepend=0)
+        out = np.full((len(ends), longest), filler, np.int32)
+        for place in range(longest):
+            some = np.flatnonzero(counts > place)
+            out[some, place] = ids[ends[some] - counts[some] + place]
+        long = np.flatnonzero(counts > longest)
+        out[long, -1] = ids[ends[long] - 1]
+        return out, np.minimum(counts, longest)
+
+    def draw(self, chance: np.random.Generator) -> Array:
+        """Pieces of one pass: one of each template, of those that are learned soon some."""
         order = chance.permutation(len(self.y))
-        _, place = np.unique(self.template[order], return_inverse=True)
-        ranked = np.argsort(place, kind="stable")
-        firsts = np.r_[0, np.flatnonzero(np.diff(place[ranked])) + 1]
-        rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.r_[firsts, len(order)]))
-        kept = order[ranked[rank < OF_TEMPLATE]]
-        likely = np.where(self.newest[kept], 1.0, known * np.where(self.soon[kept], SHOWN, 1.0))
-        shown: Array = kept[chance.random(len(kept)) < likely]
+        _, firsts = np.unique(self.template[order], return_index=True)
+        kept = order[firsts]
+        shown: Array = kept[chance.random(len(kept)) < np.where(self.soon[kept], SHOWN, 1.0)]
         return shown
 
     @classmethod
@@ -110,7 +109,6 @@ def main() -> None:
         own=lessons.origins[owner] == "grammar",
         template=np.unique(template, return_inverse=True)[1].astype(np.int32),
         soon=np.array([rows[i].group.startswith(SOON) for i in owner]),
-        newest=np.array([rows[i].group.startswith(NEWEST) for i in owner]),
         **flat("first", [[BEGIN, *read.ids(i), END] for i in pieces]),
         **flat("second", [second.ids(read.texts[i]) for i in pieces]),
     )

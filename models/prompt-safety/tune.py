@@ -2,29 +2,27 @@
 
     python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only STAGE]
 
-Both learn labels (stages `first` and `second`); then the first, which most texts never get past, learns what the second
-says (`follow`). When another author has written, `further` takes the second on from the change that ships, with the
-new lines and some of the others, and `after` the first behind it: hours less. Needs torch (the extra `export`).
-`lines.py` makes the file; `--published` has weights.npz and e5-small-q4.bin as the packages carry them. An eighth of
-the families written here and some public sets are kept from it, for `train.py` to hold out. Seeded; sums on a graphics
-card have no fixed order, so another tuning is not the same to the byte.
+Three tunings of the second encoder learn labels (`teachers`), and what they say of every line in the mean is kept in
+`--scores`. From labels and these scores the second learns anew (`second`), and the first, which most texts never get
+past, goes on from the change that ships (`first`). Needs torch (the extra `export`); on a graphics card minutes, where
+each shape of a step is captured once and replayed; without one many hours. `lines.py` makes the file of lines;
+`--published` has weights.npz and e5-small-q4.bin as the packages carry them. An eighth of the families written here and
+some public sets are kept from it, for `train.py` to hold out. Seeded; sums on a graphics card have no fixed order, so
+another tuning is not the same to the byte.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import towers
-from lines import KINDS, SEED, Lines
+from lines import Lines
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,65 +32,85 @@ FACTORS, MINOR, ASKING = 5, 4, 3
 LONGEST = 64
 TOKENS = {"first": 1536, "second": 2560}
 TEXTS = {"first": 96, "second": 160}
+# Tokens of one run where nothing is learned.
+AT_ONCE = 32768
 # Share of the steps in which the rate rises.
 WARM = 0.06
 # What the rate has fallen to at the end, and the share of the steps at whose end weights are averaged: the mean of a
 # path that is still moving finds more of what other authors wrote than the point where a path that comes to rest ends.
-AT_END, AVERAGED = 0.3, 0.4
+# Every fourth point of the path is as good as every one.
+AT_END, AVERAGED, EVERY = 0.3, 0.4, 4
 # Nats by which a harmful text is to lie above the harmless ones of its step that come nearest, and what that counts.
 MARGIN, NEAREST, APART = 1.0, 8, 1.0
 # Pairs of texts in a step, as a share of its texts, that are shown as if they were one: what is sexual about adults and
 # what is about a minor, never written together, must both be seen where both are.
 MIXED = 0.2
-# What labels count beside the other encoder's scores, and the logits beyond which these are all the same.
-LABELS, SURE = 0.3, 8.0
-# By encoder: the number of the token that fills a row, what it is in torch, and the file it is published in.
+# The logits beyond which the scores of teachers are all the same.
+SURE = 8.0
+# By encoder: the number of the token that fills a row, and the file it is published in.
 FILLER = {"first": 0, "second": 1}
-MAKERS: dict[str, type[towers.First] | type[towers.Second]] = {"first": towers.First, "second": towers.Second}
 PUBLISHED = {"first": "weights.npz", "second": "e5-small-q4.bin"}
 Array = npt.NDArray[np.int64]
 
 
-def padded_to(lengths: Array) -> int:
-    """Few lengths, so that few shapes are compiled."""
-    return int(-(-int(lengths.max()) // 4) * 4)
+@dataclass(frozen=True)
+class Plan:
+    """How long an encoder learns, and how fast: passes over the lines, rates of its body and of its head.
+
+    `rank` is that of the second's changes, None where every number is free; `labels` is what labels count beside the
+    teachers' scores.
+    """
+
+    passes: int
+    rate: float
+    head_rate: float = 3e-3
+    rank: int | None = towers.RANK
+    seed: int = 7
+    labels: float = 1.0
 
 
-def batches(kind: str, lengths: Array, some: Array, chance: np.random.Generator | None = None) -> list[Array]:
-    """Indices in groups of like length; with `chance` drawn and shuffled, and incomplete groups left out."""
-    rounded = -(-np.minimum(lengths[some], LONGEST) // 4) * 4
+TEACHERS = (Plan(12, 1e-3), Plan(12, 1e-3, seed=8), Plan(12, 1.5e-4, rank=None, seed=9))
+PLANS = {"second": Plan(16, 1e-3, seed=14), "first": Plan(12, 5e-4, 1e-3, seed=12, labels=0.3)}
+STAGES = ("teachers", *PLANS)
+
+
+def rounded(lengths: Array) -> Array:
+    """Few lengths, so that few shapes are captured."""
+    return -(-np.minimum(lengths, LONGEST) // 4) * 4
+
+
+def batches(kind: str, lengths: Array, some: Array, chance: np.random.Generator) -> list[Array]:
+    """Indices in groups of like length, drawn and shuffled; incomplete groups are left out."""
     out = []
-    for length in np.unique(rounded):
-        same = some[rounded == length]
+    for length in np.unique(rounded(lengths[some])):
+        same = chance.permutation(some[rounded(lengths[some]) == length])
         size = max(8, min(TEXTS[kind], TOKENS[kind] // int(length) // 8 * 8))
-        if chance is not None:
-            same = chance.permutation(same)[: len(same) // size * size]
-        out += [same[start : start + size] for start in range(0, len(same), size)]
-    if chance is not None:
-        out = [out[i] for i in chance.permutation(len(out))]
-    return out
+        out += list(same[: len(same) // size * size].reshape(-1, size))
+    return [out[i] for i in chance.permutation(len(out))]
 
 
 def loss_of(
     tower: towers.Tower, pooled: Tensor, step: tuple[Tensor, ...], pairs: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """How wrong the step's texts are judged: each by itself and the twins against each other; and mixed in pairs."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How wrong the step's texts are judged: each by itself and the twins against each other; and mixed in pairs.
+
+    And their logits: (texts, factors).
+    """
     y, weight, own = step
     logits = tower.judge(pooled)
     loss = (functional.binary_cross_entropy_with_logits(logits, y, reduction="none") * weight).sum() / len(y)
     on = (weight > 0) & own[:, None]
-    for h in range(logits.shape[1]):
-        harmful, harmless = on[:, h] & (y[:, h] == 1), on[:, h] & (y[:, h] == 0)
-        gaps = functional.softplus(MARGIN - (logits[:, None, h] - logits[None, :, h]))
-        near = gaps.masked_fill(~harmless, 0).topk(min(NEAREST, len(y)), dim=1)[0]
-        among = harmless.sum().clamp(1, NEAREST) * harmful.sum().clamp(1)
-        loss = loss + APART * (near * harmful[:, None]).sum() / among
+    harmful, harmless = on & (y == 1), on & (y == 0)
+    gaps = functional.softplus(MARGIN - (logits[:, None] - logits[None])).masked_fill(~harmless[None], 0)
+    near = gaps.topk(min(NEAREST, len(y)), dim=1)[0].sum(1)
+    among = harmless.sum(0).clamp(1, NEAREST) * harmful.sum(0).clamp(1)
+    loss = loss + APART * ((near * harmful).sum(0) / among).sum()
     one, two = pairs
     told = torch.maximum(y[one], y[two])
     # A factor is known to be there where either has it, and not to be there where both are known not to.
     known = (told == 1) | ((weight[one] > 0) & (weight[two] > 0))
     mixed = functional.binary_cross_entropy_with_logits(tower.judge(pooled[one] + pooled[two]), told, reduction="none")
-    return loss, (mixed * known).sum() / len(y)
+    return loss, (mixed * known).sum() / len(y), logits
 
 
 def pairs_of(y: npt.NDArray[np.float32], chance: np.random.Generator) -> tuple[Array, Array]:
@@ -106,163 +124,184 @@ def pairs_of(y: npt.NDArray[np.float32], chance: np.random.Generator) -> tuple[A
     return one, two
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long an encoder learns, and how fast: passes over the lines, rates of its body and of its head.
-
-    `known` is the share of what it has seen that it is shown again beside the newest author's lines.
-    """
-
-    passes: int
-    rate: float
-    head_rate: float = 3e-3
-    known: float = 1.0
-
-
-PLANS = {
-    "first": Plan(10, 5e-4),
-    "second": Plan(12, 1e-3),
-    "further": Plan(5, 5e-4, 1e-3, known=0.3),
-    "follow": Plan(9, 5e-4, 1e-3),
-    "after": Plan(4, 5e-4, 1e-3, known=0.5),
-}
-STAGES = tuple(PLANS)
-
-
 class Learner:
     """One encoder and the lines that teach it, on one device."""
 
-    def __init__(self, kind: str, published: Path, lines: Lines, device: str) -> None:
+    def __init__(self, kind: str, tower: towers.Tower, lines: Lines, device: str) -> None:
         self.kind, self.lines, self.device = kind, lines, device
-        self.tokens = lines.ids(kind)
-        self.lengths = np.array([len(one) for one in self.tokens])
-        torch.manual_seed(SEED)
-        self.tower = MAKERS[kind](published / PUBLISHED[kind], FACTORS, seed=SEED).to(device)
+        rows, self.lengths = lines.rows(kind, LONGEST, FILLER[kind])
+        self.rows, self.ends = (torch.from_numpy(array).to(device) for array in (rows, self.lengths))
+        self.tower = tower.to(device)
         self.told = [torch.from_numpy(array).to(device) for array in (lines.y, lines.weights, lines.own)]
 
-    def pooled(self, batch: Array) -> Tensor:
+    def pooled(self, batch: Tensor, length: int) -> Tensor:
         """What the encoder makes of some lines, before its head."""
-        rows: Sequence[Sequence[int]] = [self.tokens[i] for i in batch]
-        tokens, mask = towers.padded(rows, min(LONGEST, padded_to(self.lengths[batch])), FILLER[self.kind])
-        states = self.tower.states(tokens.to(self.device, non_blocking=True))
-        return self.tower.pool(states, mask.to(self.device, non_blocking=True))
+        mask = (torch.arange(length, device=self.device) < self.ends[batch][:, None]).long()
+        return self.tower.pool(self.tower.states(self.rows[batch][:, :length].long()), mask)
 
+    def _each(self, some: Array) -> list[tuple[Tensor, int]]:
+        """Some lines in large batches of like length."""
+        out = []
+        for length in np.unique(rounded(self.lengths[some])):
+            same = some[rounded(self.lengths[some]) == length]
+            parts = np.array_split(same, -(-len(same) * int(length) // AT_ONCE))
+            out += [(torch.from_numpy(part).to(self.device), int(length)) for part in parts]
+        return out
+
+    @torch.no_grad()
     def centre(self) -> None:
         """Let the head see numbers of mean 0 and spread 1, as they are before anything is learned."""
         self.tower.eval()
-        drawn = np.random.default_rng(SEED).choice(len(self.tokens), min(2000, len(self.tokens)), replace=False)
-        with torch.no_grad():
-            some = batches(self.kind, self.lengths, drawn)
-            seen = torch.cat([self.tower.embed(self.pooled(batch)) for batch in some])
+        drawn = np.random.default_rng(0).choice(len(self.lengths), min(2000, len(self.lengths)), replace=False)
+        seen = torch.cat([self.tower.embed(self.pooled(batch, length)) for batch, length in self._each(drawn)])
         self.tower.mean.copy_(seen.mean(0))
         self.tower.spread.copy_(seen.std(0))
 
-    def scores(self, some: Array) -> Tensor:
-        """The logits of some lines: (lines, factors), NaN for the others."""
+    @torch.no_grad()
+    def scores(self) -> Tensor:
+        """The logits of all lines: (lines, factors)."""
         self.tower.eval()
-        out = torch.full((len(self.tokens), FACTORS), torch.nan, device=self.device)
-        with torch.no_grad():
-            for batch in batches(self.kind, self.lengths, some):
-                out[torch.from_numpy(batch).to(self.device)] = self.tower.judge(self.pooled(batch))
+        out = torch.full((len(self.lengths), FACTORS), torch.nan, device=self.device)
+        for batch, length in self._each(np.arange(len(self.lengths))):
+            out[batch] = self.tower.judge(self.pooled(batch, length))
         return out
 
-    def learn(self, plan: Plan, chance: np.random.Generator, follows: Learner | None = None) -> None:
-        """Train by a plan: on labels, and where it follows another on what that one says of the same lines.
+    def learn(self, plan: Plan, scores: Tensor | None = None) -> None:
+        """Train by a plan: on labels, and beside them on what teachers say of each line: (lines, factors).
 
         Prints the loss as it goes.
         """
-        drawn = [self.lines.draw(chance, plan.known) for _ in range(plan.passes)]
-        example = follows.scores(np.unique(np.concatenate(drawn))).clamp(-SURE, SURE) if follows else None
-        started = time.time()
-        steps = [batch for some in drawn for batch in batches(self.kind, self.lengths, some, chance)]
+        chance = np.random.default_rng([plan.seed, 0])
+        steps = [
+            batch
+            for _ in range(plan.passes)
+            for batch in batches(self.kind, self.lengths, self.lines.draw(chance), chance)
+        ]
         body, head = towers.parameters(self.tower)
+        step = Step(self, plan, body, head, scores)
         learned, path, begin = [*body, *head], 0, int(len(steps) * (1 - AVERAGED))
         mean = [torch.zeros_like(one) for one in learned]
-        groups = [{"params": body, "weight_decay": 0.05}, {"params": head, "weight_decay": 0.01}]
-        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        started = time.time()
         self.tower.train()
-        running = torch.zeros((), device=self.device)
-        for step, batch in enumerate(steps):
-            share = min(1.0, (step + 1) / (WARM * len(steps))) * (1 - (1 - AT_END) * step / len(steps))
-            for group, rate in zip(optimiser.param_groups, (plan.rate, plan.head_rate), strict=True):
-                group["lr"] = rate * share
-            loss = self._loss(batch, pairs_of(self.lines.y[batch], chance), example)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(body, 1.0)
-            optimiser.step()
-            if step >= begin:
+        for number, batch in enumerate(steps):
+            step.rates(
+                min(1.0, (number + 1) / (WARM * len(steps))) * (1 - (1 - AT_END) * number / len(steps)),
+            )
+            step(batch, int(rounded(self.lengths[batch]).max()), pairs_of(self.lines.y[batch], chance))
+            if number >= begin and number % EVERY == 0:
                 path += 1
                 with torch.no_grad():
                     torch._foreach_lerp_(mean, [one.detach() for one in learned], 1 / path)
-            running.lerp_(loss.detach(), 0.02 if step else 1.0)
-            if step % 500 == 499:
+            if number % 500 == 499:
                 took = time.time() - started
-                print(
-                    f"{self.kind}: step {step + 1} of {len(steps)}, loss {float(running):.3f}, {took:.0f} s", flush=True
-                )
+                print(f"{self.kind}: step {number + 1} of {len(steps)}, loss {float(step.running):.3f}, {took:.0f} s")
         with torch.no_grad():
             for one, kept in zip(learned, mean, strict=True):
                 one.copy_(kept)
 
-    def _loss(self, batch: Array, pairs: tuple[Array, Array], example: Tensor | None) -> Tensor:
-        where = torch.from_numpy(batch).to(self.device)
-        y, weight, own = (array[where] for array in self.told)
-        one, two = (torch.from_numpy(part).to(self.device) for part in pairs)
-        pooled = self.pooled(batch)
-        labels, mixed = loss_of(self.tower, pooled, (y, weight, own), (one, two))
-        if example is None:
-            return labels + mixed
-        wanted = torch.sigmoid(example[where])
-        apart = functional.binary_cross_entropy_with_logits(self.tower.judge(pooled), wanted, reduction="none")
-        # The example says something of every factor, of those too whose label nobody knows.
-        counts = torch.where(weight > 0, weight.clamp(min=1), 1.0)
-        return (apart * counts).sum() / len(batch) + LABELS * labels + mixed
+
+class Step:
+    """One step of learning; on a graphics card a graph for each shape that is captured when it first comes."""
+
+    def __init__(
+        self, learner: Learner, plan: Plan, body: list[Tensor], head: list[Tensor], scores: Tensor | None
+    ) -> None:
+        self.learner, self.plan, self.body, self.scores = learner, plan, body, scores
+        self.learned = [*body, *head]
+        device, on_card = learner.device, learner.device.startswith("cuda")
+        self.speed = [torch.zeros((), device=device) for _ in range(2)]
+        for one in self.learned:
+            one.grad = torch.zeros_like(one)
+        groups = [
+            {"params": part, "weight_decay": decay, "lr": rate}
+            for part, decay, rate in zip((body, head), (0.05, 0.01), self.speed, strict=True)
+        ]
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), capturable=on_card, fused=on_card)
+        self.running = torch.zeros((), device=device)
+        self.graphs: dict[tuple[int, int], tuple[torch.cuda.CUDAGraph, list[Tensor]]] | None = {} if on_card else None
+
+    def rates(self, share: float) -> None:
+        """How fast the next step learns, as a share of the plan's rates."""
+        for speed, rate in zip(self.speed, (self.plan.rate, self.plan.head_rate), strict=True):
+            speed.fill_(rate * share)
+
+    def __call__(self, batch: Array, length: int, pairs: tuple[Array, Array]) -> None:
+        given = [torch.from_numpy(part).to(self.learner.device, non_blocking=True) for part in (batch, *pairs)]
+        if self.graphs is None:
+            self._work(given, length)
+            return
+        shape = (len(batch), length)
+        if shape not in self.graphs:
+            self.graphs[shape] = self._captured([part.clone() for part in given], length)
+        graph, places = self.graphs[shape]
+        for place, part in zip(places, given, strict=True):
+            place.copy_(part)
+        graph.replay()
+
+    def _captured(self, places: list[Tensor], length: int) -> tuple[torch.cuda.CUDAGraph, list[Tensor]]:
+        """A graph that reads its step from `places`; what is learned stays as it is."""
+        moments = [value for state in self.optimiser.state.values() for value in state.values()]
+        before = [value.detach().clone() for value in (*self.learned, *moments, self.running)]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            # What is made on first use must not be made while the graph is.
+            for _ in range(2):
+                self._work(places, length)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._work(places, length)
+        with torch.no_grad():
+            if not moments:
+                for state in self.optimiser.state.values():
+                    for value in state.values():
+                        value.zero_()
+            for value, kept in zip((*self.learned, *moments, self.running), before, strict=True):
+                value.copy_(kept)
+        return graph, places
+
+    def _work(self, given: list[Tensor], length: int) -> None:
+        batch, one, two = given
+        torch._foreach_zero_([part.grad for part in self.learned])
+        y, weight, own = (array[batch] for array in self.learner.told)
+        pooled = self.learner.pooled(batch, length)
+        labels, mixed, logits = loss_of(self.learner.tower, pooled, (y, weight, own), (one, two))
+        if self.scores is None:
+            loss = labels + mixed
+        else:
+            wanted = torch.sigmoid(self.scores[batch])
+            apart = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+            # Teachers say something of every factor, of those too whose label nobody knows.
+            counts = torch.where(weight > 0, weight.clamp(min=1), 1.0)
+            loss = (apart * counts).sum() / len(batch) + self.plan.labels * labels + mixed
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.body, 1.0)
+        self.optimiser.step()
+        self.running.lerp_(loss.detach(), 0.02)
 
 
-def shipped(kind: str, published: Path, lines: Lines, deltas: Path, device: str) -> Learner:
-    """An encoder with the change in a folder."""
-    learner = Learner(kind, published, lines, device)
-    with np.load(deltas / f"prompt_{kind}_delta.npz", allow_pickle=False) as archive:
-        learner.tower.take(archive)
-    return learner
-
-
-def tune(kind: str, published: Path, lines: Lines, device: str = "cpu") -> Learner:
-    """Train one encoder's changes on labels."""
-    learner = Learner(kind, published, lines, device)
-    learner.centre()
-    learner.learn(PLANS[kind], np.random.default_rng([SEED, 0]))
-    return learner
-
-
-def follow(published: Path, lines: Lines, deltas: Path, device: str = "cpu", plan: str = "follow") -> Learner:
-    """Train the first encoder's change, which `tune` made, to say what the tuned second says of the same lines."""
-    first, second = (shipped(kind, published, lines, deltas, device) for kind in KINDS)
-    first.learn(PLANS[plan], np.random.default_rng([SEED, 1]), second)
+def tower(kind: str, plan: Plan, published: Path) -> towers.Tower:
+    """An encoder as it was published; the first with the change that ships."""
+    torch.manual_seed(plan.seed)
+    file = published / PUBLISHED[kind]
+    if kind == "second":
+        return towers.Second(file, FACTORS, plan.rank, plan.seed)
+    first = towers.First(file, FACTORS, plan.seed)
+    with np.load(HEADS / "prompt_first_delta.npz", allow_pickle=False) as archive:
+        first.take(archive)
     return first
 
 
-def further(published: Path, lines: Lines, deltas: Path, device: str = "cpu") -> Learner:
-    """Train the second encoder's change, which `tune` made, on what the newest author wrote."""
-    learner = shipped("second", published, lines, deltas, device)
-    learner.learn(PLANS["further"], np.random.default_rng([SEED, 2]))
-    return learner
-
-
-def work(job: tuple[str, Path, Path, str, Path, int]) -> None:
-    """Tune one encoder and write its change."""
-    what, file, published, device, out, threads = job
-    torch.set_num_threads(threads)
-    lines = Lines.load(file)
-    if what in KINDS:
-        learner = tune(what, published, lines, device)
-    elif what == "further":
-        learner = further(published, lines, out, device)
-    else:
-        learner = follow(published, lines, out, device, what)
-    tower = learner.tower.to("cpu")
-    np.savez_compressed(out / f"prompt_{learner.kind}_delta.npz", **tower.deltas(), **tower.voice())
+def teachers(lines: Lines, published: Path, device: str) -> Tensor:
+    """What tunings that learned labels say of every line in the mean: (lines, factors)."""
+    said = []
+    for plan in TEACHERS:
+        learner = Learner("second", tower("second", plan, published), lines, device)
+        learner.centre()
+        learner.learn(plan)
+        said.append(learner.scores())
+    return (sum(said[1:], said[0]) / len(said)).clamp(-SURE, SURE)
 
 
 def main() -> None:
@@ -271,16 +310,24 @@ def main() -> None:
     parser.add_argument("--published", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=HEADS)
+    parser.add_argument("--scores", type=Path, default=Path("teachers.npy"), help="what the teachers say, kept here")
     parser.add_argument("--only", choices=STAGES)
     args = parser.parse_args()
     started = time.time()
-    stages = [[args.only]] if args.only else [list(KINDS), ["follow"]]
-    # CUDA cannot be used in a process that was forked: each encoder begins afresh, on a core of its own.
-    for stage in stages:
-        threads = max(1, (os.cpu_count() or 1) // len(stage))
-        jobs = [(what, args.lines, args.published, args.device, args.out, threads) for what in stage]
-        with get_context("spawn").Pool(len(stage)) as pool:
-            pool.map(work, jobs, chunksize=1)
+    lines = Lines.load(args.lines)
+    stages = [args.only] if args.only else list(STAGES)
+    if "teachers" in stages:
+        np.save(args.scores, teachers(lines, args.published, args.device).cpu().numpy())
+    for kind in stages:
+        if kind == "teachers":
+            continue
+        said = torch.from_numpy(np.load(args.scores)).to(args.device)
+        learner = Learner(kind, tower(kind, PLANS[kind], args.published), lines, args.device)
+        if kind == "second":
+            learner.centre()
+        learner.learn(PLANS[kind], said)
+        done = learner.tower.to("cpu")
+        np.savez_compressed(args.out / f"prompt_{kind}_delta.npz", **done.deltas(), **done.voice())
     print(f"{time.time() - started:.0f} s")
 
 
