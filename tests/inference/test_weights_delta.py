@@ -48,7 +48,7 @@ def test_no_change_at_all_is_no_division_by_nothing() -> None:
 
 @pytest.mark.parametrize("shape", [(6, 11), (5, 10)])
 def test_a_change_of_another_shape_is_refused(shape: tuple[int, int]) -> None:
-    with pytest.raises(ConfigError, match="reinstall image-guardrail"):
+    with pytest.raises(ConfigError, match="reinstall Guardrail"):
         named(coded(np.ones(shape))).added("w", WEIGHT)
 
 

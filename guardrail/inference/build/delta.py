@@ -46,8 +46,7 @@ class Deltas:
             whole = second.astype(np.float64) @ first.astype(np.float64)
         if (*whole.shape, len(scale)) != (*weight.shape, len(weight)):
             raise ConfigError(
-                f"{name}: a change of shape {whole.shape} for a weight of shape {weight.shape}; "
-                "reinstall image-guardrail"
+                f"{name}: a change of shape {whole.shape} for a weight of shape {weight.shape}; reinstall Guardrail"
             )
         out: npt.NDArray[np.float32] = weight + whole.astype(np.float32) * scale[:, None]
         return out
@@ -78,4 +77,4 @@ def packaged(name: str) -> Deltas:
         with np.load(io.BytesIO(body), allow_pickle=False) as archive:
             return Deltas({part: archive[part] for part in archive.files})
     except (ValueError, OSError) as error:
-        raise ConfigError(f"{name}.npz is no file of deltas ({error}); reinstall image-guardrail") from error
+        raise ConfigError(f"{name}.npz is no file of deltas ({error}); reinstall Guardrail") from error

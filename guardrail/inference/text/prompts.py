@@ -290,7 +290,7 @@ class PromptHeads:
         if features.shape[1] != self.width:
             raise ConfigError(
                 f"prompt heads: trained on {self.width} features, given {features.shape[1]}; "
-                "heads and lexicon are of different versions, reinstall image-guardrail"
+                "heads and lexicon are of different versions, reinstall Guardrail"
             )
         hidden = np.maximum(features @ self._w0 + self._b0, 0)
         logits: Floats = hidden @ self._w1 + features @ self._skip + self._b1
@@ -320,9 +320,7 @@ def packaged_heads() -> PromptHeads:
         with np.load(io.BytesIO(body), allow_pickle=False) as archive:
             return read_heads(archive)
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigError(
-            f"prompt_safety.npz is no file of prompt heads ({error}); reinstall image-guardrail"
-        ) from error
+        raise ConfigError(f"prompt_safety.npz is no file of prompt heads ({error}); reinstall Guardrail") from error
 
 
 def read_heads(archive: Mapping[str, npt.NDArray[Any]]) -> PromptHeads:

@@ -140,7 +140,5 @@ def packaged_second(encoder: SecondEncoder) -> SecondOpinion:
             heads = read_heads(archive)
             lower, upper = (archive[name].astype(np.float32) for name in ("lower", "upper"))
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigError(
-            f"prompt_second.npz is no file of prompt heads ({error}); reinstall image-guardrail"
-        ) from error
+        raise ConfigError(f"prompt_second.npz is no file of prompt heads ({error}); reinstall Guardrail") from error
     return SecondOpinion(encoder, heads, lower, upper)
