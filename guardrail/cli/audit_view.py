@@ -17,7 +17,7 @@ from rich.text import Text
 from guardrail.audit import Record
 
 # What has a place of its own in the explanation; the rest of a decision's body is shown as it is.
-_SHOWN = {"receipt", "signals", "reasons", "stage", "would", "policy", "route", "status", "took_ms"}
+_SHOWN = {"receipt", "signals", "reasons", "stage", "would", "policy", "policy_sha256", "route", "status", "took_ms"}
 _COLOUR = {"allow": "green", "flag": "cyan", "hold": "yellow", "block": "red"}
 
 
@@ -28,7 +28,8 @@ def listed(records: Sequence[Record]) -> RenderableType:
     table = _table("number", "time (UTC)", "kind", "action", "tenant", "id", "rules")
     for record in records:
         entry = record.entry
-        rules = dict.fromkeys(str(reason.get("rule", "?")) for reason in _maps(entry.body.get("reasons")))
+        reasons = _maps(entry.body.get("reasons"))
+        rules = dict.fromkeys(str(reason.get("rule", "?")) for reason in reasons if _acted(reason))
         table.add_row(
             str(record.seq),
             _when(entry.at),
@@ -73,6 +74,8 @@ def _decision(record: Record, facts: Table) -> None:
     if isinstance(took, int | float):
         decided.append(f", in {took:.0f} ms")
     facts.add_row("Decided", decided)
+    if "policy_sha256" in body:
+        facts.add_row("Policy", _text(f"SHA-256 {body['policy_sha256']}"))
     would = body.get("would")
     if would not in (None, entry.action):
         facts.add_row("Shadow", _text(f"the policy said {would}, and is only watching"))
@@ -118,12 +121,18 @@ def _details(body: Mapping[str, Any]) -> list[RenderableType]:
     return parts
 
 
+def _acted(reason: Mapping[str, Any]) -> bool:
+    """False for a reason in shadow; records of before do not say."""
+    return reason.get("acts") is not False
+
+
 def _reasons(reasons: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("rule", "action", "saw", "says")
     for reason in reasons:
         saw = reason.get("saw")
         seen = ", ".join(f"{name} {_score(score)}" for name, score in saw.items()) if isinstance(saw, Mapping) else ""
         says = str(reason.get("says") or "") + (" (could not be told: on_unknown)" if reason.get("unknown") else "")
+        says += "" if _acted(reason) else " (in shadow: did nothing)"
         table.add_row(
             _text(reason.get("rule", "?")), _action(str(reason.get("action", "?"))), _text(seen), _text(says.strip())
         )

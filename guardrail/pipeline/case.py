@@ -185,7 +185,13 @@ class Case:
         return decide(self.policy, evidence, stage=stage)
 
     def _more(self, status: str) -> dict[str, Any]:
-        more: dict[str, Any] = {"route": self.route, "status": status, "took_ms": round(self.took_ms, 1)}
+        more: dict[str, Any] = {
+            # The label holds eight digits, which somebody can make collide.
+            "policy_sha256": self.policy.digest,
+            "route": self.route,
+            "status": status,
+            "took_ms": round(self.took_ms, 1),
+        }
         if self.request.subject:
             more["subject"] = receipts.subject(self.request.subject, self.request.tenant, self._desk.digest_key)
         if self.request.clamped:

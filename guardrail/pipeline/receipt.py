@@ -92,6 +92,7 @@ def body(decision: Decision, evidence: Evidence, receipt: Receipt, **more: Any) 
                 "saw": dict(reason.saw),
                 "says": reason.says,
                 "unknown": reason.unknown,
+                "acts": reason.acts,
             }
             for reason in decision.reasons
         ],

@@ -135,6 +135,17 @@ def test_show_says_that_a_policy_was_only_watching(audit, log):
     assert "only watching" not in audit("show", "rcpt-1").stdout
 
 
+def test_what_only_watched_is_told_from_what_acted(log):
+    reasons = [{**BODY["reasons"][0], "rule": rule, "acts": rule != "strict"} for rule in ("undress", "strict")]
+    log.append_wait(replace(DECISION, id="rcpt-2", body={**BODY, "reasons": reasons, "policy_sha256": "ab" * 32}))
+    record = log.get("rcpt-2")
+    assert "strict" not in on_screen(listed([record]))
+    shown = on_screen(explained(record, [], holds=True))
+    [line] = [line for line in shown.splitlines() if "strict" in line]
+    assert "in shadow" in line
+    assert "ab" * 32 in shown
+
+
 def test_show_survives_any_body(audit, log):
     odd = {"receipt": 5, "signals": [1, [2], ["a", None, 3, 4, 5]], "reasons": [None, {"saw": 5}], "took_ms": "long"}
     for n, body in enumerate(({}, odd, {"receipt": {"looks": [1, {}], "models": 5, "absent": []}})):

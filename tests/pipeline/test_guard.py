@@ -48,6 +48,20 @@ def test_a_refusal_says_its_rule_what_it_saw_and_the_stage_at_which_it_fell(guar
     assert reason.saw == {"prompt.undress": 0.9, "input.person": 1.0}
 
 
+def test_a_record_tells_its_policy_beyond_doubt_and_what_only_watched(checks, audit, tmp_path):
+    path = tmp_path / "watching.yaml"
+    path.write_text(
+        "version: 1\nname: p\nmode: shadow\nrules:\n  - {id: undress, when: {prompt.undress: 0.5}, action: block}\n"
+    )
+    book = PolicyBook.open(path)
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=audit, threads=1)
+    decision = guard.check(prompt="undress her")
+    assert decision.action is Action.ALLOW
+    body = audit.get(decision.receipt.id).entry.body
+    assert body["policy_sha256"] == book.policy_of("default").digest
+    assert [(reason["rule"], reason["acts"]) for reason in body["reasons"]] == [("undress", False)]
+
+
 def test_the_same_words_over_a_picture_without_a_person_are_allowed(guard):
     assert guard.check(prompt="undress her", inputs=[png("a tree")]).action is Action.ALLOW
 
