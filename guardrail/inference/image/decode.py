@@ -12,13 +12,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile
 
 from guardrail.errors import CheckError
-from guardrail.inference.image import colour, film, formats
+from guardrail.inference.image import colour, film, formats, gainmap, jpegs
 from guardrail.inference.image.frame import Frame, Pixels
 from guardrail.inference.image.renderings import HEEDED, renderings, turn_of
 from guardrail.inference.image.thumbnail import thumbnail
@@ -111,18 +112,20 @@ def decode(data: bytes, limits: Limits) -> Picture:
         starts, finish = formats.jpegs_end(data)
     else:
         starts, finish = [0], formats.end(data, kind) or len(data)
-    # More than one JPEG in a row is an album, when its index says so; otherwise another picture hides behind the first.
-    if len(starts) > 1 and not (opened.format == "MPO" and _places(opened, limits) == starts):
-        raise CheckError("jpeg: another picture follows the first and no index names it; two viewers may differ")
+    behind = _behind(data, opened, starts, limits) if kind == "jpeg" else None
     notes += _extra(data[finish:])
-    if kind == "jpeg" and opened.format == "JPEG" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened):
+    plain = kind == "jpeg" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened)
+    if plain and (behind is not None or opened.format == "JPEG"):
         frames: tuple[Frame, ...] = (_jpeg(data, opened, limits),)
     else:
         if kind == "jpeg":
             for start in starts:
                 _check_jpeg(data[start:])
-        frames, more = _pillow(data, kind, limits)
+        frames, more = _pillow(data, kind, limits, first=behind is not None)
         notes += more
+    if behind is not None:
+        beside, more = _looked_behind(data, behind, opened, frames, limits)
+        frames, notes = frames + beside, notes + more
     for beside, more in (_still(data, kind, frames, limits), thumbnail(opened, frames, limits.pixels)):
         frames, notes = frames + beside, notes + more
     if any(frame.view.endswith(HEEDED) for frame in frames):
@@ -130,6 +133,74 @@ def decode(data: bytes, limits: Limits) -> Picture:
     scale = frames[0].scale
     width, height = round(frames[0].width / scale), round(frames[0].height / scale)
     return Picture(kind, width, height, frames, tuple(notes))
+
+
+class _Behind(NamedTuple):
+    """What a JPEG has behind its first picture: where gain maps and other pictures begin and end, and what is lost."""
+
+    maps: tuple[tuple[int, int], ...]
+    others: tuple[tuple[int, int], ...]
+    lost: int
+
+
+def _behind(data: bytes, opened: ImageFile.ImageFile, starts: list[int], limits: Limits) -> _Behind | None:
+    """What follows the first picture of a JPEG, where that is no album that is walked as a film is.
+
+    Raises CheckError for a picture that no index names: more than one JPEG in a row is an album when its index says so,
+    or a photograph with its gain map; otherwise another picture hides behind the first.
+    """
+    maps = {start for start in starts[1:] if jpegs.is_gain_map(data, start)}
+    told = jpegs.indexed(data)
+    held = {place for place in told if data.startswith(b"\xff\xd8\xff", place)}
+    if not maps and len(held) == len(told) and (opened.format == "MPO" or not held):
+        if len(starts) > 1 and not (opened.format == "MPO" and _places(opened, limits) == starts):
+            raise CheckError("jpeg: another picture follows the first and no index names it; two viewers may differ")
+        return None
+    if not held <= set(starts) or not set(starts[1:]) <= held | maps:
+        raise CheckError("jpeg: its index names other pictures than follow the first; two viewers may differ")
+    pieces = list(zip(starts, [*starts[1:], len(data)], strict=True))[1:]
+    of_maps = tuple(piece for piece in pieces if piece[0] in maps)
+    return _Behind(of_maps, tuple(piece for piece in pieces if piece[0] not in maps), len(told) - len(held))
+
+
+def _looked_behind(
+    data: bytes, behind: _Behind, opened: ImageFile.ImageFile, frames: Sequence[Frame], limits: Limits
+) -> tuple[tuple[Frame, ...], list[str]]:
+    """The frames to look at of what follows the first picture, and what is to be said of it."""
+    found, notes, pixels = list[Frame](), list[str](), opened.width * opened.height
+    for begin, end in behind.maps + behind.others:
+        piece = data[begin : formats.end(data[:end], "jpeg", begin)]
+        other = _header(piece, "jpeg", limits)
+        pixels += other.width * other.height
+        if pixels > limits.total_pixels:
+            raise CheckError(f"jpeg: the pictures have more than {limits.total_pixels} pixels together")
+        after = frames[-1].index + len(found) + 1
+        if (begin, end) in behind.maps:
+            small, turn = _map(piece, other, limits), turn_of(opened)
+            upright = small.transpose(turn) if turn is not None else small
+            told = gainmap.gains(jpegs.xmp(piece), jpegs.iso_gain_map(piece))
+            more, said = gainmap.beside(frames[0], upright, told, after)
+        else:
+            more = decode(piece, limits).frames
+            for frame in more:
+                frame.index += after
+            said = ["another picture follows the first: looked at both"]
+        found += more
+        notes += said
+    if behind.lost:
+        notes.append("the index names pictures that are not there")
+    return tuple(found), list(dict.fromkeys(notes))
+
+
+def _map(piece: bytes, opened: ImageFile.ImageFile, limits: Limits) -> Image.Image:
+    """A gain map: its pixels as they are stored."""
+    if opened.mode not in {"L", "RGB"}:
+        raise CheckError(f"jpeg: a gain map of mode {opened.mode} is not read")
+    _check_jpeg(piece)
+    image = _open(piece, "jpeg")
+    factor = _shrink(image.size, limits)
+    image.draft("RGB", (image.width // factor, image.height // factor))
+    return image.convert("RGB")
 
 
 def _header(data: bytes, kind: str, limits: Limits) -> ImageFile.ImageFile:
@@ -232,10 +303,13 @@ def _check_jpeg(data: bytes) -> None:
         raise CheckError("jpeg: broken or truncated") from error
 
 
-def _pillow(data: bytes, kind: str, limits: Limits) -> tuple[tuple[Frame, ...], list[str]]:
-    """Decode with Pillow: one picture, or every frame of several, of which those that differ most are kept."""
+def _pillow(data: bytes, kind: str, limits: Limits, *, first: bool = False) -> tuple[tuple[Frame, ...], list[str]]:
+    """Decode with Pillow: one picture, or every frame of several, of which those that differ most are kept.
+
+    `first` stands for the first alone.
+    """
     notes: list[str] = []
-    if not _has_more(_open(data, kind)):
+    if first or not _has_more(_open(data, kind)):
         _check_count(data, kind, 1)
         image = next(_walk(data, kind, limits))
         if kind == "png" and (image.info.get("interlace") or _last_row_is_empty(image)):

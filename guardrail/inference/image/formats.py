@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Literal
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.av1 import transfers
@@ -62,6 +63,9 @@ _PICTURE_WITHIN = re.compile(
     rb"|II\*\x00|MM\x00\*",
     re.DOTALL,
 )
+_FILM_BOXES = {b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"uuid", b"meta", b"udta"}
+MOST_CHANCES = 16  # 50 MB of a film have less than one that begins as a JPEG by chance
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that say its size
 _FILM_WITHIN = re.compile(rb"....ftyp[ -~]{4}|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
 
 
@@ -217,8 +221,62 @@ def _before_pixels(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def holds_picture(extra: bytes) -> bool:
-    """True when what follows a picture looks like another picture."""
-    return _PICTURE_WITHIN.search(extra) is not None
+    """True when what follows a picture looks like another picture.
+
+    Among the pixels of a film any few bytes come by chance, so what begins there as a picture has to go on as one.
+    """
+    pixels = list(_pixels_of_films(extra))
+    for chances, found in enumerate(_PICTURE_WITHIN.finditer(extra)):
+        at = found.start()
+        if chances >= MOST_CHANCES or not any(first <= at < last for first, last in pixels) or _goes_on(extra, at):
+            return True
+    return False
+
+
+def _pixels_of_films(extra: bytes) -> Iterator[tuple[int, int]]:
+    """Where the pixels of a film begin and end that is whole: its boxes follow each other, `moov` among them."""
+    found = _FILM_WITHIN.search(extra)
+    if found is None or extra[found.start() + 4 : found.start() + 8] != b"ftyp":
+        return
+    names, pixels, at = set[bytes](), list[tuple[int, int]](), found.start()
+    for _ in range(1000):
+        length, name = int.from_bytes(extra[at : at + 4]), extra[at + 4 : at + 8]
+        if length == 1:
+            length = int.from_bytes(extra[at + 8 : at + 16])
+        if length < 8 or at + length > len(extra) or name not in _FILM_BOXES:
+            break
+        names.add(name)
+        if name == b"mdat":
+            pixels.append((at + 8, at + length))
+        at += length
+    if b"moov" in names:
+        yield from pixels
+
+
+def _goes_on(extra: bytes, at: int) -> bool:
+    """True when the picture whose first bytes are at `at` has a header: of the kinds that few bytes begin."""
+    if extra.startswith(b"\xff\xd8", at):
+        return _has_frame(extra, at)
+    if extra.startswith((b"II*", b"MM\0*"), at):
+        order: Literal["little", "big"] = "little" if extra[at : at + 1] == b"I" else "big"
+        entries = at + int.from_bytes(extra[at + 4 : at + 8], order)
+        count = int.from_bytes(extra[entries : entries + 2], order)
+        kind = int.from_bytes(extra[entries + 4 : entries + 6], order)
+        return 0 < count <= 4096 and 0 < kind <= 18
+    return True
+
+
+def _has_frame(data: bytes, start: int) -> bool:
+    """True when the segments of a JPEG at `start` lead to its size."""
+    at = start + 2
+    for _ in range(1000):
+        if data[at : at + 1] != b"\xff":
+            return False
+        marker = data[at + 1] if at + 1 < len(data) else 0
+        if marker in _FRAMES:
+            return True
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return True
 
 
 def holds_film(extra: bytes) -> bool:

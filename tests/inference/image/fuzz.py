@@ -17,6 +17,7 @@ from pathlib import Path
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode
+from tests.inference.image import phones
 from tests.inference.image.pictures import animation, encoded, of_scans, scene, tiff_tags, with_exif_thumbnail
 
 MEMORY = 1 << 30
@@ -33,6 +34,10 @@ def seeds() -> list[bytes]:
     packed = [encoded(scene(), "TIFF", compression=how) for how in ("tiff_lzw", "tiff_deflate", "jpeg")]
     small = encoded(scene().resize((32, 24)), "JPEG")
     named = [with_exif_thumbnail(encoded(scene(), "JPEG"), small), of_scans(12), animation(turned, "MPO")]
+    gain = scene().resize((48, 32))
+    named += [phones.ultra_hdr(scene(), gain), phones.iphone(scene(), gain), named[0] + phones.film(small)]
+    said = phones.iso_gain_map(gain, most=2, common=True, colours=3, screens=(0, 3))
+    named.append(phones.indexed(encoded(scene(), "JPEG"), said))
     zeros = zlib.compress(bytes(64 * 64))
     sizes = ((256, 48), (257, 48), (258, 8), (259, 8), (262, 1), (277, 1), (322, 64), (323, 64), (324, 134))
     tiled = tiff_tags(*sizes, (325, len(zeros)), data=zeros)

@@ -47,6 +47,13 @@ def test_a_thumbnail_of_the_picture_costs_no_second_look(image, made, turned):
     assert (len(seen.frames), seen.notes) == (1, ())
 
 
+@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270])
+@pytest.mark.parametrize("made", [small, filled_up])
+def test_a_thumbnail_that_was_left_as_it_was_when_the_picture_was_turned_costs_no_second_look(made, turn):
+    body = with_exif_thumbnail(encoded(scene(600, 400).transpose(turn), "JPEG"), made(scene(600, 400)))
+    assert decode(body, LIMITS).notes == ()
+
+
 def test_a_part_that_was_painted_over_in_the_picture_alone_is_looked_at():
     painted = PORTRAIT.copy()
     painted.paste((250, 250, 250), (100, 300, 400, 580))
