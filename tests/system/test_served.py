@@ -96,7 +96,7 @@ def test_a_changed_policy_holds_without_a_restart_and_a_broken_one_never_does(mo
             if how == "SIGHUP":
                 served.process.send_signal(signal.SIGHUP)
 
-        prompt = "without clothes"
+        prompt = "remove her clothes"
         assert served.generate(prompt).status == 200
         change(POLICY.format(rule="second", at_least=0.5))
         wait_for(lambda: served.generate(prompt).status == 400)
@@ -155,7 +155,7 @@ def test_requests_under_way_while_policies_change_are_each_decided_by_one_of_the
 
         def ask() -> None:
             while not ended.is_set():
-                refused, answered = served.generate("without clothes"), served.generate()
+                refused, answered = served.generate("remove her clothes"), served.generate()
                 seen.append((answered.status, tuple(refused.error["moderation_details"]["categories"])))
 
         callers = [threading.Thread(target=ask) for _ in range(3)]
@@ -192,7 +192,7 @@ def test_a_worker_that_dies_is_replaced_and_all_of_them_reload_and_end_together(
 
         def rules() -> set[str]:
             """By which rules a score of connections, spread over the workers, is refused."""
-            got = [served.generate("without clothes") for _ in range(20)]
+            got = [served.generate("remove her clothes") for _ in range(20)]
             return {rule for one in got for rule in one.error["moderation_details"]["categories"]}
 
         wait_for(lambda: listening() == 2, START_S)
