@@ -2,7 +2,7 @@
 
     python models/prompt-safety/tune.py --lines FILE --published FOLDER [--device cuda] [--only STAGE]
 
-Three tunings of the second encoder learn labels (`teachers`), and what they say of every line in the mean is kept in
+Two tunings of the second encoder learn labels (`teachers`), and what they say of every line in the mean is kept in
 `--scores`. From labels and these scores the second learns anew (`second`), and the first, which most texts never get
 past, goes on from the change that ships (`first`). Needs torch (the extra `export`); on a graphics card minutes, where
 each shape of a step is captured once and replayed; without one many hours. `lines.py` makes the file of lines;
@@ -69,8 +69,8 @@ class Plan:
     labels: float = 1.0
 
 
-TEACHERS = (Plan(12, 1e-3), Plan(12, 1e-3, seed=8), Plan(12, 1.5e-4, rank=None, seed=9))
-PLANS = {"second": Plan(16, 1e-3, seed=14), "first": Plan(12, 5e-4, 1e-3, seed=12, labels=0.3)}
+TEACHERS = (Plan(9, 1e-3), Plan(9, 1.5e-4, rank=None, seed=9))
+PLANS = {"second": Plan(13, 1e-3, seed=14), "first": Plan(9, 5e-4, 1e-3, seed=12, labels=0.3)}
 STAGES = ("teachers", *PLANS)
 
 
@@ -177,6 +177,11 @@ class Learner:
             for _ in range(plan.passes)
             for batch in batches(self.kind, self.lengths, self.lines.draw(chance), chance)
         ]
+        if not steps:
+            raise SystemExit(
+                f"{self.kind}: too few lines to learn from: none of their lengths fills a step, "
+                f"which takes up to {TEXTS[self.kind]} texts; nothing was written"
+            )
         body, head = towers.parameters(self.tower)
         step = Step(self, plan, body, head, scores)
         learned, path, begin = [*body, *head], 0, int(len(steps) * (1 - AVERAGED))

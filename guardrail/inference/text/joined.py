@@ -12,6 +12,8 @@ _LARGE = "".join(letter for letter in _CASED if letter.isupper())
 # A capital after a small letter, or the last of several before one: "ofHer", "AWoman".
 _HUMP = re.compile(f"(?<=[{_SMALL}])(?=[{_LARGE}])|(?<=[{_LARGE}])(?=[{_LARGE}][{_SMALL}])")
 _PLAIN_HUMP = re.compile(f"[{_SMALL}][{_LARGE}]")
+# A word that ends in a capital: "fELsigeN". Two such words, and the text is no joined one but in odd case.
+_LAST_LARGE = re.compile(f"[{_SMALL}][{_LARGE}]{{1,2}}(?![{_SMALL}{_LARGE}])")
 _AFTER_SIGN = re.compile(rf"(?<=[{_SMALL}{_LARGE}][,;.!?])(?=[{_LARGE}])")
 # Where a number begins or ends in such a sentence: "Size8Dress"; "35mm" and "V15" stay.
 _AT_NUMBER = re.compile(rf"(?<=[{_SMALL}])(?=\d)|(?<=\d)(?=[{_LARGE}][{_SMALL}])")
@@ -46,7 +48,8 @@ _AFFIX = 3.0
 def parted(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     """The text with the words of joined sentences apart, small where they are words; names keep their capitals."""
     if _PLAIN_HUMP.search(text):
-        text = _TOKEN.sub(lambda m: _at_capitals(m[0], vocabulary) if _PLAIN_HUMP.search(m[0]) else m[0], text)
+        odd = len(_LAST_LARGE.findall(text)) > 1
+        text = _TOKEN.sub(lambda m: _at_capitals(m[0], odd, vocabulary) if _PLAIN_HUMP.search(m[0]) else m[0], text)
     if not text.isascii():
         alone = _SPACE.search(text) is None
         long = _LONG_ALONE if alone else _LONG
@@ -60,10 +63,15 @@ def at_capitals(text: str) -> str:
     return _HUMP.sub(" ", text)
 
 
-def _at_capitals(token: str, vocabulary: Vocabulary) -> str:
-    """A token with words joined at capitals, taken apart: a sentence, or three words in a row."""
+def _at_capitals(token: str, odd: bool, vocabulary: Vocabulary) -> str:
+    """A token with words joined at capitals, taken apart: a sentence, or three words in a row.
+
+    `odd`: its text is in odd case, so that capitals begin words only where all that they part are words.
+    """
     runs = _LETTERS.findall(token)
     lows = [part.lower() for run in runs for part in _HUMP.split(run)]
+    if odd and not _are_words(lows, vocabulary):
+        return token
     humps = sum(len(_PLAIN_HUMP.findall(run)) for run in runs)
     matters = any(vocabulary.telling(low) or vocabulary.sensitive(low) for low in lows)
     if humps + len(_AFTER_SIGN.findall(token)) >= (_SENTENCE if not matters else _SENTENCE // 2) and sum(
@@ -89,12 +97,21 @@ def _word_apart(word: str, vocabulary: Vocabulary) -> str:
     return " ".join(_small(part, vocabulary) for part in parts)
 
 
+def _are_words(lows: list[str], vocabulary: Vocabulary) -> bool:
+    """True where all are words and as long as words are in the mean; "a" beside longer ones is one."""
+    shortest = sum(_MEAN if len(low) > 1 else 1 for low in lows)
+    return sum(map(len, lows)) >= shortest and all(_said(low, vocabulary) for low in lows)
+
+
+def _said(low: str, vocabulary: Vocabulary) -> bool:
+    return bool(vocabulary.frequent.costs(low)) or vocabulary.knows(low) or vocabulary.telling(low)
+
+
 def _small(word: str, vocabulary: Vocabulary) -> str:
     low = word.lower()
     if word.islower() or (word.isupper() and len(word) > 1):
         return word
-    said = vocabulary.frequent.costs(low) or vocabulary.knows(low) or vocabulary.telling(low)
-    return low if said and len(low) == len(word) else word
+    return low if _said(low, vocabulary) and len(low) == len(word) else word
 
 
 def _without_capitals(run: str, alone: bool, vocabulary: Vocabulary, evidence: Evidence) -> str:
