@@ -33,12 +33,13 @@ V = TypeVar("V")
 
 
 class Observer(Protocol):
-    """Hears what the pipeline does; metrics stand behind it."""
+    """Hears what the pipeline does; metrics stand behind it. `queue` is told once where to read how many pictures wait
+    or are being looked at."""
 
     def stage(self, name: str, seconds: float) -> None: ...
     def decision(self, action: str, stage: str) -> None: ...
     def unknown(self, signal: str) -> None: ...
-    def queue(self, depth: int) -> None: ...
+    def queue(self, depth: Callable[[], int]) -> None: ...
 
 
 class Unobserved:
@@ -47,7 +48,7 @@ class Unobserved:
     def stage(self, name: str, seconds: float) -> None: ...
     def decision(self, action: str, stage: str) -> None: ...
     def unknown(self, signal: str) -> None: ...
-    def queue(self, depth: int) -> None: ...
+    def queue(self, depth: Callable[[], int]) -> None: ...
 
 
 class Verdicts:
@@ -158,6 +159,7 @@ class Looker:
         }
         self._verdicts = Verdicts(cache)
         self._observer = observer or Unobserved()
+        self._observer.queue(lambda: self.depth)
 
     @property
     def signals(self) -> frozenset[str]:
@@ -186,8 +188,6 @@ class Looker:
         come after the pictures they are made of, so that no worker waits for what another is decoding.
         """
         found: list[tuple[Signal, ...]] = [()] * len(subjects)
-        if not any(self._of_kind[subject.kind] for subject in subjects):
-            return found
         deadline = time.monotonic() + self.deadline_s
         texts: dict[int, int] = {}  # their lengths
         pictures: list[int] = []
@@ -200,6 +200,8 @@ class Looker:
                     pictures.append(at)
                 else:
                     texts[at] = len(subject.text)
+        if not texts and not pictures and not pairs:
+            return found
         size = sum(texts.values())
         for groups in ([*_batches(texts), *([at] for at in pictures)], [[at] for at in pairs]):
             jobs = [self._run([subjects[at] for at in group], deadline, size) for group in groups]
@@ -211,7 +213,6 @@ class Looker:
             for signal in signals:
                 if signal.error is not None:
                     self._observer.unknown(signal.name)
-        self._observer.queue(self.depth)
         return found
 
     async def _run(self, subjects: Sequence[Subject], deadline: float, size: int) -> list[tuple[Signal, ...]]:
@@ -354,9 +355,16 @@ def _asked(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | 
 
     A check that would not look (an empty registry) must not call clean, or checked, what nobody could see.
     """
-    blind = [next((one.fault for one in _pictures([subject]) if one.fault is not None), None) for subject in batch]
+    blind = [_fault(subject) for subject in batch]
     said = iter(_ask(check, [subject for subject, fault in zip(batch, blind, strict=True) if fault is None]))
     return [next(said) if fault is None else fault for fault in blind]
+
+
+def _fault(subject: Subject) -> str | None:
+    """Why a picture of the subject cannot be read; None where each can."""
+    if isinstance(subject, Pair):
+        return subject.output.fault if subject.input.fault is None else subject.input.fault
+    return subject.fault
 
 
 def _ask(check: Check, batch: Sequence[Subject]) -> list[Mapping[str, float | Unknown] | str]:

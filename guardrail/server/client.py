@@ -153,6 +153,7 @@ class Client:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
         self._gates: dict[str, Gate] = {}
+        self._timeouts: dict[str, aiohttp.ClientTimeout] = {}
 
     def gate(self, upstream: Upstream) -> Gate:
         """The gate before this generator."""
@@ -231,12 +232,15 @@ class Client:
         return self._session
 
     def _timeout(self, upstream: Upstream) -> aiohttp.ClientTimeout:
-        settings = self._settings
-        return aiohttp.ClientTimeout(
-            total=upstream.timeout_s or settings.upstream_timeout_s,
-            sock_connect=upstream.connect_timeout_s or settings.connect_timeout_s,
-            sock_read=upstream.idle_timeout_s or settings.idle_timeout_s,
-        )
+        found = self._timeouts.get(upstream.name)
+        if found is None:
+            settings = self._settings
+            found = self._timeouts[upstream.name] = aiohttp.ClientTimeout(
+                total=upstream.timeout_s or settings.upstream_timeout_s,
+                sock_connect=upstream.connect_timeout_s or settings.connect_timeout_s,
+                sock_read=upstream.idle_timeout_s or settings.idle_timeout_s,
+            )
+        return found
 
     async def file(self, upstream: Upstream, file_id: str, headers: Headers, ticket: Ticket) -> Fetched:
         """A file of the generator's own store, with the caller's credentials.

@@ -118,9 +118,6 @@ class _Gathering(logging.Handler):
         self._thread = threading.Thread(target=self._run, name="guardrail-log", daemon=True)
         self._thread.start()
 
-    def createLock(self) -> None:  # noqa: N802 - logging's own name
-        self.lock = None  # a deque needs none
-
     def emit(self, record: logging.LogRecord) -> None:
         if len(self._waiting) >= self._most:
             self._dropped += 1

@@ -144,8 +144,8 @@ class Metrics:
     def unknown(self, signal: str) -> None:
         self._unknown.labels(signal).inc()
 
-    def queue(self, depth: int) -> None:
-        self._queue.set(depth)
+    def queue(self, depth: Callable[[], int]) -> None:
+        self._queue.set_function(depth)
 
     # What the server says.
     def answered(self, route: str, decision: str, status: int, seconds: float) -> None:

@@ -8,7 +8,7 @@ from guardrail.errors import BadRequest
 from guardrail.upstream.dialect import Forward, Headers
 from guardrail.upstream.headers import content_type, forward_headers
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.slots import weak
+from guardrail.upstream.slots import guides, weak
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, listed_numbers, scalars, scan, splice
 
 
@@ -44,7 +44,7 @@ def json_object(body: bytes, limits: Limits) -> Node:
 
 def guided(root: Node, body: bytes) -> bool:
     """False where a field says how strongly the picture is drawn away from the negative prompt, and not at all."""
-    found = ((key, body[node.start : min(node.end, node.start + 64)]) for key, node in scalars(root))
+    found = ((key, body[node.start : min(node.end, node.start + 64)]) for key, node in scalars(root) if guides(key))
     return not any(weak(key, value.decode("latin-1")) for key, value in found)
 
 

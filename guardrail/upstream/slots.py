@@ -36,7 +36,7 @@ class Vocabulary:
 
 _TEXT_NAME = re.compile(r"prompt|caption|description|instruction|text|negative", re.IGNORECASE)
 _LEFT_OUT_NAME = re.compile(r"negative", re.IGNORECASE)
-# How strongly a picture is drawn away from the negative prompt: "cfg_scale", "guidance_scale", "true_cfg".
+# "cfg_scale", "guidance_scale", "true_cfg".
 _GUIDANCE = re.compile(r"(?:true_|hr_|classifier_free_)?(?:cfg|guidance)(?:_scale|_strength)?", re.IGNORECASE)
 _PICTURE_NAME = re.compile(r"image|img|mask|markup|picture|photo|reference|frame", re.IGNORECASE)
 _FILE_ID = re.compile(r"file[-_][A-Za-z0-9_-]{6,120}")
@@ -89,9 +89,14 @@ def left_out(name: str) -> bool:
     return _LEFT_OUT_NAME.search(name) is not None
 
 
+def guides(name: str) -> bool:
+    """True for the name of a field that says how strongly a picture is drawn away from the negative prompt."""
+    return _GUIDANCE.fullmatch(name) is not None
+
+
 def weak(name: str, value: str) -> bool:
     """True for a guidance below 1: there samplers draw what the negative prompt says. `value` is as it was sent."""
-    if _GUIDANCE.fullmatch(name) is None:
+    if not guides(name):
         return False
     try:
         return not float(value.strip().strip('"')) >= 1.0  # and where it is no number at all
@@ -113,7 +118,10 @@ def loose(text: str, path: Path, names: Vocabulary) -> bool:
 
 def leaf_of(path: Path) -> str:
     """The last name of a path; indexes of lists are no names."""
-    return next((step for step in reversed(path) if isinstance(step, str)), "")
+    for step in reversed(path):
+        if isinstance(step, str):
+            return step
+    return ""
 
 
 def classify(text: str, path: Path, names: Vocabulary) -> What:

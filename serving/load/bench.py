@@ -17,6 +17,7 @@ import asyncio
 import itertools
 import json
 import os
+import platform
 import random
 import shutil
 import statistics
@@ -115,16 +116,23 @@ def start(options: argparse.Namespace, tmp: Path, targets: list[Target]) -> None
     targets.append(Target("floor", port, process, took))
     for mode in options.modes:
         guard(options, tmp, targets, mode)
+        if options.beside:
+            guard(options, tmp, targets, mode, options.beside)
 
 
-def guard(options: argparse.Namespace, tmp: Path, targets: list[Target], mode: str) -> Target:
-    """Start the guard in one mode before the generator, the first of `targets`, and add it to them."""
+def guard(
+    options: argparse.Namespace, tmp: Path, targets: list[Target], mode: str, checkout: Path | None = None
+) -> Target:
+    """Start the guard in one mode before the generator, the first of `targets`, and add it to them. `checkout` is where
+    its package is taken from, when it is not this one."""
     port = machine.free_port()
-    command = [sys.executable, str(HERE / "guarded.py"), mode, str(port), f"http://127.0.0.1:{targets[0].port}"]
-    command += [str(tmp / mode), *([options.weights] if options.weights else [])]
+    name = f"beside {mode}" if checkout else f"guard {mode}"
+    command = ["env", f"PYTHONPATH={checkout.resolve()}"] if checkout else []
+    command += [sys.executable, str(HERE / "guarded.py"), mode, str(port), f"http://127.0.0.1:{targets[0].port}"]
+    command += [str(tmp / name), *([options.weights] if options.weights else [])]
     began = time.perf_counter()
-    process, took = machine.spawn(command, tmp / f"{mode}.log", port)
-    target = Target(f"guard {mode}", port, process, took)
+    process, took = machine.spawn(command, tmp / f"{name}.log", port)
+    target = Target(name, port, process, took)
     targets.append(target)
     warm(target, options.bodies[0])
     target.first_s = time.perf_counter() - began
@@ -181,6 +189,20 @@ def table(cells: list[Cell]) -> list[str]:
             f"{middle(cell.cpu_ms):.2f} ({spread(cell.cpu_ms)}) | {cell.errors} |"
         )
     return [row.replace("nan", "") for row in rows]
+
+
+def table_beside(cells: list[Cell]) -> list[str]:
+    """The CPU time of this checkout as a multiple of the other's, paired within each round."""
+    by = {(cell.target, cell.body, cell.callers): cell for cell in cells}
+    rows = ["", "| body | callers | mode | cpu-ms, times the other checkout's (quartiles) |", "|---|--:|---|--:|"]
+    for cell in sorted(cells, key=lambda c: (len(c.body), c.body, c.callers)):
+        mode = cell.target.removeprefix("guard ")
+        other = by.get((f"beside {mode}", cell.body, cell.callers))
+        if other is not None:
+            times = [mine / theirs for mine, theirs in zip(cell.cpu_ms, other.cpu_ms, strict=True) if theirs]
+            low, high = percentile(times, 0.25), percentile(times, 0.75)
+            rows.append(f"| {cell.body} | {cell.callers} | {mode} | {middle(times):.3f} ({low:.3f}-{high:.3f}) |")
+    return rows
 
 
 def ratio(cell: Cell, other: Cell | None) -> float:
@@ -258,6 +280,7 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="longest that one block takes")
     parser.add_argument("--saturate", type=float, default=0.0, help="seconds of the test under saturation; 0 for none")
     parser.add_argument("--weights", default="", help="folder of the model weights; else those under GUARDRAIL_HOME")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="measure another checkout in turns with this one")
     parser.add_argument("--no-nginx", action="store_true")
     parser.add_argument("--md", type=Path, help="write the tables here")
     parser.add_argument("--json", type=Path, help="write every figure here")
@@ -278,7 +301,7 @@ def main() -> int:
         start(options, tmp, targets)
         cells = measure(options, targets)
         busy = under_saturation(options, tmp, targets) if options.saturate else {}
-        lines = [*table(cells), *table_of_saturation(busy)]
+        lines = [*table(cells), *(table_beside(cells) if options.beside else []), *table_of_saturation(busy)]
         lines += [
             "",
             "| target | listens after s | first answer after s | idle MB | peak MB |",
@@ -291,7 +314,9 @@ def main() -> int:
                 f"| {target.name} | {target.start_s:.2f} | {target.first_s:.2f} | {target.idle_mb:.0f} | "
                 f"{target.peak_mb:.0f} |"
             )
-        lines += ["", f"{os.cpu_count()} cores, {options.rounds} rounds, load average {os.getloadavg()[0]:.1f}"]
+        python = f"Python {platform.python_version()} of {sys.base_prefix}"
+        load = os.getloadavg()[0]
+        lines += ["", f"{os.cpu_count()} cores, {python}, {options.rounds} rounds, load average {load:.1f}"]
     finally:
         for target in reversed(targets):
             if target.process is not None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from guardrail.errors import CheckError, ConfigError
+from guardrail.pipeline import Unobserved
 from guardrail.pipeline.looking import LONG_TEXT, Looker
 from guardrail.types import Artifact, Kind, Pair, Unknown
 from tests.stand_ins import Asks, Hangs, Says
@@ -86,6 +87,39 @@ def test_a_picture_that_nobody_could_prepare_is_clean_to_no_check_and_its_neighb
     assert (unread.score, seen.score) == (None, 0.1)
     assert "MemoryError" in unread.error
     assert "hush" not in unread.error
+
+
+@pytest.mark.parametrize(
+    ("asked", "made", "score"), [(b"good", b"good", 0.1), (b"bad", b"good", None), (b"good", b"bad", None)]
+)
+def test_a_pair_is_looked_at_only_where_both_of_its_pictures_can_be_read(asked, made, score):
+    def prepare(artifact):
+        if artifact.data == b"bad":
+            raise MemoryError("hush")
+
+    pair = Pair(Artifact(Kind.INPUT, "image[0]", data=asked), picture(made))
+    [[signal]] = look([Says({"same_face": 0.1}, [Kind.PAIR])], [pair], prepare=prepare)
+    assert signal.score == score
+
+
+def test_how_many_pictures_wait_is_read_when_it_is_asked_for():
+    class Hears(Unobserved):
+        def queue(self, depth):
+            self.depth = depth
+
+    heard, check = Hears(), Hangs(["gore"])
+    looker = Looker([check], threads=1, deadline_s=30.0, observer=heard)
+
+    async def ask():
+        looks = [asyncio.ensure_future(looker.look([picture(bytes([at]))])) for at in range(3)]
+        await asyncio.sleep(0.05)
+        waiting = heard.depth()
+        check.let_go.set()
+        await asyncio.gather(*looks)
+        return waiting
+
+    assert asyncio.run(ask()) == 3
+    looker.close()
 
 
 def test_too_few_answers_are_an_error_for_every_subject():

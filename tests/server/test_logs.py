@@ -92,3 +92,15 @@ def test_what_is_said_is_said_at_every_level():
         "http://127.0.0.1:1",
         "guardrail.server",
     )
+
+
+def test_the_lock_of_the_lines_can_be_taken_as_newer_pythons_take_it():
+    # Python 3.13 enters the lock of a handler without asking whether there is one.
+    stop = logs.start(logging.INFO, io.StringIO())
+    (handler,) = logging.getLogger().handlers
+    try:
+        assert handler.lock is not None
+        with handler.lock:
+            logging.getLogger("guardrail").info("from the thread that holds it")
+    finally:
+        stop()

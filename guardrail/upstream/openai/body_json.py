@@ -9,7 +9,7 @@ from guardrail.upstream.bodies import guided, json_object
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.openai.routes import Route
-from guardrail.upstream.openai.slots import NAMES, PICTURES, misspelled
+from guardrail.upstream.openai.slots import KNOWN, NAMES, PICTURES, misspelled
 from guardrail.upstream.slots import What, classify, leaf_of, left_out, loose, name_of, wordy
 from guardrail.upstream.spans import Json, Node, Path, keys, strings
 
@@ -35,7 +35,7 @@ def gather_json(body: bytes, route: Route, limits: Limits) -> Gathered:
     form = root.get("output_format")
     check_output("svg" if root.get("svg") is not None else form.text(body) if _is_text(form) else "")
     for number, key in enumerate(keys(root)):
-        if wordy(key):
+        if key not in KNOWN and wordy(key):
             got.text(f"field-name[{number}]", key, "a field name")
     _one_reference(root, ())
     for path, node in strings(root):
@@ -115,7 +115,8 @@ def _one_reference(node: Node, path: Path) -> None:
             f"{name_of(path)} has both image_url and file_id; give one", param=name_of(path), code="invalid_value"
         )
     for key, member in node.members.items():
-        _one_reference(member, (*path, key))
+        if member.members or member.items:
+            _one_reference(member, (*path, key))
     for index, item in enumerate(node.items):
         _one_reference(item, (*path, index))
 

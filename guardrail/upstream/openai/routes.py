@@ -32,8 +32,11 @@ def judged(method: str, path: str) -> Route | None:
     """The judged route that this is, or None."""
     if method != "POST":
         return None
+    named = _JUDGED.get(path)
+    if named is not None:
+        return named
     found = _DEPLOYED.fullmatch(path)
-    return Route(found.group(1)) if found is not None else _JUDGED.get(path)
+    return Route(found.group(1)) if found is not None else None
 
 
 def deployed(path: str) -> bool:
