@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from blake3 import blake3
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from guardrail.cli import eval_attack, eval_fetch, eval_peers, eval_report
-from guardrail.cli.common import console, settings
+from guardrail.cli.common import console, print_table, settings
 from guardrail.cli.eval_build import execute, open_pool, open_suite, pairs_of, placed, suite_folders, workers_for
+from guardrail.config import Configuration
 from guardrail.errors import ConfigError
 from guardrail.evaluate import attacks, runs
 from guardrail.evaluate.engine import Plan
@@ -39,17 +42,18 @@ def list_suites(ctx: typer.Context) -> None:
     found = find_suites(suite_folders(configuration))
     if not found:
         raise ConfigError("no suites in eval/suites or under home; run this in a clone, or name a folder to `eval run`")
-    table = Table("suite", "task", "factors", "rows", "licence", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, folder in found.items():
+    name = Column("suite", no_wrap=True)  # it is what `eval run` asks for
+    table = Table(name, "task", "factors", "rows", "licence", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for suite_name, folder in found.items():
         try:
             suite = placed(configuration, folder, None)
             here = suite.root is not None and suite.root.exists()
             rows = "here" if here else "eval fetch" if suite.fetch else "--source"
-            cells = (name, suite.task, ", ".join(suite.factors), rows, suite.licence)
+            cells = (suite_name, suite.task, ", ".join(suite.factors), rows, suite.licence)
         except ConfigError as error:
-            cells = (name, "", "", "", f"cannot be read: {error}")
+            cells = (suite_name, "", "", "", f"cannot be read: {error}")
         table.add_row(*map(escape, cells))
-    console.print(table)
+    print_table(table)
 
 
 @app.command("run")
@@ -117,7 +121,7 @@ def run_suite(
     base = runs.checked(name or "--".join(part for part in (chosen.id, attack) if part))
     with ExitStack() as closing:
         if proxy:
-            pool = _proxy_pool(proxy, proxy_model, headers, workers)
+            pool = _proxy_pool(configuration, proxy, proxy_model, headers, workers)
         else:
             pool = open_pool(configuration, chosen.kinds, workers_for(workers, surveyed, limit, plan.where), ray)
         closing.callback(pool.close)
@@ -144,10 +148,13 @@ def _score(signal: str, text: str) -> float:
     return score
 
 
-def _proxy_pool(url: str, model: str, headers: Path | None, workers: int) -> Pool:
+def _proxy_pool(configuration: Configuration, url: str, model: str, headers: Path | None, workers: int) -> Pool:
     from guardrail.evaluate.through_proxy import ProxyJudge, read_headers
 
-    return Threads(ProxyJudge(url, model=model, headers=read_headers(headers) if headers else {}), workers or 4)
+    sent = read_headers(headers) if headers else {}
+    # Keyed: whoever sees the folder of a run must not be able to try out which credential was used.
+    digest = blake3(json.dumps(sent, sort_keys=True).encode(), key=configuration.key("evaluate")).hexdigest(8)
+    return Threads(ProxyJudge(url, model=model, headers=sent, headers_digest=digest), workers or 4)
 
 
 def _say(name: str, told: Mapping[str, Any]) -> None:

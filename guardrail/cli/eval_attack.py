@@ -14,7 +14,7 @@ import typer
 from rich.markdown import Markdown
 from rich.table import Table
 
-from guardrail.cli.common import console, progress, settings
+from guardrail.cli.common import console, print_table, progress, settings
 from guardrail.cli.eval_build import execute, open_pool, open_suite, pairs_of, reporting, workers_for
 from guardrail.errors import ConfigError
 from guardrail.evaluate import attacks, runs
@@ -42,7 +42,7 @@ def list_attacks() -> None:
     table = Table("attack", "on", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for one in attacks.ATTACKS.values():
         table.add_row(one.name, one.kind, one.says)
-    console.print(table)
+    print_table(table)
 
 
 def attack_suite(

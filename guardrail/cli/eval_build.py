@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -22,7 +23,7 @@ from guardrail.evaluate import runs
 from guardrail.evaluate.cache import Cache, code_digest
 from guardrail.evaluate.engine import Plan, run
 from guardrail.evaluate.fetched import Fetched
-from guardrail.evaluate.judging import GuardJudge, checks_for
+from guardrail.evaluate.judging import About, GuardJudge, checks_for
 from guardrail.evaluate.pools import Pool, Processes, Threads
 from guardrail.evaluate.suite import Suite, Where, ad_hoc, find_suites, read_suite, remapped
 from guardrail.evaluate.survey import Survey
@@ -31,6 +32,17 @@ from guardrail.types import Kind
 SAY_EVERY_S = 5.0
 FEW_ROWS = 512
 """Up to so many texts one process is quicker: another needs seconds to open its models."""
+COUNTING = frozenset(
+    {
+        "checks.enabled",
+        "checks.options",
+        "limits.image_mb",
+        "limits.megapixels",
+        "limits.frames",
+        "models.providers",
+    }
+)
+"""The settings that scores depend on, beside the models, which have digests of their own."""
 PATIENCE_S = 600.0
 """Deadline of a stage while measuring: a busy machine must not turn into rows that could not be told."""
 
@@ -43,14 +55,28 @@ class OpenGuardJudge:
     kinds: frozenset[Kind]
 
     def __call__(self) -> GuardJudge:
+        narrowed = self.narrowed()
+        return GuardJudge(open_guard(narrowed, record=False, decide=False), settings_that_count(narrowed))
+
+    def narrowed(self) -> Configuration:
+        """The settings, with those checks alone and their options."""
         chosen = self.configuration.settings
         names = checks_for(self.kinds, chosen.checks.enabled)
         options = {name: given for name, given in chosen.checks.options.items() if name in names}
         checks = chosen.checks.model_copy(
             update={"enabled": list(names), "options": options, "deadline_s": PATIENCE_S, "cache": 0, "threads": 1}
         )
-        narrowed = replace(self.configuration, settings=chosen.model_copy(update={"checks": checks}))
-        return GuardJudge(open_guard(narrowed, record=False, decide=False))
+        return replace(self.configuration, settings=chosen.model_copy(update={"checks": checks}))
+
+
+def settings_that_count(configuration: Configuration) -> dict[str, str]:
+    """Digests of the settings that scores depend on, by name; credentials among them count as set or not."""
+    return {name: digest_of(value) for name, value, _ in configuration.shown() if name in COUNTING}
+
+
+def digest_of(value: str) -> str:
+    """The first 64 bits of a text's digest: enough to tell two settings apart."""
+    return blake3(value.encode()).hexdigest(8)
 
 
 def suite_folders(configuration: Configuration) -> list[Path]:
@@ -173,25 +199,29 @@ def execute(
     cached: bool = True,
     surveyed: Survey | None = None,
     fresh: bool = False,
-    quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run a plan into the folder of runs, with the cache and the progress of the command."""
+    """Run a plan into the folder of runs, with the cache and the progress of the command; a kept run is said so."""
     folder = runs.runs_folder(configuration.home) / runs.checked(name)
     with ExitStack() as closing:
         cache = None
         if cached and pool.about.label:
             file = configuration.home / "evaluate" / "cache.db"
-            judge = judged_with(configuration, pool.about.label)
-            cache = closing.enter_context(Cache(file, configuration.key("evaluate"), judge))
-        report = (lambda done, total: None) if quiet else closing.enter_context(reporting(name))
-        return run(plan, pool, folder, cache=cache, report=report, surveyed=surveyed, fresh=fresh)
+            cache = closing.enter_context(Cache(file, configuration.key("evaluate"), remembered_as(pool.about)))
+        kept = not fresh and (folder / runs.RUN).is_file()
+        report = closing.enter_context(reporting(name))
+        told = run(plan, pool, folder, cache=cache, report=report, surveyed=surveyed, fresh=fresh)
+    if kept:
+        progress.print(
+            f"{name}: kept from before, with the same rows, policy, models, settings and code; --fresh runs it again",
+            markup=False,
+            soft_wrap=True,
+        )
+    return told
 
 
-def judged_with(configuration: Configuration, label: str) -> str:
-    """What tells the scores of these settings from those of others, for the cache; `label` names models and signals."""
-    chosen = configuration.settings
-    told = [label, code_digest(), chosen.checks.options, chosen.limits.model_dump(), chosen.models.providers]
-    return json.dumps(told, sort_keys=True, default=str)
+def remembered_as(about: About) -> str:
+    """What tells the scores of this judge from those of any other, for the cache."""
+    return json.dumps([about.label, code_digest(), dict(about.settings)], sort_keys=True)
 
 
 def workers_for(asked: int, surveyed: Survey, limit: int | None = None, where: Where = ()) -> int:

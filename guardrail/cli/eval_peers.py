@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from guardrail.cli.common import console, progress, settings
+from guardrail.cli.common import console, print_table, progress, settings
 from guardrail.cli.eval_build import pairs_of
 from guardrail.config import Configuration
 from guardrail.errors import ConfigError
@@ -66,7 +66,7 @@ def list_peers(ctx: typer.Context) -> None:
     for peer in _peers(configuration).values():
         here = "yes" if peer.installed(configuration.home) else "no"
         table.add_row(*map(escape, (peer.name, peer.looks_at, here, peer.licence, peer.about)))
-    console.print(table)
+    print_table(table)
 
 
 @app.command("install")

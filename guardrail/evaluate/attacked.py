@@ -11,11 +11,11 @@ from typing import Any
 from guardrail.errors import ConfigError
 from guardrail.evaluate.attacks.search import Found
 from guardrail.evaluate.intervals import Flags, Rate, rate
+from guardrail.policy.model import ACTIONS
 from guardrail.types import Action
 
 Logged = Mapping[str, Any]
 """A row as the log of a run has it."""
-_ACTIONS = {action.word: action for action in Action}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class At:
 
     def passed(self, row: Logged) -> bool:
         """Whether the row comes through: told, below the threshold, and neither held nor blocked by another rule."""
-        action = _ACTIONS.get(row["action"], Action.ALLOW)
+        action = ACTIONS.get(row["action"], Action.ALLOW)
         return self.signal in row["scores"] and not self.found(row) and not action.refuses
 
 
@@ -72,7 +72,7 @@ def left(attack: str, plain: Iterable[Logged], attacked: Iterable[Logged], at: A
         unscored += score is None
         changed += other["slices"].get("attacked") == "yes"
         hit = at.found(other)
-        action = _ACTIONS.get(other["action"])
+        action = ACTIONS.get(other["action"])
         if action is not None and label:
             refused.add(one, action.refuses)
         elif action is not None and not any(one["labels"].values()):

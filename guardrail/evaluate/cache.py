@@ -20,12 +20,20 @@ from guardrail.evaluate.rows import Row
 _PACKAGE = Path(guardrail.__file__).parent
 _JUDGING = ("checks", "inference", "pipeline", "upstream/gather.py", "upstream/limits.py", "evaluate/judging.py")
 """What has a part in what is seen of a row, lists of words and heads among it; `gather` reads its texts together."""
+_RUNNING = (
+    *(*_JUDGING, "policy"),
+    *(f"evaluate/{one}" for one in ("attacks", "engine.py", "peers.py", "through_proxy.py")),
+)
+"""What has a part in the line that a run keeps of a row."""
 
 
-def code_digest(package: Path = _PACKAGE) -> str:
-    """Digest of what scores: a version number does not change while somebody works on a check or a list of words."""
+def code_digest(package: Path = _PACKAGE, *, run: bool = False) -> str:
+    """Digest of what scores: a version number does not change while somebody works on a check or a list of words.
+
+    With `run` also of what attacks, asks others and decides.
+    """
     digest = blake3()
-    for place in _JUDGING:
+    for place in _RUNNING if run else _JUDGING:
         for file in sorted((package / place).rglob("*")) or [package / place]:
             if file.is_file() and file.suffix != ".pyc":
                 digest.update(file.read_bytes())

@@ -13,7 +13,7 @@ import guardrail
 from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
 from guardrail.evaluate.attacks import Attack
-from guardrail.evaluate.cache import Cache
+from guardrail.evaluate.cache import Cache, code_digest
 from guardrail.evaluate.judging import DIGITS, About, Seen
 from guardrail.evaluate.pools import Pool
 from guardrail.evaluate.rows import Row
@@ -62,8 +62,8 @@ def run(
     A folder that holds a part of the same run is taken up where it ended; one that holds all of it is left as it is.
     `report(done, total)` is called after each chunk.
 
-    Raises ConfigError for a suite that is wrong (before anything is scored), a factor that nothing scores, and a
-    folder that holds something else.
+    Raises ConfigError for a suite that is wrong (before anything is scored), a factor that nothing scores, a folder
+    that holds something else, and one that holds all of a run by a judge that may be another by now.
     """
     held = surveyed or survey(plan.suite)
     signals = signals_of(plan.suite, pool.about)
@@ -77,6 +77,11 @@ def run(
     try:
         report(log.done, total)
         if log.complete and log.done == total:
+            if not pool.about.settled:
+                raise ConfigError(
+                    f"{folder}: holds this run already, but {', '.join(pool.about.models)} may be another by now, "
+                    "which cannot be told from here; --fresh asks it again, another --name keeps both"
+                )
             return runs.read_run(folder)
         _score(plan, pool, log, size, cache, lambda done: report(done, total))
         written = Counter(_unscored(row, signals) for row in runs.rows(folder))
@@ -156,12 +161,12 @@ def _begun(plan: Plan, held: Survey, pool: Pool, signals: Mapping[str, str]) -> 
         "suite": told,
         "signals": dict(signals),
         "models": sorted(pool.about.models),
+        "settings": dict(pool.about.settings),
+        "code": code_digest(run=True),
         "policy": {"name": policy.name, "digest": policy.digest} if policy else None,
         "thresholds": {name: sorted(values) for name, values in sorted(thresholds.items())},
         "assume": {**{kind: dict(scores) for kind, scores in suite.assume.items()}, "*": dict(plan.assume)},
-        "attack": (
-            {"name": plan.attack.name, "seed": plan.seed, "parameters": {}} if plan.attack is not None else None
-        ),
+        "attack": {"name": plan.attack.name, "seed": plan.seed} if plan.attack is not None else None,
     }
 
 

@@ -5,7 +5,6 @@ It says what was measured and, beside it, what was not: a signal that no run spe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +20,10 @@ from guardrail.evaluate.report.content import RunReport
 from guardrail.evaluate.report.page import page, table, warning
 from guardrail.evaluate.report.tables import Table
 from guardrail.evaluate.sheet import read
+from guardrail.inference.fetch import digest
 from guardrail.inference.manifest import Manifest, packaged
 from guardrail.policy import Mode, Policy
-from guardrail.policy.model import described
+from guardrail.policy.model import described, joins_described
 from guardrail.types import SIGNALS
 
 LIMITS = (
@@ -61,10 +61,8 @@ def _source(folder: Path, policy: Policy, seed: int) -> Source:
         of_factor(sheet, factor, at=_thresholds(policy, signal), seed=seed) for factor, signal in sheet.signals.items()
     ]
     report = RunReport(sheet.name, sheet.run, figures, decisions(sheet), None)
-    with (folder / runs.ROWS).open("rb") as rows:
-        digest = hashlib.file_digest(rows, "sha256").hexdigest()
     made = datetime.fromtimestamp((folder / runs.RUN).stat().st_mtime, UTC)
-    return Source(report, made, digest)
+    return Source(report, made, digest(folder / runs.ROWS))
 
 
 def _thresholds(policy: Policy, signal: str) -> list[float]:
@@ -140,10 +138,8 @@ def _warnings(policy: Policy, found: Sequence[Source]) -> Iterator[str]:
 
 
 def _rules(policy: Policy) -> Table:
-    read = dict.fromkeys((one.name, one.signals) for rule in policy.rules for one in rule.when)
-    joins = [(name, signals) for name, signals in read if signals != (name,)]
     head = ("rule", "action", "when", "where that cannot be told", "why")
-    note = " ".join(f"{name} is the highest of {', '.join(signals)}." for name, signals in joins)
+    note = "; ".join(joins_described(policy))
     told = Table("Rules, the strictest that holds decides; one in brackets does not act", head, left=5, note=note)
     for rule in policy.rules:
         name = f"{rule.id} (floor)" if rule.floor else rule.id

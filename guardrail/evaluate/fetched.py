@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from guardrail.errors import ConfigError
 from guardrail.inference.download import NotHereError, get
+from guardrail.inference.fetch import digest
 
 LARGEST = 4 << 30
 """Bytes of one file, where `suite.yaml` doesn't tell."""
@@ -141,7 +142,7 @@ class Fetched:
                 "wrong: find out which, and remove the entry of its address if it is the lock file"
             )
         expected = one.sha256 or held
-        if kept.is_file() and place.exists() and expected and _digest(kept) == expected:
+        if kept.is_file() and place.exists() and expected and digest(kept) == expected:
             return Got(one.to, "was there", expected, kept.stat().st_size)
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetching-") as passing:
@@ -156,7 +157,7 @@ class Fetched:
                 )
             except NotHereError as error:
                 raise ConfigError(f"suite {suite}: {one.to} could not be had: {error}; {_by_hand(suite)}") from None
-            found, size = _digest(fresh), fresh.stat().st_size
+            found, size = digest(fresh), fresh.stat().st_size
             if expected and found != expected:
                 raise ConfigError(
                     f"suite {suite}: {one.to} has SHA-256 {found[:16]}..., "
@@ -202,11 +203,6 @@ class Fetched:
 
 def _by_hand(suite: str) -> str:
     return f"get it by hand and say where it lies: guardrail eval run {suite} --source FOLDER"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpack(archive: Path, one: Download, out: Path, where: str) -> None:

@@ -41,6 +41,8 @@ class About:
     `label` tells its scores from those of any other judge, for the cache; "" where they must not be remembered.
     `claims` says which signal scores which factor ("*": every one), for a judge whose signals are not the guard's;
     a factor that it does not claim is not held against it. `thresholds` are its own, where no policy has any.
+    `settings` say what else its answers depend on, by name, in a word or a digest. It is not `settled` where more
+    stands behind it than it can tell, as behind an address: asked again, it may be another.
     """
 
     models: tuple[str, ...]
@@ -48,6 +50,8 @@ class About:
     label: str = ""
     claims: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    settled: bool = True
 
 
 class Judge(Protocol):
@@ -59,12 +63,12 @@ class Judge(Protocol):
 
 
 class GuardJudge:
-    """The checks of a guard, without its policy and its record."""
+    """The checks of a guard, without its policy and its record. `settings` are what `About` says of them."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, settings: Mapping[str, str] | None = None) -> None:
         self._looker = guard.looker
         models, signals = tuple(sorted(guard.looker.models)), guard.looker.signals
-        self.about = About(models, signals, " ".join((*models, *sorted(signals))))
+        self.about = About(models, signals, " ".join((*models, *sorted(signals))), settings=settings or {})
 
     def judge(self, rows: Sequence[Row]) -> list[Seen]:
         """Look at all rows at once: texts in batches, pictures on the guard's workers."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from blake3 import blake3
 from PIL import Image
 
 from guardrail.errors import ConfigError
@@ -156,6 +157,26 @@ def _python(place: Path) -> str:
     return str(own) if own.exists() else sys.executable
 
 
+def _adapter_digest(peer: Peer, arguments: Sequence[str]) -> str:
+    """Digest of what a peer is run with: its folder, the files that its command names, and its packages."""
+    digest = blake3(json.dumps(peer.packages, sort_keys=True).encode())
+    named = {path for path in map(Path, arguments) if path.is_file()}
+    for file in sorted({*named, *(path for path in peer.folder.rglob("*") if path.is_file())}):
+        if "__pycache__" not in file.parts:
+            digest.update(file.read_bytes())
+    return digest.hexdigest(8)
+
+
+def _options_digest(options: Mapping[str, str]) -> str:
+    """Digest of a peer's options; of one that names a file, as a list of words, what the file holds counts."""
+    digest = blake3()
+    for name, value in sorted(options.items()):
+        digest.update(json.dumps([name, value]).encode())
+        if Path(value).is_file():
+            digest.update(Path(value).read_bytes())
+    return digest.hexdigest(8)
+
+
 class PeerJudge:
     """A peer that runs. What it doesn't answer in time, or answers wrongly, could not be told, and isn't clean."""
 
@@ -195,6 +216,7 @@ class PeerJudge:
             signals=frozenset(f"peer.{name}" for name in peer.signals),
             claims={factor: f"peer.{name}" for factor, name in peer.claims.items()},
             thresholds={f"peer.{name}": (float(value),) for name, value in peer.thresholds.items()},
+            settings={"adapter": _adapter_digest(peer, arguments), "options": _options_digest(options or {})},
         )
         self._count = 0
         self._ended = False

@@ -16,6 +16,8 @@ from typing import IO, Any
 from guardrail.errors import ConfigError
 
 FORMAT = 1
+MOST_NAMED = 8
+"""Differences between two runs that are named."""
 RUN, BEGUN, ROWS, TIMINGS = "run.json", "begun.json", "rows.jsonl", "timings.jsonl"
 
 
@@ -107,7 +109,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, begun: Mapping[str, Any], chunk: int, *, fresh: bool = False) -> None:
-        """Raises ConfigError when the folder holds a run of something else."""
+        """Raises ConfigError when the folder holds a run of something else, or rows of which nothing is said."""
         self.folder = folder
         self.begun = dict(begun)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,14 +118,20 @@ class RunLog:
                 (folder / name).unlink(missing_ok=True)
         self.complete = (folder / RUN).is_file()
         before = self._before()
-        if before is not None and before != json.loads(json.dumps(self.begun)):
-            differs = sorted(key for key in {*before, *self.begun} if before.get(key) != self.begun.get(key))
+        if before is None and any((folder / name).exists() for name in (RUN, ROWS)):
             raise ConfigError(
-                f"{folder}: holds a run of something else ({', '.join(differs)} differ); "
-                "give this one another --name, or --fresh to throw that one away"
+                f"{folder}: does not say what its rows were made with ({BEGUN} is missing or damaged); "
+                "give this run another --name, or --fresh to throw them away"
             )
         if before is None:
             _write(folder / BEGUN, self.begun)
+        elif differs := list(_differences(before, json.loads(json.dumps(self.begun)))):
+            more = f" and {len(differs) - MOST_NAMED} more" if len(differs) > MOST_NAMED else ""
+            verb = "differs" if len(differs) == 1 else "differ"
+            raise ConfigError(
+                f"{folder}: holds a run of something else ({', '.join(differs[:MOST_NAMED])}{more} {verb}); "
+                "give this one another --name, or --fresh to throw that one away"
+            )
         self._rows = (folder / ROWS).open("ab+")
         self._timings = (folder / TIMINGS).open("ab+")
         whole = min(_lines(self._rows), _lines(self._timings))
@@ -159,6 +167,16 @@ class RunLog:
     def close(self) -> None:
         self._rows.close()
         self._timings.close()
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """The dotted names of what one of two runs was made with and the other was not."""
+    for name in sorted({*before, *now}):
+        was, told = before.get(name), now.get(name)
+        if isinstance(was, dict) and isinstance(told, dict):
+            yield from _differences(was, told, f"{within}{name}.")
+        elif was != told or (name in before) != (name in now):
+            yield f"{within}{name}"
 
 
 def _lines(file: IO[bytes]) -> int:

@@ -228,7 +228,7 @@ def _below(folder: Path, told: Any) -> Path | None:
 def ad_hoc(path: Path, *, text: str, labels: Mapping[str, str], slices: Mapping[str, str], task: str) -> Suite:
     """A suite of one file or folder that has no `suite.yaml`: `text` is the column to judge, `labels` its rules."""
     if not labels:
-        raise ConfigError(f"{path}: has no suite.yaml; say what its rows are with --label FACTOR=RULE")
+        raise ConfigError(f"{path}: has no suite.yaml; say what its rows are with --label FACTOR=RULE, as sexual=nsfw")
     picture = task == "image"
     return Suite(
         id=path.stem or "rows",

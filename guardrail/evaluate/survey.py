@@ -19,6 +19,8 @@ from guardrail.evaluate.suite import Suite
 
 MOST_PROBLEMS = 20
 """Kinds of fault that are told apart, and rows that are named of each."""
+BLOCK_BYTES = 1 << 20
+"""What is read of a picture at once."""
 _OTHER = "other faults"
 
 
@@ -97,7 +99,10 @@ def _hash(name: str) -> int:
 
 
 def canonical(row: Row) -> bytes:
-    """A row as the digest of a suite counts it; a picture counts by its name, or by its bytes where it has none."""
+    """A row as the digest of a suite counts it; a picture counts by its bytes, and by its name where it has one.
+
+    Raises OSError for a picture that is there and cannot be read.
+    """
     return (
         json.dumps(
             [
@@ -106,8 +111,8 @@ def canonical(row: Row) -> bytes:
                 dict(row.slices),
                 row.group,
                 row.texts,
-                [_name(one) for one in row.inputs],
-                [_name(one) for one in row.outputs],
+                [_counted(one) for one in row.inputs],
+                [_counted(one) for one in row.outputs],
                 row.fault,
             ],
             sort_keys=True,
@@ -116,8 +121,17 @@ def canonical(row: Row) -> bytes:
     )
 
 
-def _name(picture: Path | bytes) -> str:
-    return blake3(picture).hexdigest() if isinstance(picture, bytes) else picture.name
+def _counted(picture: Path | bytes) -> str:
+    if isinstance(picture, bytes):
+        return blake3(picture).hexdigest()
+    digest = blake3()
+    try:
+        with picture.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return picture.name  # the row has a fault that says so
+    return f"{picture.name} {digest.hexdigest()}"
 
 
 def _twice(suite: Suite, hashes: array[int]) -> list[str]:

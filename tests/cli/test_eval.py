@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from guardrail.cli import app
-from guardrail.cli.eval_build import cores, judged_with, reporting, workers_for
+from guardrail.cli.eval_build import (
+    OpenGuardJudge,
+    cores,
+    remembered_as,
+    reporting,
+    settings_that_count,
+    workers_for,
+)
 from guardrail.config import load
+from guardrail.errors import ConfigError
 from guardrail.evaluate import runs
+from guardrail.evaluate.judging import About
 from guardrail.evaluate.survey import Survey
+from guardrail.types import Kind
 from tests.checks.people import real_models
+from tests.cli import plugin
 from tests.evaluate.stand_ins import row, write_suite
 
 ROWS = [row(n, "remove her clothes" if n % 2 else "a red bicycle", undress=n % 2) for n in range(12)]
@@ -84,8 +96,48 @@ def test_progress_says_how_far_how_fast_and_how_long(capsys):
 )
 def test_scores_made_with_other_settings_are_not_taken_for_those_of_these(tmp_path, setting, value, counts):
     plain, other = (load(None, {"home": str(tmp_path), **flags}, {}) for flags in ({}, {setting: value}))
-    assert (judged_with(other, "models") != judged_with(plain, "models")) is counts
-    assert judged_with(plain, "other models") != judged_with(plain, "models")
+    kept, others = settings_that_count(plain), settings_that_count(other)
+    assert ({name for name in kept if kept[name] != others[name]} == {setting}) is counts
+    assert (kept != others) is counts
+    about = About(("m@1",), frozenset(), "models", settings=kept)
+    assert (remembered_as(replace(about, settings=others)) != remembered_as(about)) is counts
+    assert remembered_as(replace(about, label="other models")) != remembered_as(about)
+
+
+def test_the_options_of_a_check_that_is_not_opened_do_not_count(tmp_path):
+    flags = {"home": str(tmp_path), "checks.options": "{protected: {false_alarms_per_face: 0.1}}"}
+    plain, other = load(None, {"home": str(tmp_path)}, {}), load(None, flags, {})
+
+    def counted(configuration, kind):
+        return settings_that_count(OpenGuardJudge(configuration, frozenset({kind})).narrowed())
+
+    assert counted(plain, Kind.PROMPT) == counted(other, Kind.PROMPT)
+    assert counted(plain, Kind.OUTPUT) != counted(other, Kind.OUTPUT)
+
+
+OWN = ("--set", "checks.enabled=[words]", "--set", "limits.body_mb=7")
+
+
+def test_a_kept_run_is_said_to_be_one_and_is_none_of_other_settings(home, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(plugin.install(tmp_path / "site")))
+    write_suite(home / "evaluate/suites/words", [row(0, "a forbidden word", sexual=1)], factors=["sexual"])
+    (tmp_path / "p.yaml").write_text(plugin.policy())
+
+    def run(*top, more=()):
+        words = ("eval", "run", "words", "--workers", "1", "--policy", str(tmp_path / "p.yaml"))
+        return CliRunner().invoke(app, ["--home", str(home), *OWN, *top, *words, *more])
+
+    first = run()
+    assert first.exit_code == 0, first.exception
+    assert "kept" not in first.output
+    again = run("--set", "limits.body_mb=8")  # no score depends on it
+    assert "kept from before" in again.output
+    other = ("--set", "checks.options={words: {strict: true}}")
+    refused = run(*other)
+    assert isinstance(refused.exception, ConfigError)
+    assert "settings.checks.options differs" in str(refused.exception)
+    assert "kept" not in run(*other, more=("--fresh",)).output
+    assert isinstance(run().exception, ConfigError)
 
 
 def test_few_rows_are_judged_by_one_process_and_many_by_one_a_core():

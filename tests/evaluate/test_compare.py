@@ -135,7 +135,7 @@ def test_other_rows_signals_and_given_scores_are_said(tmp_path):
 
 def test_what_differs_between_the_runs_is_said(runs):
     rows = made.normal(10, 1.0)
-    told = compare(*runs(rows, rows, models=["says@2"], attack={"name": "leet", "seed": 0, "parameters": {}}))
+    told = compare(*runs(rows, rows, models=["says@2"], attack={"name": "leet", "seed": 0}))
     assert told.notes == ["models differs: says@1 and says@2", "attack differs: none and leet"]
 
 

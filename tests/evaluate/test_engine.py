@@ -21,7 +21,7 @@ from guardrail.evaluate.judging import About, Seen, checks_for
 from guardrail.evaluate.pools import Processes, Threads
 from guardrail.evaluate.suite import read_suite
 from guardrail.policy import parse
-from guardrail.types import Kind
+from guardrail.types import Action, Kind
 from tests.evaluate.stand_ins import POLICY, Words, open_words, pool, row, write_suite
 
 ROOT = Path(__file__).parent.parent.parent
@@ -217,6 +217,88 @@ def test_a_folder_that_holds_another_run_is_refused_unless_it_is_thrown_away(pla
     assert len(list(runs.rows(tmp_path / "run"))) == 5
 
 
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        ({"settings": {"checks.options": "2", "limits": "1"}}, "settings.checks.options differs"),
+        ({"settings": {"checks.options": "1"}}, "settings.limits differs"),
+        ({"models": ("words@2",)}, "models differs"),
+    ],
+)
+def test_a_run_by_another_judge_is_refused_and_neither_returned_nor_gone_on_with(
+    plan, tmp_path, ended, changed, differs
+):
+    def judged_by(**more):
+        judge = Words()
+        judge.about = replace(Words.about, **more)
+        return judge
+
+    settings = {"checks.options": "1", "limits": "1"}
+    first = run(plan, Threads(judged_by(settings=settings)), tmp_path / "run", chunk=7)
+    whole = bytes_of(tmp_path / "run")
+    if not ended:
+        (tmp_path / "run/run.json").unlink()
+        (tmp_path / "run/rows.jsonl").write_bytes(whole[:-5000])
+    other = judged_by(**{"settings": settings, **changed})
+    with pytest.raises(ConfigError, match=f"something else \\({differs}\\).*--name.*--fresh"):
+        run(plan, Threads(other), tmp_path / "run", chunk=7)
+    assert other.asked == []
+    assert run(plan, Threads(judged_by(settings=settings)), tmp_path / "run", chunk=7) == first
+    assert bytes_of(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"policy": replace(POLICY, on_unknown=Action.BLOCK)}, "policy.digest"),
+        ({"policy": None}, "policy"),
+        ({"attack": attacks.find("spacing")}, "attack"),
+        ({"assume": {"input.person": 1.0}}, r"assume\.\*\.input\.person"),
+        ({"where": (("lang", "en"),)}, "suite.where"),
+    ],
+)
+def test_what_a_run_is_told_to_do_otherwise_is_named(plan, tmp_path, change, differs):
+    run(plan, pool(), tmp_path / "run")
+    with pytest.raises(ConfigError, match=rf"something else \({differs}\b"):
+        run(replace(plan, **change), pool(), tmp_path / "run")
+
+
+def test_a_picture_that_was_changed_makes_it_another_run(tmp_path):
+    rows = [{"id": "a", "text": "x", "input": "a.png", "labels": {"undress": 0}}]
+    suite = suite_of(tmp_path, rows, task="proxy", factors=["undress"])
+    (tmp_path / "suite/a.png").write_bytes(b"one")
+    run(Plan(suite), pool(), tmp_path / "run")
+    (tmp_path / "suite/a.png").write_bytes(b"two")
+    with pytest.raises(ConfigError, match=r"suite\.digest differs"):
+        run(Plan(suite), pool(), tmp_path / "run")
+
+
+def test_code_that_scores_or_attacks_otherwise_makes_it_another_run(plan, tmp_path):
+    run(plan, pool(), tmp_path / "run")
+    begun = json.loads((tmp_path / "run/begun.json").read_text())
+    (tmp_path / "run/begun.json").write_text(json.dumps({**begun, "code": "0" * 32}))
+    with pytest.raises(ConfigError, match=r"\(code differs\)"):
+        run(plan, pool(), tmp_path / "run")
+
+
+def test_rows_that_nobody_says_the_making_of_are_not_taken_up(plan, tmp_path):
+    first = run(plan, pool(), tmp_path / "run")
+    (tmp_path / "run/begun.json").unlink()
+    with pytest.raises(ConfigError, match=r"does not say what its rows were made with.*--fresh"):
+        run(plan, pool(), tmp_path / "run")
+    assert run(plan, pool(), tmp_path / "run", fresh=True) == first
+
+
+def test_what_stands_behind_a_judge_that_cannot_tell_is_asked_again_and_not_taken_for_the_same(plan, tmp_path):
+    judge = Words()
+    judge.about = replace(Words.about, settled=False)
+    run(plan, Threads(judge), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"words@1 may be another by now.*--fresh"):
+        run(plan, Threads(judge), tmp_path / "run")
+    assert sum(judge.asked) == 80  # the rest have no text
+
+
 def test_a_wrong_row_stops_the_run_before_anything_is_scored(tmp_path):
     judge = Words()
     suite = suite_of(tmp_path, [row(0, "x", undress=0), {"id": "b", "labels": {}}], factors=["undress"])
@@ -270,6 +352,7 @@ def test_another_judge_and_another_key_remember_nothing(plan, tmp_path, key, jud
         ("upstream/gather.py", True),
         ("evaluate/judging.py", True),
         ("evaluate/figures.py", False),
+        ("policy/decide.py", False),
         ("checks/__pycache__/prompt.cpython-311.pyc", False),
     ],
 )
@@ -298,7 +381,7 @@ def test_progress_is_told_after_each_chunk(plan, tmp_path):
 
 def test_an_attack_is_put_on_the_rows_and_told_in_the_log(plan, tmp_path):
     told = run(Plan(plan.suite, POLICY, attack=attacks.find("spacing"), seed=3), pool(), tmp_path / "run")
-    assert told["attack"] == {"name": "spacing", "seed": 3, "parameters": {}}
+    assert told["attack"] == {"name": "spacing", "seed": 3}
     changed = [one["slices"]["attacked"] for one in runs.rows(tmp_path / "run")]
     assert (changed[0], changed[4]) == ("yes", "no")
     assert {one["scores"].get("prompt.undress") for one in runs.rows(tmp_path / "run")} == {0.0, None}

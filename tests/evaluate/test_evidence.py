@@ -73,7 +73,7 @@ def test_rates_are_at_the_thresholds_of_the_policy_not_of_the_run(folder):
 
 
 def test_a_run_under_attack_is_said_to_be_one(tmp_path):
-    folder = made.run(tmp_path / "run", made.normal(40, 2.0), attack={"name": "leet", "seed": 0, "parameters": {}})
+    folder = made.run(tmp_path / "run", made.normal(40, 2.0), attack={"name": "leet", "seed": 0})
     assert "every row was attacked (leet)" in as_html(POLICY, sources([folder], POLICY), made=MADE)
 
 
@@ -113,7 +113,7 @@ def test_a_join_says_what_it_reads_and_a_rule_what_it_does_when_it_cannot_be_tol
         "  - {id: r, when: {any.minor: 0.3}, action: block, on_unknown: allow}\n"
     )
     html = as_html(policy, sources([folder], policy), made=MADE)
-    assert "any.minor is the highest of prompt.minor" in html
+    assert "any.minor = prompt.minor" in html
     (row,) = [row for row in html.split("<tr>") if "any.minor &gt;= 0.3" in row]
     assert ">(block)<" in row
     assert ">allow<" in row

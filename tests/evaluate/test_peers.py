@@ -48,7 +48,7 @@ serve(opened, ["toy@1"], ["nsfw"])
 
 
 def toy(folder: Path, **more) -> Path:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     told = {
         "name": folder.name,
         "looks_at": "prompt",
@@ -119,6 +119,24 @@ def test_options_reach_the_peer_and_a_missing_one_is_named(started, tmp_path):
     needs = read_peer(toy(tmp_path / "needs", options=["word"]))
     with pytest.raises(ConfigError, match=r"--peer-option needs\.word=VALUE"):
         PeerJudge(needs, tmp_path / "home")
+
+
+def test_a_peer_with_another_adapter_option_or_list_counts_as_another(started, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("good")
+
+    def counted(**options):
+        return dict(started(options).about.settings)
+
+    plain = counted(word=str(words))
+    assert counted(word=str(words)) == plain
+    words.write_text("bad")
+    assert counted(word=str(words)) != plain
+    assert counted(word="bad") != plain
+    bare = counted()
+    adapter = tmp_path / "toy/list.txt"
+    adapter.write_text("one more word")
+    assert started().about.settings != bare
 
 
 def test_pictures_go_to_a_peer_that_looks_at_pictures(started):

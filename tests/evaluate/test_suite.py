@@ -39,6 +39,24 @@ def test_the_digest_changes_with_a_label_and_not_with_spacing(tmp_path):
     assert survey(read_suite(write_suite(tmp_path / "c", other, id="s"))).digest != first
 
 
+@pytest.mark.parametrize("task", ["image", "proxy"])
+def test_the_digest_changes_with_what_a_picture_shows_and_not_by_its_name_alone(tmp_path, task):
+    column = "image" if task == "image" else "input"
+    rows = [{"id": "a", "text": "x", column: "a.png", "labels": {"sexual": 0}}]
+    folder = write_suite(tmp_path / "s", rows, task=task, factors=["sexual"])
+
+    def digest(shown: bytes) -> str:
+        (folder / "a.png").write_bytes(shown)
+        return survey(read_suite(folder)).digest
+
+    large = bytes(range(256)) * 8192  # more than is read at once
+    seen = [digest(shown) for shown in (b"one", b"two", b"", large, large[:-1] + b"x")]
+    assert len(set(seen)) == 5
+    assert digest(b"one") == seen[0]
+    (folder / "a.png").unlink()
+    assert survey(read_suite(folder)).digest not in seen
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -65,7 +65,7 @@ def test_a_group_goes_to_one_half_as_a_whole(sheet):
 def test_an_attacked_copy_of_a_row_is_on_the_side_of_the_row(sheet):
     rows = made.normal(200, 2.0)
     (once,) = propose([sheet(rows)], "undress", Goal(fpr=0.05))
-    leet = {"name": "leet", "seed": 0, "parameters": {}}
+    leet = {"name": "leet", "seed": 0}
     (twice,) = propose([sheet(rows, "a"), sheet(rows, "b", attack=leet)], "undress", Goal(fpr=0.05))
     assert twice.tuned_on == (2 * once.tuned_on[0], 2 * once.tuned_on[1])
     assert twice.threshold == once.threshold

@@ -124,6 +124,21 @@ def test_a_whole_suite_runs_through_a_proxy(proxy, tmp_path):
     assert len(proxy.calls) == 20
 
 
+def test_a_run_through_a_proxy_is_not_taken_for_one_of_today(proxy, tmp_path):
+    folder = write_suite(tmp_path / "s", [row(0, "a tree", undress=0, sexual=0)], task="proxy")
+    plan = Plan(read_suite(folder))
+    run(plan, Threads(judge(proxy)), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"proxy@127\.0\.0\.1:\d+ may be another by now.*--fresh"):
+        run(plan, Threads(judge(proxy)), tmp_path / "run")
+    for other in ({"headers_digest": "ab"}, {"model": "n"}):
+        with pytest.raises(ConfigError, match="something else"):
+            run(plan, Threads(ProxyJudge(**{"url": f"http://127.0.0.1:{proxy.server_port}/v1", "model": "m", **other})),
+                tmp_path / "run")  # fmt: skip
+    assert len(proxy.calls) == 1
+    run(plan, Threads(judge(proxy)), tmp_path / "run", fresh=True)
+    assert len(proxy.calls) == 2
+
+
 class Generator(BaseHTTPRequestHandler):
     """Paints one byte for whatever is asked."""
 

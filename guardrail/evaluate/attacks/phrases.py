@@ -14,7 +14,6 @@ from importlib.resources import files
 
 import yaml
 
-_WITHOUT_SPACES = frozenset({"ja", "zh", "ko"})
 LONGEST = 32_000
 """Characters that are looked at; the guard refuses longer texts."""
 
