@@ -2,10 +2,12 @@
 
 log = AuditLog.open("sqlite:////var/lib/guardrail/audit.db", key)
 sealed = await log.append(Entry("decision", receipt_id, time.time(), "default", "block", body))
+with Changes(log, digest_key, by="anna").change("registry-remove") as change: ...
 """
 
 from guardrail.audit.chain import Head, keyed_digest
-from guardrail.audit.entry import JSON, Entry, Record, Sealed
+from guardrail.audit.changes import Change, Changes, concerns
+from guardrail.audit.entry import JSON, Entry, EntryKind, Record, Sealed
 from guardrail.audit.export import export
 from guardrail.audit.log import AuditLog
 from guardrail.audit.read import Reader
@@ -14,12 +16,16 @@ from guardrail.audit.verify import Fault, holds, verify
 __all__ = [
     "JSON",
     "AuditLog",
+    "Change",
+    "Changes",
     "Entry",
+    "EntryKind",
     "Fault",
     "Head",
     "Reader",
     "Record",
     "Sealed",
+    "concerns",
     "export",
     "holds",
     "keyed_digest",

@@ -47,7 +47,10 @@ class Reader:
         place = parse(url)
         path = file_of(place)
         if path is not None and not path.is_file():
-            raise AuditError(f"audit log {path}: there is no such file; guardrail serve begins one")
+            raise AuditError(
+                f"audit log {path}: there is no such file; guardrail serve begins one, or the first change of the "
+                "registry or a bank"
+            )
         reader = cls(place)
         try:
             with reader.connection() as conn:

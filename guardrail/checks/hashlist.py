@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from guardrail.checks.bank import ACTIVE, MAX_TEXT, Entry, is_hash
+from guardrail.checks.bank import ACTIVE, MAX_TEXT, RETRACTED, WITHDRAWN, Entry, Retraction, is_hash
 from guardrail.errors import ConfigError
 from guardrail.inference.image.pdq import MIN_QUALITY
 
@@ -73,7 +73,7 @@ class HashList:
     """What a file holds: entries to add, hashes to withdraw, and how many lines were left out and why."""
 
     entries: list[Entry] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
+    withdrawn: list[Retraction] = field(default_factory=list)
     other_kinds: int = 0
     low_quality: int = 0
     more: bool = False
@@ -226,7 +226,7 @@ def _take(found: HashList, row: dict[str, str], source: str) -> None:
         raise _BadLine("a hash of 64 hex digits is expected")
     status = row.get("status", "").lower()
     if status in _ENDED:
-        found.withdrawn += hashes.values()
+        found.withdrawn += (Retraction(digits, source) for digits in hashes.values())
     elif status not in _IN_FORCE:
         raise _BadLine("the status is none of active, received, withdrawn, deleted")
     elif not _quality(row) >= MIN_QUALITY:  # NaN is no quality either
@@ -255,13 +255,28 @@ def plain_lines(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
-    """Entries as CSV with a header, withdrawn ones with their status: who imports it withdraws them too."""
+    """Entries as CSV with a header, withdrawn ones with their status: who imports it withdraws them too.
+
+    What one source took back and another of these entries holds is active. As `Bank.each_entry` gives them, what was
+    taken back comes before all else; here it comes last, where nobody holds it.
+    """
     yield "signalType,hashValue,hashStatus,note\n"
+    retracted: dict[tuple[str, str], None] = {}
     for entry in entries:
+        if entry.status == RETRACTED:
+            retracted |= dict.fromkeys(_hashes(entry))
+            continue
         for kind, digits in _hashes(entry):
-            line = io.StringIO()
-            csv.writer(line, lineterminator="\n").writerow((kind, digits, entry.status.capitalize(), entry.note))
-            yield line.getvalue()
+            retracted.pop((kind, digits), None)
+            yield _csv_line(kind, digits, entry.status.capitalize(), entry.note)
+    for kind, digits in retracted:
+        yield _csv_line(kind, digits, WITHDRAWN.capitalize(), "")
+
+
+def _csv_line(*cells: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
 
 
 def _hashes(entry: Entry) -> list[tuple[str, str]]:

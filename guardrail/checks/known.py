@@ -1,7 +1,8 @@
 """Known pictures: is this one of the block bank, or a copy of one?
 
-Every frame that can be shown is looked up by its PDQ hash in all eight turned and mirrored positions, and the file
-itself by its SHA-256. With an empty bank nothing is known; the score is then 0.0 and the receipt says `bank@0`.
+Every frame that is looked at, if only at a glance, is looked up by its PDQ hash in all eight turned and mirrored
+positions, and the file itself by its SHA-256. With an empty bank nothing is known; the score is then 0.0 and the
+receipt says `bank@0`.
 
 There is one common bank, and as many named ones as the operator opens. A named bank gives a factor of its own
 (`known.acme`), so whose bank stops whose pictures is a policy's word: a tenant's policy reads the common one and its
@@ -117,13 +118,14 @@ class KnownImage:
         if not looked_up:
             return said
         try:
-            frames = picture(artifact).frames
+            found = picture(artifact)
         except CheckError as error:
             return {**said, **dict.fromkeys(looked_up, Unknown(str(error)))}
-        if not frames:
+        if not found.frames:
             return {**said, **dict.fromkeys(looked_up, Unknown("no frame of the picture could be shown"))}
         if any(len(hashes.words) for hashes in looked_up.values()):
-            turned = [one.bits for frame in frames for one in pdq.turned(frame) if one.usable]
+            eight = [*map(pdq.turned, found.frames), *(pdq.turned(one, glimpse=True) for one in found.glimpses)]
+            turned = [one.bits for each in eight for one in each if one.usable]
             said |= {factor: probability(hashes.nearest(*turned)) for factor, hashes in looked_up.items()}
         return said
 

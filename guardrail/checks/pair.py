@@ -146,7 +146,7 @@ class SamePerson:
         A generator edits one of them, mostly the first: what else is there must not make its clothes count for less.
         """
         pictures: dict[int, set[int]] = {}
-        for at, frame in enumerate(picture(artifact).frames):
+        for at, frame in enumerate(picture(artifact).everything):
             pictures.setdefault(frame.index, set()).add(at)
         if len(pictures) == 1:
             return None

@@ -1,7 +1,8 @@
 """The registry of protected persons: who must not be put into pictures, as sealed face templates.
 
 It holds numbers computed from faces, never pictures. Everything that says who a person is (label, contact, consent,
-templates) is sealed under the operator's key; in clear are a random id and how many templates there are.
+templates) is sealed under the operator's key; in clear are a random id and how many templates there are. Of who was
+removed a mark of that id stays, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from guardrail.checks import removals
 from guardrail.checks.person import Person, Template, Templates, Vector
+from guardrail.checks.removals import Removals
 from guardrail.checks.rows import Rows
-from guardrail.checks.store import WRITE_WAIT_S, StateFile, revision_in
+from guardrail.checks.store import WRITE_WAIT_S, StateFile, format_in, revision_in
 from guardrail.errors import ConfigError
 from guardrail.inference.sealed import SealBroken
 
@@ -32,7 +35,7 @@ MAX_TEMPLATES = 20
 MAX_TEXT = 500
 """Characters in a label, group, consent reference or contact."""
 
-_SCHEMA = """
+_PERSONS = """
 CREATE TABLE seal (check_value BLOB NOT NULL);
 CREATE TABLE person (id TEXT PRIMARY KEY, details BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE template (
@@ -43,6 +46,9 @@ CREATE TABLE template (
     PRIMARY KEY (person, place)
 ) WITHOUT ROWID
 """
+_SCHEMA = f"{_PERSONS};{removals.SCHEMA}"
+_UPGRADES = (removals.SCHEMA,)
+"""Format 1 kept nothing of who was removed."""
 
 _Sealed = list[tuple[str, int, str, bytes]]
 """Rows of templates: person, place, model, sealed."""
@@ -58,7 +64,9 @@ class Registry:
     """
 
     def __init__(self, folder: Path, key: bytes, *, model: str, name: str = "registry.sqlite") -> None:
-        self.file = StateFile(folder / name, what="registry", application=0x47525250, schema=_SCHEMA)
+        self.file = StateFile(
+            folder / name, what="registry", application=0x47525250, schema=_SCHEMA, upgrades=_UPGRADES
+        )
         self._rows = Rows(key)
         self._model = model
         if self.file.exists:
@@ -126,8 +134,8 @@ class Registry:
     def remove(self, person_ids: Iterable[str]) -> tuple[str, ...]:
         """Delete persons and all their templates: no row, free page or journal of the file holds them afterwards.
 
-        A damaged entry can be removed too. Returns the ids. Raises ConfigError when one of them is not there, and
-        then removes nobody.
+        A mark of each id stays, so that no backup brings them back. A damaged entry can be removed too. Returns the
+        ids. Raises ConfigError when one of them is not there, and then removes nobody.
         """
         wanted = tuple(dict.fromkeys(person_ids))
         if not wanted:
@@ -140,6 +148,8 @@ class Registry:
                 rows += connection.execute("DELETE FROM person WHERE id = ?", (person_id,)).rowcount
                 if not rows:
                     raise _nobody(person_id)
+            self._unlock(connection)
+            removals.mark(connection, self._rows, wanted)
         self.file.scrub()
         return wanted
 
@@ -191,23 +201,47 @@ class Registry:
                 raise
         return len(people)
 
-    def take(self, backup: Registry, *, now: datetime) -> tuple[str, ...]:
+    def take(self, backup: Registry, *, now: datetime, restore_removed: bool = False) -> tuple[str, ...]:
         """Add everyone of another registry who is not in this one and whose protection has not ended; their ids.
 
-        Templates keep the model they were made with. Raises ConfigError when anything of the other is damaged, and then
-        adds nobody.
+        Who was removed, as either of the two knows, stays out, unless `restore_removed`; what the other knows of
+        removals is taken over, but takes out nobody who is here. Templates keep the model they were made with. Raises
+        ConfigError when anything of the other is damaged, and then adds nobody.
         """
-        if not backup.file.exists:
-            raise ConfigError(f"registry: {backup.file.path} is not there, or is empty")
-        with backup.file.reading() as connection:
-            people, sealed = backup._everything(connection)
+        people, sealed, theirs = self._of(backup)
         wanted = {key: person for key, person in people.items() if person.in_force(now)}
         with self.file.writing() as connection:
             self._unlock(connection, make=True)
+            removals.put(connection, self._rows, theirs)
             there = {row[0] for row in connection.execute("SELECT id FROM person")}
             new = {key: person for key, person in wanted.items() if key not in there}
+            removed = removals.read(connection, self._rows)
+            if not restore_removed:
+                new = {key: person for key, person in new.items() if not removed.name(key)}
+            removals.forget(connection, self._rows, there | set(new))
             _put(connection, self._rows, new.values(), backup._opened([row for row in sealed if row[0] in new]))
         return tuple(new)
+
+    def removed_in(self, backup: Registry) -> tuple[str, ...]:
+        """The ids of those of another registry who were removed, as this one or the other knows, and are not here.
+
+        Raises ConfigError.
+        """
+        people, _, theirs = self._of(backup)
+        known, there = [theirs], set[str]()
+        if self.file.exists:
+            with self.file.reading() as connection:
+                self._unlock(connection)
+                known.append(_removals_in(connection, self._rows))
+                there = {row[0] for row in connection.execute("SELECT id FROM person")}
+        return tuple(key for key in people if key not in there and any(each.name(key) for each in known))
+
+    def _of(self, backup: Registry) -> tuple[dict[str, Person], _Sealed, Removals]:
+        """All persons of another registry, their templates, and what it knows of removals."""
+        if not backup.file.exists:
+            raise ConfigError(f"registry: {backup.file.path} is not there, or is empty")
+        with backup.file.reading() as connection:
+            return *backup._everything(connection), _removals_in(connection, backup._rows)
 
     def rekey(self, key: bytes) -> int:
         """Seal everything anew under `key`, 32 bytes, and go on with it; how many persons there are.
@@ -220,10 +254,12 @@ class Registry:
         rows = Rows(key)
         with self.file.writing() as connection:
             people, sealed = self._everything(connection)
-            for table in ("template", "person", "seal"):
+            removed = removals.read(connection, self._rows)
+            for table in ("template", "person", "seal", "removed", "removal_key"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608
             connection.execute("INSERT INTO seal VALUES (?)", (rows.mark(),))
             _put(connection, rows, people.values(), self._opened(sealed))
+            removals.put(connection, rows, removed)
         self._rows = rows
         self.file.scrub()
         return len(people)
@@ -307,6 +343,11 @@ def _put(
         "INSERT INTO template VALUES (?, ?, ?, ?)",
         ((person, place, model, rows.template(person, place, model, one)) for person, place, model, one in templates),
     )
+
+
+def _removals_in(connection: sqlite3.Connection, rows: Rows) -> Removals:
+    """What a registry of any format knows of removals."""
+    return removals.read(connection, rows) if format_in(connection) > 1 else Removals()
 
 
 def _count(templates: int) -> None:

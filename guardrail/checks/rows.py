@@ -12,10 +12,11 @@ from guardrail.checks.person import WIDTH, Person, Template
 from guardrail.inference.sealed import SealBroken, Sealer
 
 _MARK = b"guardrail registry of protected persons"
+_REMOVALS = b"registry removals|"
 
 
 class Rows:
-    """Seals persons and templates under one key of 32 bytes, and opens them again.
+    """Seals persons, templates and the keys of removals under one key of 32 bytes, and opens them again.
 
     Every `open_` raises SealBroken for a row of another key or place, and for one that was changed.
     """
@@ -53,6 +54,12 @@ class Rows:
     def open_template(self, person_id: str, place: int, model: str, sealed: bytes) -> Template:
         body = self._sealer.unseal(sealed, _place(person_id, place, model))
         return Template(np.frombuffer(body, "<f4", WIDTH, offset=1).astype(np.float32), child=bool(body[0]))
+
+    def removal_key(self, name: bytes, key: bytes) -> bytes:
+        return self._sealer.seal(key, _REMOVALS + name)
+
+    def open_removal_key(self, name: bytes, sealed: bytes) -> bytes:
+        return self._sealer.unseal(sealed, _REMOVALS + name)
 
 
 def _place(person_id: str, place: int | None = None, model: str = "") -> bytes:

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -45,13 +45,17 @@ class StateFile:
     By how much is chance: where a backup is put back and changed, no revision comes that stood for something else.
     `what` names it in messages ("registry"), `application` is the four-byte id that tells it from any other SQLite
     file, `schema` makes its tables. Nothing is created until the first change.
+
+    `upgrades` bring a file of an older format on, the first from format 1 to 2; `schema` is that of the newest. The
+    first change does it. Until then the file is read as it is, so what reads must know every older format too.
     """
 
-    def __init__(self, path: Path, *, what: str, application: int, schema: str) -> None:
+    def __init__(self, path: Path, *, what: str, application: int, schema: str, upgrades: Sequence[str] = ()) -> None:
         self.path = path
         self.what = what
         self._application = application
         self._schema = schema
+        self._upgrades = upgrades
 
     @property
     def exists(self) -> bool:
@@ -131,21 +135,36 @@ class StateFile:
     def _recognise(self, connection: sqlite3.Connection, *, make: bool = False) -> None:
         found = connection.execute("PRAGMA application_id").fetchone()[0]
         if found == self._application:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version != 1:
+            version, newest = format_in(connection), 1 + len(self._upgrades)
+            if not 1 <= version <= newest:
+                formats = "format 1" if newest == 1 else f"formats up to {newest}"
                 raise ConfigError(
-                    f"{self.what}: {self.path} has format {version}, this version of guardrail reads format 1"
+                    f"{self.what}: {self.path} has format {version}, this version of guardrail reads {formats}"
                 )
+            if make:
+                for upgrade in self._upgrades[version - 1 :]:
+                    _run(connection, upgrade)
+                connection.execute(f"PRAGMA user_version = {newest}")
             return
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if found or tables or not make:
             raise ConfigError(f"{self.what}: {self.path} is no {self.what} file; move it away or name another home")
         connection.execute(f"PRAGMA application_id = {self._application}")
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {1 + len(self._upgrades)}")
         connection.execute("CREATE TABLE state (revision INTEGER NOT NULL)")
         connection.execute("INSERT INTO state VALUES (0)")
-        for statement in filter(str.strip, self._schema.split(";")):
-            connection.execute(statement)
+        _run(connection, self._schema)
+
+
+def format_in(connection: sqlite3.Connection) -> int:
+    """The format of the file that a transaction sees; the first is 1."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    """Statements one by one: `executescript` would commit the transaction that they belong to."""
+    for statement in filter(str.strip, statements.split(";")):
+        connection.execute(statement)
 
 
 def revision_in(connection: sqlite3.Connection) -> int:

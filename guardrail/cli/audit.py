@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from guardrail.audit import AuditLog, Entry, Head, Reader, export, holds, verify
+from guardrail.audit import Entry, Head, Reader, export, holds, verify
 from guardrail.cli.audit_view import explained, listed
-from guardrail.cli.common import console, point_in_time, print_table, progress, settings
+from guardrail.cli.common import console, logged_in, print_table, progress, settings
+from guardrail.cli.records import Filters, filtered, open_audit, reading
 from guardrail.errors import AuditError, ConfigError
 from guardrail.policy.replay import STREAMING
 
@@ -23,22 +21,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 MAX_NOTE = 1000
 """Characters of a note: a sentence or two, not a case file."""
-
-Since = Annotated[
-    str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, 2026-03-01T12:00, or 24h ago.")
-]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Before then; same forms.")]
-Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's.")]
-OneAction = Annotated[
-    str | None, typer.Option("--action", metavar="WORD", help="Only this action: allow, flag, hold, block.")
-]
-OneKind = Annotated[
-    Literal["decision", "ruling", "event"] | None, typer.Option("--kind", help="Only decisions, rulings or events.")
-]
-OneSubject = Annotated[
-    str | None,
-    typer.Option("--subject", metavar="NAME", help="Only what was asked for this user, as callers name them."),
-]
 
 
 @app.callback()
@@ -64,7 +46,7 @@ def run_verify(
     if faults:
         progress.print(f"{len(faults)} faults: the log is not what was written", markup=False)
         raise typer.Exit(1)
-    with _reader(ctx) as reader:
+    with reading(chosen) as reader:
         end = _end(reader)
     beyond = "" if head else "; a head kept elsewhere (export --head) would also show a log put back as a whole"
     console.print(f"whole: {end.seq} records and their signed head hold ({took_s:.1f} s){beyond}", markup=False)
@@ -72,14 +54,23 @@ def run_verify(
 
 @app.command()
 def show(ctx: typer.Context, record_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a receipt.")]) -> None:
-    """Explain one record: who decided, what was seen, what was looked at and with what, and what was not."""
-    key = settings(ctx).key("audit")
-    with _reader(ctx) as reader:
-        record = reader.get(record_id)
-        if record is None:
-            progress.print(f"no record with id {record_id!r}", markup=False)
-            raise typer.Exit(1)
-        console.print(explained(record, reader.rulings(record_id), holds(key, record)))
+    """Explain one record: who decided, what was seen, what was looked at and with what, and what was not.
+
+    Exit status 1 when there is none, or when it or a ruling on it is not what was written.
+    """
+    configuration = settings(ctx)
+    key = configuration.key("audit")
+    with reading(configuration) as reader:
+        record, rulings = reader.get(record_id), reader.rulings(record_id)
+    if record is None:
+        progress.print(f"no record with id {record_id!r}; `guardrail audit list` shows the newest", markup=False)
+        raise typer.Exit(1)
+    broken = [one.seq for one in (record, *rulings) if not holds(key, one)]
+    print_table(explained(record, rulings, broken))
+    for seq in broken:
+        progress.print(f"record {seq} is not what was written; run `guardrail audit verify`", markup=False)
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -93,10 +84,13 @@ def rule(
     """Put on record what a person says of a decision; the last word on it counts, and replay measures against it."""
     if len(note) > MAX_NOTE:
         raise typer.BadParameter(f"--note has {len(note)} characters; at most {MAX_NOTE} are expected")
-    with _reader(ctx) as reader:
+    configuration = settings(ctx)
+    with reading(configuration) as reader:
         record = reader.get(record_id)
     if record is None or record.entry.kind != "decision":
-        progress.print(f"no decision with id {record_id!r}", markup=False)
+        progress.print(
+            f"no decision with id {record_id!r}; `guardrail audit list --kind decision` shows the newest", markup=False
+        )
         raise typer.Exit(1)
     if record.entry.body.get("status") == STREAMING:
         said = (
@@ -104,98 +98,56 @@ def rule(
         )
         progress.print(said, markup=False)
         raise typer.Exit(1)
-    chosen = settings(ctx)
-    body = {"record": record_id, "by": by or _logged_in(), **({"note": note} if note else {})}
+    body = {"record": record_id, "by": _ruler(by), **({"note": note} if note else {})}
     ruling = Entry("ruling", secrets.token_hex(10), time.time(), record.entry.tenant, should, body)
-    with AuditLog.open(chosen.audit_url, chosen.key("audit")) as log:
+    with open_audit(configuration) as log:
         sealed = log.append_wait(ruling)
     was = record.entry.action
     console.print(f"record {sealed.seq}: {record_id} was {was}, should be {should}", markup=False)
 
 
 @app.command("list")
+@filtered
 def run_list(
     ctx: typer.Context,
-    since: Since = None,
-    until: Until = None,
-    tenant: Tenant = None,
-    action: OneAction = None,
-    kind: OneKind = None,
-    subject: OneSubject = None,
+    filters: Filters,
     before: Annotated[int | None, typer.Option("--before", metavar="N", help="Only records before number N.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")] = 50,
 ) -> None:
     """List the newest records, newest first."""
-    with _reader(ctx) as reader:
-        found = reader.entries(
-            since=point_in_time(since),
-            until=point_in_time(until),
-            tenant=tenant,
-            action=action,
-            kind=kind,
-            about=_about(ctx, subject),
-            before=before,
-            limit=limit,
-        )
+    configuration = settings(ctx)
+    with reading(configuration) as reader:
+        found = reader.entries(**filters.chosen(configuration), before=before, limit=limit)
     print_table(listed(found))
 
 
 @app.command("export")
+@filtered
 def run_export(
     ctx: typer.Context,
-    since: Since = None,
-    until: Until = None,
-    tenant: Tenant = None,
-    action: OneAction = None,
-    kind: OneKind = None,
-    subject: OneSubject = None,
+    filters: Filters,
     form: Annotated[Literal["jsonl"], typer.Option("--format", help="One JSON object a line.")] = "jsonl",
     head: Annotated[
         bool, typer.Option("--head", help="Print only the signed head of the log, to keep elsewhere.")
     ] = False,
 ) -> None:
     """Write records to standard output, oldest first; or the log's head, to verify against later."""
-    with _reader(ctx) as reader:
+    configuration = settings(ctx)
+    with reading(configuration) as reader:
         if head:
             typer.echo(_end(reader).token)
             return
-        chosen = reader.scan(
-            since=point_in_time(since),
-            until=point_in_time(until),
-            tenant=tenant,
-            action=action,
-            kind=kind,
-            about=_about(ctx, subject),
-        )
-        count = export(chosen, sys.stdout.buffer)
+        count = export(reader.scan(**filters.chosen(configuration)), sys.stdout.buffer)
         sys.stdout.buffer.flush()
     progress.print(f"{count} records exported as {form}", markup=False)
 
 
-@contextmanager
-def _reader(ctx: typer.Context) -> Iterator[Reader]:
-    reader = Reader.open(settings(ctx).audit_url)
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-def _about(ctx: typer.Context, subject: str | None) -> Callable[[Entry], bool] | None:
-    """Tells whether a record is about the subject; None where all are wanted."""
-    if subject is None:
-        return None
-    from guardrail.pipeline.receipt import is_about  # brings model runtimes with it
-
-    key = settings(ctx).key("digest")
-    return lambda entry: is_about(entry.body, subject, entry.tenant, key)
-
-
-def _logged_in() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        raise ConfigError("--by: is expected, as the user id that this runs under has no name") from None
+def _ruler(by: str) -> str:
+    """Who rules. Raises ConfigError where that is not said and nobody with a name is logged in."""
+    person = by or logged_in()
+    if person is None:
+        raise ConfigError("--by: is expected, as the user id that this runs under has no name")
+    return person
 
 
 def _end(reader: Reader) -> Head:

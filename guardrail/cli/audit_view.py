@@ -6,7 +6,7 @@ characters, and a shape that is not expected is shown as it is, never a crash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from rich.text import Text
 
 from guardrail.audit import Record
 
+UNSEALED = Text("DOES NOT HOLD: changed since it was written, or signed with another key", "bold red")
+MOST_SAID = 8
+"""Items of a list that are shown; a change may be about thousands."""
 # What has a place of its own in the explanation; the rest of a decision's body is shown as it is.
 _SHOWN = {"receipt", "signals", "reasons", "stage", "would", "policy", "policy_sha256", "route", "status", "took_ms"}
 _COLOUR = {"allow": "green", "flag": "cyan", "hold": "yellow", "block": "red"}
@@ -37,13 +40,21 @@ def listed(records: Sequence[Record]) -> RenderableType:
             _action(entry.action),
             _text(entry.tenant),
             _text(entry.id),
-            _text(", ".join(rules)),
+            _text(", ".join(rules) or _failed(entry.body)),
         )
     return table
 
 
-def explained(record: Record, rulings: Sequence[Record], holds: bool) -> RenderableType:
-    """One record on one screen: who decided and why, what each check saw, what was looked at and what was not."""
+def _failed(body: Mapping[str, Any]) -> str:
+    """What a change ended in, where it failed: it stands where a decision has its rules."""
+    return f"failed: {body['failed']}" if "failed" in body else ""
+
+
+def explained(record: Record, rulings: Sequence[Record], broken: Collection[int]) -> RenderableType:
+    """One record on one screen: who decided and why, what each check saw, what was looked at and what was not.
+
+    `broken` are the numbers of those, rulings among them, whose seal does not hold.
+    """
     entry = record.entry
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
@@ -56,12 +67,10 @@ def explained(record: Record, rulings: Sequence[Record], holds: bool) -> Rendera
     else:
         facts.add_row("Action", _action(entry.action))
         for name, value in entry.body.items():
-            facts.add_row(_text(name), _text(value))
-    _rulings(rulings, facts)
-    seal = Text("holds: this is what was written", "green")
-    if not holds:
-        seal = Text("DOES NOT HOLD: changed since it was written, or signed with another key", "bold red")
-    facts.add_row("Seal", seal)
+            facts.add_row(_text(name), _text(_in_words(value)))
+    _rulings(rulings, facts, broken)
+    too = ", and what was ruled on it" if rulings and not broken else ""
+    facts.add_row("Seal", UNSEALED if record.seq in broken else Text(f"holds: this is what was written{too}", "green"))
     facts.add_row("", Text(f"{record.digest[:16]}, after {record.prev[:16]}", "dim"))
     return Group(*parts)
 
@@ -87,11 +96,13 @@ def _decision(record: Record, facts: Table) -> None:
         facts.add_row(_text(name.capitalize()), _text(body[name]))
 
 
-def _rulings(rulings: Sequence[Record], facts: Table) -> None:
+def _rulings(rulings: Sequence[Record], facts: Table, broken: Collection[int]) -> None:
     for ruling in rulings:
         said = ", ".join(f"{name}: {value}" for name, value in ruling.entry.body.items() if name != "record")
         word = _action(ruling.entry.action)
         word.append(f" on {_when(ruling.entry.at)} UTC (record {ruling.seq}) {_clean(said)}")
+        if ruling.seq in broken:
+            word.append("\n").append(UNSEALED)
         facts.add_row("Ruled", word)
 
 
@@ -201,6 +212,16 @@ def _action(word: str) -> Text:
 
 def _text(value: object) -> Text:
     return Text(_clean(value))
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {held}" for name, held in value.items())
+    items = _items(value)
+    if not items:
+        return str(value)
+    more = f" and {len(items) - MOST_SAID} more" if len(items) > MOST_SAID else ""
+    return ", ".join(map(str, items[:MOST_SAID])) + more
 
 
 def _clean(value: object) -> str:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from guardrail.audit import Change
 from guardrail.checks.bank import Added, Bank, Entry
 from guardrail.checks.hashlist import csv_lines, plain_lines, read_list
 from guardrail.checks.known import bank_of
+from guardrail.cli.changes import By, recorded
 from guardrail.cli.common import console, progress, settings
 from guardrail.errors import CheckError, ConfigError
+from guardrail.inference.fetch import digest
 from guardrail.inference.image import pdq
 from guardrail.inference.image.decode import picture
 from guardrail.types import Artifact, Kind
@@ -55,11 +59,17 @@ def add(
         bool, typer.Option("--exact", help="Keep the SHA-256 of the file alone: copies of it will not match.")
     ] = False,
     again: Again = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Add pictures by their PDQ hash and the SHA-256 of their file; the pictures themselves are not kept."""
     entries = [entry for path in pictures for entry in entries_of(path, source=source, note=note, exact=exact)]
-    _tell(_bank(ctx).add(entries, now=datetime.now(UTC), again=again), as_json)
+    with _changing(ctx, "bank-add", by) as (bank, change):
+        done = bank.add(entries, now=datetime.now(UTC), again=again)
+        change.about(*(digits for entry in entries for digits in (entry.pdq, entry.sha256) if digits), source)
+        change.counts(**vars(done))
+        change.made(bank.file.revision())
+    _tell(done, as_json)
 
 
 @app.command("import")
@@ -72,12 +82,20 @@ def import_list(
         str | None, typer.Option(help="Where the hashes come from; the file's name if not given.")
     ] = None,
     again: Again = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Import a hash list: all of it, or nothing when a line of it cannot be read."""
-    found = read_list(file, source=file.name if source is None else source)
-    done = _bank(ctx).add(found.entries, withdrawn=found.withdrawn, now=datetime.now(UTC), again=again)
-    _tell(done, as_json, other_kinds=found.other_kinds, low_quality=found.low_quality)
+    named = file.name if source is None else source
+    found = read_list(file, source=named)
+    left_out = {"other_kinds": found.other_kinds, "low_quality": found.low_quality}
+    with _changing(ctx, "bank-import", by) as (bank, change):
+        done = bank.add(found.entries, withdrawn=found.withdrawn, now=datetime.now(UTC), again=again)
+        change.about(digest(file), named)
+        change.counts(**vars(done), **left_out)
+        change.made(bank.file.revision())
+        still_known = bank.matching(one.hash for one in found.withdrawn)
+    _tell(done, as_json, **left_out, still_known=still_known)
     if found.more:
         progress.print("This was one page: the list says that more follow. Import those too.")
 
@@ -91,11 +109,15 @@ def export_list(
         typer.Option("--format", help="`lines`: `pdq HEX`, as ThreatExchange's tools read. `csv`: withdrawals too."),
     ] = "lines",
     source: Annotated[str | None, typer.Option(help="Only what came from here.")] = None,
+    by: By = "",
 ) -> None:
     """Write the hashes of the bank to a file that others can import."""
-    entries = _bank(ctx).each_entry(withdrawn=form == "csv", source=source)
-    count = _write(file, (csv_lines if form == "csv" else plain_lines)(entries))
-    console.print(f"{count - (form == 'csv')} hashes written.")
+    with _changing(ctx, "bank-export", by) as (bank, change):
+        entries = bank.each_entry(withdrawn=form == "csv", source=source)
+        count = _write(file, (csv_lines if form == "csv" else plain_lines)(entries)) - (form == "csv")
+        change.about(digest(file))
+        change.counts(hashes=count)
+    console.print(f"{count} hashes written.")
 
 
 @app.command("list")
@@ -127,16 +149,21 @@ def remove(
     hashes: Annotated[list[str] | None, typer.Argument(metavar="HASH...", help="PDQ or SHA-256, in hex.")] = None,
     source: Annotated[str | None, typer.Option(help="Delete everything that came from here.")] = None,
     erase: Annotated[bool, typer.Option("--erase", help="Keep no mark: a later list may bring the hash back.")] = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Withdraw hashes: they stop matching at once, and no later list brings them back."""
     if bool(hashes) == (source is not None):
         raise typer.BadParameter("either HASH... or --source is expected")
-    bank = _bank(ctx)
-    if source is not None:
-        done = bank.remove_source(source)
-    else:
-        done = bank.withdraw((one.lower() for one in hashes or ()), now=datetime.now(UTC), erase=erase)
+    wanted = [one.lower() for one in hashes or ()]
+    with _changing(ctx, "bank-remove", by) as (bank, change):
+        change.about(*wanted if source is None else (source,))
+        if source is not None:
+            done = bank.remove_source(source)
+        else:
+            done = bank.withdraw(wanted, now=datetime.now(UTC), erase=erase)
+        change.counts(entries=done)
+        change.made(bank.file.revision())
     if as_json:
         typer.echo(json.dumps({"removed": done}))
     else:
@@ -154,9 +181,9 @@ def entries_of(path: Path, *, source: str, note: str, exact: bool) -> list[Entry
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    digest = hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest()
     if exact:
-        return [Entry(sha256=digest, source=source, note=note)]
+        return [Entry(sha256=sha256, source=source, note=note)]
     try:
         frames = picture(Artifact(Kind.INPUT, "picture", data=data)).frames
     except CheckError as error:
@@ -168,11 +195,20 @@ def entries_of(path: Path, *, source: str, note: str, exact: bool) -> list[Entry
             f"{path}: too little in it to be told from other pictures (quality {max(one.quality for one in found)}, "
             f"at least {pdq.MIN_QUALITY} is needed); --exact adds the file as it is"
         )
-    return [Entry(pdq=one, sha256=digest, source=source, note=note) for one in usable]
+    return [Entry(pdq=one, sha256=sha256, source=source, note=note) for one in usable]
 
 
 def _bank(ctx: typer.Context) -> Bank:
     return bank_of(settings(ctx).home, ctx.meta.get(CHOSEN))
+
+
+@contextmanager
+def _changing(ctx: typer.Context, action: str, by: str) -> Iterator[tuple[Bank, Change]]:
+    """The bank that is meant, and what is told of its change for the record."""
+    held, name = settings(ctx), ctx.meta.get(CHOSEN)
+    bank = bank_of(held.home, name)
+    with recorded(held, action, by, **({} if name is None else {"bank": name})) as change:
+        yield bank, change
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
@@ -198,17 +234,18 @@ def _write(path: Path, lines: Iterable[str]) -> int:
     return count
 
 
-def _tell(done: Added, as_json: bool, **left_out: int) -> None:
+def _tell(done: Added, as_json: bool, **more: int) -> None:
     if as_json:
-        typer.echo(json.dumps({**vars(done), **left_out}))
+        typer.echo(json.dumps({**vars(done), **more}))
         return
     words = [f"{done.new} new"]
     for count, what in (
         (done.there, "there already"),
         (done.withdrawn, "kept out: withdrawn before (--again brings them back)"),
         (done.taken_off, "withdrawn by the list"),
-        (left_out.get("other_kinds", 0), "of other kinds, left out"),
-        (left_out.get("low_quality", 0), "of too low quality, left out"),
+        (more.get("still_known", 0), "of these still known, as another source gave it"),
+        (more.get("other_kinds", 0), "of other kinds, left out"),
+        (more.get("low_quality", 0), "of too low quality, left out"),
     ):
         if count:
             words.append(f"{count} {what}")

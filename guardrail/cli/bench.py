@@ -15,7 +15,7 @@ from rich.table import Table
 from guardrail.checks.clip import FOLDER
 from guardrail.cli.build import open_models
 from guardrail.cli.clip import brought, is_brought
-from guardrail.cli.common import console, progress, run, settings
+from guardrail.cli.common import console, progress, settings
 from guardrail.errors import ConfigError
 from guardrail.inference.timing import Timing, time_graph
 
@@ -28,24 +28,21 @@ def bench(
 ) -> None:
     """Time each model that is here at batch 1 and 8, on 1 and 2 threads: milliseconds of one run, median and least."""
 
-    def work() -> None:
-        rows: list[tuple[str, Timing]] = []
-        for name, path, how in _graphs(ctx, names):
-            progress.print(f"timing {escape(name)}")
-            rows += [(name, one) for one in time_graph(path, runs=runs, **how)]
-        if as_json:
-            typer.echo(json.dumps([{"name": name, **asdict(one)} for name, one in rows], indent=2))
-            return
-        table = Table(box=None, pad_edge=False)
-        table.add_column("name", no_wrap=True, overflow="fold")
-        for heading in ("batch", "threads", "median ms", "least ms", "an item"):
-            table.add_column(heading, justify="right")
-        for name, one in rows:
-            figures = (one.batch, one.threads, *(f"{ms:.1f}" for ms in (one.median_ms, one.least_ms)))
-            table.add_row(escape(name), *map(str, figures), f"{one.least_ms / one.batch:.1f}")
-        console.print(table)
-
-    run(work)
+    rows: list[tuple[str, Timing]] = []
+    for name, path, how in _graphs(ctx, names):
+        progress.print(f"timing {escape(name)}")
+        rows += [(name, one) for one in time_graph(path, runs=runs, **how)]
+    if as_json:
+        typer.echo(json.dumps([{"name": name, **asdict(one)} for name, one in rows], indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True, overflow="fold")
+    for heading in ("batch", "threads", "median ms", "least ms", "an item"):
+        table.add_column(heading, justify="right")
+    for name, one in rows:
+        figures = (one.batch, one.threads, *(f"{ms:.1f}" for ms in (one.median_ms, one.least_ms)))
+        table.add_row(escape(name), *map(str, figures), f"{one.least_ms / one.batch:.1f}")
+    console.print(table)
 
 
 def _graphs(ctx: typer.Context, names: list[str] | None) -> Iterator[tuple[str, Path, dict[str, Any]]]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from guardrail.audit import AuditLog
 from guardrail.cli.common import progress
+from guardrail.cli.records import open_audit
 from guardrail.config import Configuration
 from guardrail.inference.image.decode import Limits
 from guardrail.inference.weights import Models, Sources
@@ -22,11 +22,6 @@ MB = 1_000_000
 def open_models(configuration: Configuration) -> Models:
     """The weights of this configuration, as they are in the cache."""
     return Models(configuration.cache, providers=configuration.settings.models.providers)
-
-
-def open_audit(configuration: Configuration) -> AuditLog:
-    """The audit log of this configuration. Raises AuditError when it cannot be opened."""
-    return AuditLog.open(configuration.audit_url, configuration.key("audit"))
 
 
 def open_guard(

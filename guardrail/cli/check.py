@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from guardrail.cli.common import console, progress, settings
+from guardrail.cli.common import console, print_table, progress, settings
 from guardrail.errors import BadRequest, GuardrailError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def judge_lines(guard: Guard, source: Any, signals_only: bool) -> int:
     """Judge every line of `source`; 0 when all could be read, 1 otherwise. Never stops half-way."""
     bad = 0
     columns = (TextColumn("judged"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn())
-    plain = None if progress.is_terminal else PlainProgress(lambda line: progress.print(line, soft_wrap=True))
+    plain = None if progress.is_terminal else PlainProgress(progress.print)
     with Progress(*columns, console=progress, disable=plain is not None) as bar:
         task = bar.add_task("judged", total=None)
         for window in _windows(_waiting(source)):
@@ -278,16 +279,20 @@ def _decided(decision: Decision) -> dict[str, Any]:
         "action": decision.action.word,
         "stage": decision.stage.value,
         **_seen(decision.evidence),
-        "reasons": [{"rule": reason.rule, "saw": dict(reason.saw)} for reason in decision.reasons],
+        "reasons": [{"rule": reason.rule, "saw": _rounded(reason.saw)} for reason in decision.reasons],
         "took_ms": round(decision.took_ms, 2),
     }
 
 
 def _seen(evidence: Evidence) -> dict[str, Any]:
     return {
-        "signals": {name: round(score, 4) for name, score in sorted(evidence.scores().items())},
+        "signals": _rounded(dict(sorted(evidence.scores().items()))),
         "errors": evidence.errors(),
     }
+
+
+def _rounded(scores: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if score is None else round(score, 4) for name, score in scores.items()}
 
 
 def _show(decision: Decision) -> None:
@@ -297,7 +302,8 @@ def _show(decision: Decision) -> None:
         saw = ", ".join(
             f"{name} {'unknown' if score is None else f'{score:.2f}'}" for name, score in reason.saw.items()
         )
-        console.print(f"  {reason.rule} ({reason.action.word}): {reason.says or 'no words given'} [dim]{saw}[/]")
+        says = escape(reason.says or "no words given")
+        console.print(f"  {reason.rule} ({reason.action.word}): {says}; [dim]saw {escape(saw)}[/]")
     _show_evidence(decision.evidence)
 
 
@@ -307,4 +313,4 @@ def _show_evidence(evidence: Evidence) -> None:
         table.add_row(
             signal.name, signal.slot, f"{signal.score:.3f}" if signal.score is not None else f"unknown: {signal.error}"
         )
-    console.print(table)
+    print_table(table)

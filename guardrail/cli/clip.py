@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from guardrail.checks.clip import FOLDER
-from guardrail.cli.common import console, progress, run, settings
+from guardrail.cli.common import console, progress, settings
 from guardrail.cli.concepts import load_concepts
 from guardrail.config import Configuration
 from guardrail.errors import ConfigError
@@ -72,16 +72,13 @@ def export_clip(
 ) -> None:
     """Export a CLIP or SigLIP model of open_clip to ONNX. Needs the extra `export` (torch)."""
 
-    def work() -> None:
-        described = load_concepts(concepts) if concepts is not None else ()
-        wanted = Wanted(model, pretrained, licence, tuple(dict.fromkeys(precision or ("int8",))), random)
-        place = out if out is not None else folder_of(settings(ctx))
-        folder = export_model(wanted, place, say=lambda line: progress.print(escape(line)), force=force)
-        console.print(escape(f"{folder.label()}  {folder.path}"), soft_wrap=True)
-        if described:
-            _write(embedded(described, folder, lambda texts: tokenise(folder.tokenizer, texts)), folder)
-
-    run(work)
+    described = load_concepts(concepts) if concepts is not None else ()
+    wanted = Wanted(model, pretrained, licence, tuple(dict.fromkeys(precision or ("int8",))), random)
+    place = out if out is not None else folder_of(settings(ctx))
+    folder = export_model(wanted, place, say=lambda line: progress.print(escape(line)), force=force)
+    console.print(escape(f"{folder.label()}  {folder.path}"), soft_wrap=True)
+    if described:
+        _write(embedded(described, folder, lambda texts: tokenise(folder.tokenizer, texts)), folder)
 
 
 def concepts(
@@ -91,12 +88,9 @@ def concepts(
 ) -> None:
     """Make vectors of concepts that are described in words. Needs the extra `export` (the model's tokenizer)."""
 
-    def work() -> None:
-        described = load_concepts(file)
-        folder = ClipFolder.read(clip if clip is not None else folder_of(settings(ctx)))
-        _write(embedded(described, folder, lambda texts: tokenise(folder.tokenizer, texts)), folder)
-
-    run(work)
+    described = load_concepts(file)
+    folder = ClipFolder.read(clip if clip is not None else folder_of(settings(ctx)))
+    _write(embedded(described, folder, lambda texts: tokenise(folder.tokenizer, texts)), folder)
 
 
 def fit_concepts(
@@ -109,21 +103,18 @@ def fit_concepts(
 ) -> None:
     """Fit each concept's temperature and bias from examples, and write its card."""
 
-    def work() -> None:
-        model = ClipModel.open(clip if clip is not None else folder_of(settings(ctx)))
-        known = Concepts.read(model.folder)
-        wanted = [one.name for one in known.concepts if (examples / one.name).is_dir()]
-        if not wanted:
-            names = ", ".join(one.name for one in known.concepts) or "no concept yet"
-            raise ConfigError(f"{examples} has no folder named after a concept; there is {names}")
-        for name in wanted:
-            seen = _look(examples / name, model, None)
-            temperature, bias, told = fit_concept(known[name], seen, base_rate)
-            known = known.fitted(name, temperature, bias, told)
-            known.write(model.folder)
-            _tell(name, "a concept in words, fitted", told, model.folder)
-
-    run(work)
+    model = ClipModel.open(clip if clip is not None else folder_of(settings(ctx)))
+    known = Concepts.read(model.folder)
+    wanted = [one.name for one in known.concepts if (examples / one.name).is_dir()]
+    if not wanted:
+        names = ", ".join(one.name for one in known.concepts) or "no concept yet"
+        raise ConfigError(f"{examples} has no folder named after a concept; there is {names}")
+    for name in wanted:
+        seen = _look(examples / name, model, None)
+        temperature, bias, told = fit_concept(known[name], seen, base_rate)
+        known = known.fitted(name, temperature, bias, told)
+        known.write(model.folder)
+        _tell(name, "a concept in words, fitted", told, model.folder)
 
 
 def train_probe(
@@ -144,21 +135,18 @@ def train_probe(
 ) -> None:
     """Teach a probe with your own labelled pictures, measure it, and write its card. Needs the extra `train`."""
 
-    def work() -> None:
-        if not NAME.fullmatch(name):
-            raise ConfigError(f"--name {name[:60]!r}: expected lower-case letters, digits, '-' and '_', at most 40")
-        model = ClipModel.open(clip if clip is not None else folder_of(settings(ctx)))
-        if name in {concept.name for concept in Concepts.read(model.folder).concepts}:
-            raise ConfigError(f"there is a concept named {name} already; two of one name cannot be judged")
-        seen = load(folder, model.space) if folder.suffix == ".npz" else _look(folder, model, groups)
-        if save is not None:
-            seen.save(save)
-        probe = teach(name, seen, kind=kind, base_rate=base_rate)
-        probe.write(model.folder)
-        read_probes(model.folder)
-        _tell(name, f"a probe ({kind})", probe.figures, model.folder)
-
-    run(work)
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"--name {name[:60]!r}: expected lower-case letters, digits, '-' and '_', at most 40")
+    model = ClipModel.open(clip if clip is not None else folder_of(settings(ctx)))
+    if name in {concept.name for concept in Concepts.read(model.folder).concepts}:
+        raise ConfigError(f"there is a concept named {name} already; two of one name cannot be judged")
+    seen = load(folder, model.space) if folder.suffix == ".npz" else _look(folder, model, groups)
+    if save is not None:
+        seen.save(save)
+    probe = teach(name, seen, kind=kind, base_rate=base_rate)
+    probe.write(model.folder)
+    read_probes(model.folder)
+    _tell(name, f"a probe ({kind})", probe.figures, model.folder)
 
 
 def folder_of(configuration: Configuration) -> Path:

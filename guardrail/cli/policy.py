@@ -9,12 +9,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from guardrail.cli.common import console, progress, settings
+from guardrail.cli.common import console, print_table, progress, settings
 from guardrail.cli.policy_replay import run_replay
 from guardrail.errors import ConfigError
 from guardrail.policy import Policy, load
 from guardrail.policy.cases import Outcome, load_cases, run_cases, untested
-from guardrail.policy.model import described
+from guardrail.policy.model import described, joins_described
 from guardrail.types import SIGNALS, Action
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -89,9 +89,9 @@ def show(
 ) -> None:
     """Print what a policy does: each rule, what it reads, what it does, and why."""
     policy = _load(name if name is not None else settings(ctx).settings.policy.default, base)
-    console.print(f"[bold]{escape(policy.label)}[/bold]  {policy.mode.value}  sha256:{policy.digest}")
+    console.print(f"[bold]{escape(policy.label)}[/bold]  {policy.mode.value}  sha256:{policy.digest}", soft_wrap=True)
     if policy.says:
-        console.print(escape(policy.says))
+        console.print(policy.says, markup=False, soft_wrap=True)
     table = Table("action", "rule", "when", "says", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for rule in policy.rules:
         word = rule.action.word if rule.acts else f"({rule.action.word})"
@@ -103,10 +103,9 @@ def show(
             escape(described(rule.when)) + unknown,
             escape(rule.says),
         )
-    console.print(table)
-    joins = {each.name: each.signals for rule in policy.rules for each in rule.when if each.signals != (each.name,)}
-    for join, signals in joins.items():
-        console.print(f"{escape(join)} = highest of {', '.join(signals)}", style="dim")
+    print_table(table)
+    for line in joins_described(policy):
+        console.print(line, style="dim", markup=False, soft_wrap=True)
     console.print(f"what cannot be told: {policy.on_unknown.word}, unless a rule says otherwise", style="dim")
 
 

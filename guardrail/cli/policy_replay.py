@@ -12,8 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from guardrail.audit import Reader
-from guardrail.cli.common import console, point_in_time, progress, settings
+from guardrail.audit import Reader, holds
+from guardrail.cli.common import console, point_in_time, print_table, progress, settings
+from guardrail.cli.records import Since, Tenant, Until, reading
 from guardrail.errors import ConfigError
 from guardrail.evaluate.intervals import Rate, rate
 from guardrail.policy import Policy, Replay, load, replay
@@ -27,11 +28,9 @@ RULED: Mapping[str, Action] = {Action.ALLOW.word: Action.ALLOW, Action.BLOCK.wor
 def run_replay(
     ctx: typer.Context,
     policy: Annotated[str, typer.Option("--policy", metavar="FILE", help="The policy to try, a file or a name.")],
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-03-01, or 7d ago.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Before then; same forms.")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's.")] = None,
+    since: Since = None,
+    until: Until = None,
+    tenant: Tenant = None,
     base: Annotated[
         str | None, typer.Option("--base", metavar="FILE", help="Judge as a tenant's policy: under the floors of FILE.")
     ] = None,
@@ -41,10 +40,10 @@ def run_replay(
     """Decide what is on record again by another policy; say what changes, by which rules, and against rulings."""
     candidate = load(policy)
     candidate = candidate.under(load(base)) if base is not None else candidate
-    reader = Reader.open(settings(ctx).audit_url)
+    configuration = settings(ctx)
     skipped: Counter[str] = Counter()
 
-    def stored() -> Iterator[Stored]:
+    def stored(reader: Reader) -> Iterator[Stored]:
         chosen = reader.scan(since=point_in_time(since), until=point_in_time(until), tenant=tenant, kind="decision")
         for record in chosen:
             one = stored_of(record.entry.id, record.entry.action, record.entry.body)
@@ -53,20 +52,27 @@ def run_replay(
             else:
                 yield one
 
-    try:
-        told = replay(candidate, stored(), rulings=_rulings(reader), examples=examples)
-    finally:
-        reader.close()
+    with reading(configuration) as reader:
+        rulings = _rulings(reader, configuration.key("audit"))
+        told = replay(candidate, stored(reader), rulings=rulings, examples=examples)
     if as_json:
         typer.echo(json.dumps(_document(told, skipped["skipped"]), indent=2, sort_keys=True))
         return
     _print(told, candidate, skipped["skipped"])
 
 
-def _rulings(reader: Reader) -> dict[str, Action]:
-    """What was ruled last on each record. Rulings are few: people make them."""
+def _rulings(reader: Reader, key: bytes) -> dict[str, Action]:
+    """What was ruled last on each record; a ruling that is not what was written does not count. They are few."""
     ruled = {}
     for record in reader.scan(kind="ruling"):
+        if not holds(key, record):
+            progress.print(
+                f"record {record.seq}, a ruling, is not what was written and does not count; run `guardrail audit "
+                "verify`",
+                markup=False,
+                soft_wrap=True,
+            )
+            continue
         should = RULED.get(record.entry.action)
         if should is not None:
             ruled[str(record.entry.body.get("record"))] = should
@@ -129,6 +135,7 @@ def _print(told: Replay, policy: Policy, skipped: int) -> None:
     changed = sum(version.changed for version in told.versions)
     console.print(f"[bold]{escape(policy.label)}[/bold]: {told.judged} decisions, {changed} would change")
     if not told.judged:
+        console.print("there is no decision on record to replay, or none of that time and tenant", style="dim")
         return
     under = ", ".join(
         f"{label} ({count})" for label, count in sorted(told.policies.items(), key=lambda one: -one[1])[:5]
@@ -151,14 +158,14 @@ def _print(told: Replay, policy: Policy, skipped: int) -> None:
             mark = " (refused before all was looked at)" if one.partial else ""
             table.add_row(escape(one.id), one.old.word, one.new.word, escape(", ".join(one.rules) + mark))
         console.print("\nexamples; `guardrail audit show ID` explains one", style="dim")
-        console.print(table)
+        print_table(table)
     labels, rates = told.labels, _rates(told)
     if rates is not None:
         console.print(f"\nof what people ruled on ({labels.harmful} to block, {labels.harmless} to allow), 95 %:")
         table = Table("", "as it was", "this policy", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_row("harm let through", rates["missed_old"].words, rates["missed_new"].words)
         table.add_row("harmless refused", rates["refused_old"].words, rates["refused_new"].words)
-        console.print(table)
+        print_table(table)
         console.print(
             "what is ruled on is seldom a fair sample: held cases are looked at, allowed ones not", style="dim"
         )

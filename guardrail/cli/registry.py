@@ -25,9 +25,12 @@ from guardrail.checks.likeness import (
 from guardrail.checks.person import Person, Template
 from guardrail.checks.registry import Registry
 from guardrail.cli.build import open_models
+from guardrail.cli.changes import By, recorded
 from guardrail.cli.common import console, print_table, progress, settings
+from guardrail.config import Configuration
 from guardrail.errors import ConfigError
 from guardrail.home import Home
+from guardrail.inference.fetch import digest
 from guardrail.inference.image.ages import AGE_V1, AgeReader
 from guardrail.inference.image.faces import FaceFinder
 
@@ -62,6 +65,7 @@ def add(
     to: Annotated[
         str | None, typer.Option(metavar="ID", help="Give a person who is there already more pictures.")
     ] = None,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Protect a person: their face, found in a picture, becomes a signal that policies read."""
@@ -69,6 +73,8 @@ def add(
         raise typer.BadParameter("at least one PICTURE or --template FILE is expected")
     if to and any((label, group, consent, contact, expires)):
         raise typer.BadParameter("--to adds pictures to a person who is there; the rest of the entry stays as it is")
+    if not to and not label.strip():
+        raise typer.BadParameter("--label is expected: any words by which you will recognise this person")
     held = settings(ctx)
     if held.settings.registry.require_consent and not to and not consent.strip():
         raise ConfigError("registry.require_consent is set: --consent says where this person's consent is kept")
@@ -86,18 +92,18 @@ def add(
         names += [f"{path}, template {at}" for at in range(len(more))]
     _warn_unlike(templates, names)
     now = datetime.now(UTC)
-    if to:
-        person = registry.add_templates(to, templates)
-    else:
-        person = registry.enrol(
-            templates,
-            label=label,
-            group=group,
-            consent=consent,
-            contact=contact,
-            expires=last_day(expires, now) if expires else None,
-            now=now,
-        )
+    until = last_day(expires, now) if expires else None
+    with recorded(held, "registry-add", by) as change:
+        if to:
+            person = registry.add_templates(to, templates)
+            change.counts(templates=len(templates))
+        else:
+            person = registry.enrol(
+                templates, label=label, group=group, consent=consent, contact=contact, expires=until, now=now
+            )
+            change.counts(persons=1, templates=len(templates))
+        change.about(person.id)
+        change.made(registry.file.revision())
     if as_json:
         typer.echo(json.dumps(_said(person, now)))
     else:
@@ -116,7 +122,7 @@ def show(
 ) -> None:
     """Who is protected, and until when."""
     now = datetime.now(UTC)
-    people = [person for person in _registry(ctx).people() if group is None or person.group == group]
+    people = [person for person in _registry(settings(ctx)).people() if group is None or person.group == group]
     if as_json:
         typer.echo(json.dumps([_said(person, now) for person in people], indent=2))
         return
@@ -148,12 +154,14 @@ def remove(
     expired: Annotated[bool, typer.Option("--expired", help="Everyone whose protection has ended.")] = False,
     group: Annotated[str | None, typer.Option(help="Everyone of this group.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Delete persons and their templates for good: nothing of them stays in the file."""
     if not ids and not expired and group is None:
         raise typer.BadParameter("at least one ID, --expired or --group is expected")
-    registry = _registry(ctx)
+    held = settings(ctx)
+    registry = _registry(held)
     wanted = list(ids or ())
     if expired:
         now = datetime.now(UTC)
@@ -162,7 +170,13 @@ def remove(
         wanted += [person.id for person in registry.people() if person.group == group]
     if wanted and not yes:
         typer.confirm(f"Delete {', '.join(wanted)} for good?", abort=True)
-    gone = registry.remove(wanted)
+    gone: tuple[str, ...] = ()
+    if wanted:
+        with recorded(held, "registry-remove", by) as change:
+            change.about(*wanted)
+            gone = registry.remove(wanted)
+            change.counts(persons=len(gone))
+            change.made(registry.file.revision())
     if as_json:
         typer.echo(json.dumps({"removed": list(gone)}))
     else:
@@ -173,9 +187,15 @@ def remove(
 def export_backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to write; it must not be there yet.")],
+    by: By = "",
 ) -> None:
     """Write a backup: the whole registry, sealed under your key as it lies under home."""
-    count = _registry(ctx).copy_to(file)
+    held = settings(ctx)
+    registry = _registry(held)
+    with recorded(held, "registry-export", by) as change:
+        count = registry.copy_to(file)
+        change.about(digest(file))
+        change.counts(persons=count)
     console.print(f"{_persons(count)} copied. Whoever is removed later is still in this file: delete old backups.")
 
 
@@ -186,30 +206,51 @@ def import_backup(
     old_key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The key it was made under, where that is not the one in use.")
     ] = None,
+    restore_removed: Annotated[
+        bool, typer.Option("--restore-removed", help="Protect those again, too, who were removed since.")
+    ] = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
-    """Add everyone of a backup who is not there and whose protection has not ended."""
+    """Add everyone of a backup who is not there, was not removed since, and whose protection has not ended."""
     held = settings(ctx)
     key = _key_in(old_key_file) if old_key_file else held.key(KEY_PURPOSE)
     backup = Registry(file.parent, key, model="", name=file.name)
-    taken = _registry(ctx).take(backup, now=datetime.now(UTC))
+    registry = _registry(held)
+    with recorded(held, "registry-import", by) as change:
+        removed = registry.removed_in(backup)
+        taken = registry.take(backup, now=datetime.now(UTC), restore_removed=restore_removed)
+        restored = [person for person in taken if person in removed]
+        change.about(digest(file), *taken)
+        change.counts(persons=len(taken), restored=len(restored))
+        change.made(registry.file.revision())
+    stay = [person for person in removed if person not in taken]
     if as_json:
-        typer.echo(json.dumps({"added": list(taken)}))
-    else:
-        console.print(f"{_persons(len(taken))} added. Who was removed since that backup is back: remove them again.")
+        typer.echo(json.dumps({"added": list(taken), "restored": restored, "stay_removed": stay}))
+        return
+    console.print(f"{_persons(len(taken))} added.")
+    if restored:
+        console.print(f"Removed before, and back now: {', '.join(restored)}.")
+    if stay:
+        console.print(f"Removed before, and not brought back: {', '.join(stay)} (--restore-removed would).")
 
 
 @app.command()
 def rekey(
     ctx: typer.Context,
     old_key_file: Annotated[Path, typer.Option(metavar="FILE", help="The key that the registry was made with.")],
+    by: By = "",
 ) -> None:
     """Seal the registry anew under the key in use; the old key opens nothing in it afterwards."""
     held = settings(ctx)
     old = _key_in(old_key_file)
     if old == held.key(KEY_PURPOSE):
         raise ConfigError(f"--old-key-file {old_key_file}: this is the key in use; set the new key first")
-    count = Registry(held.home / FOLDER, old, model="").rekey(held.key(KEY_PURPOSE))
+    registry = Registry(held.home / FOLDER, old, model="")
+    with recorded(held, "registry-rekey", by) as change:
+        count = registry.rekey(held.key(KEY_PURPOSE))
+        change.counts(persons=count)
+        change.made(registry.file.revision())
     console.print(f"{_persons(count)} sealed under the key in use. Backups are still under the old one.")
 
 
@@ -256,6 +297,8 @@ def _persons(count: int) -> str:
 
 
 def _key_in(path: Path) -> bytes:
+    if not path.exists():
+        raise ConfigError(f"--old-key-file {path}: there is no such file; 32 bytes in hex or base64 are expected there")
     return Home(path.parent, key_file=path).key(KEY_PURPOSE)
 
 
@@ -271,8 +314,7 @@ def last_day(text: str, now: datetime) -> datetime:
         raise ConfigError(f"--expires {text}: a date such as 2027-12-31, or a number of days such as 365d") from None
 
 
-def _registry(ctx: typer.Context) -> Registry:
-    held = settings(ctx)
+def _registry(held: Configuration) -> Registry:
     # Listing and removing compare nothing, so no model is asked for.
     return Registry(held.home / FOLDER, held.key(KEY_PURPOSE), model="")
 

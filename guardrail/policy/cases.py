@@ -19,14 +19,13 @@ from pathlib import Path
 import yaml
 
 from guardrail.policy.decide import decide
-from guardrail.policy.model import SIGNAL_NAME, Policy
+from guardrail.policy.model import ACTIONS, SIGNAL_NAME, Policy
 from guardrail.policy.nodes import Place, PolicyError, Problem, Reader, misspelt, read_text, short
 from guardrail.types import SIGNALS, Action, Decision, Evidence, Signal, Stage
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_SCORES = 1000  # scores of one signal in one case
 _KEYS = ("id", "says", "stage", "signals", "expect", "rules")
-_ACTIONS = {action.word: action for action in Action}
 UNKNOWN = "unknown"
 
 
@@ -139,7 +138,7 @@ def _case(reader: Reader, node: yaml.Node) -> Case | None:
     fields = reader.fields(node, "a case", _KEYS, required=("id", "signals", "expect"))
     case_id = reader.text(fields["id"], "id of a case", limit=100) if "id" in fields else None
     what = f"case {case_id!r}" if case_id else "a case"
-    expect = reader.choice(fields["expect"], f"{what}: expect", list(_ACTIONS)) if "expect" in fields else None
+    expect = reader.choice(fields["expect"], f"{what}: expect", list(ACTIONS)) if "expect" in fields else None
     stage = None
     if "stage" in fields:
         stage = reader.choice(fields["stage"], f"{what}: stage", [each.value for each in Stage])
@@ -154,7 +153,7 @@ def _case(reader: Reader, node: yaml.Node) -> Case | None:
     return Case(
         id=case_id,
         evidence=Evidence(signals),
-        expect=_ACTIONS[expect],
+        expect=ACTIONS[expect],
         rules=rules,
         stage=Stage(stage) if stage else None,
         says=says,

@@ -15,6 +15,7 @@ import yaml
 
 from guardrail.errors import ConfigError
 from guardrail.policy.model import (
+    ACTIONS,
     KINDS,
     MAX_NAME,
     SIGNAL_NAME,
@@ -33,9 +34,8 @@ MAX_RULES = 1000
 MAX_SAYS = 1000
 SHIPPED = ("default",)
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_WORDS = {action.word: action for action in Action}
-_ANY_ACTION = tuple(_WORDS)
-_RULE_ACTION = tuple(word for word in _WORDS if word != "allow")
+_ANY_ACTION = tuple(ACTIONS)
+_RULE_ACTION = tuple(word for word in ACTIONS if word != "allow")
 _TOP = ("version", "name", "says", "mode", "on_unknown", "joins", "floors", "rules")
 _RULE = ("id", "when", "action", "on_unknown", "says")
 
@@ -223,7 +223,7 @@ class _Parser:
             )
             return None
         word = self._reader.choice(node, what, options)
-        return _WORDS[word] if word is not None else None
+        return ACTIONS[word] if word is not None else None
 
     def _says(self, node: yaml.Node | None, what: str = "the policy") -> str:
         if node is None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -23,6 +23,8 @@ KINDS = tuple(kind.value for kind in Kind)
 # Segments are separated by a dot that no segment may hold, so matching is linear.
 SIGNAL_NAME = re.compile(r"(?:[a-z]+|\*)\.[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 MAX_NAME = 100
+ACTIONS: Mapping[str, Action] = {action.word: action for action in Action}
+"""Each action by the word that policies, cases and records have for it."""
 
 Steps = tuple[tuple[int, float, str], ...]
 
@@ -259,3 +261,20 @@ def _content(rule: Rule) -> dict[str, object]:
 def described(when: Iterable[Condition]) -> str:
     """Conditions in words: "prompt.undress >= 0.5 and input.person >= 0.5"."""
     return " and ".join(f"{condition.name} >= {condition.at_least:g}" for condition in when)
+
+
+def joins_described(policy: Policy) -> Iterator[str]:
+    """What each join reads, in words: "any.minor = highest of input.minor, prompt.minor".
+
+    Under the floors of another policy one name may mean two things: each is told then, with the rules that mean it.
+    """
+    meanings: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    for rule in policy.rules:
+        for condition in rule.when:
+            if condition.signals != (condition.name,):
+                meanings.setdefault(condition.name, {}).setdefault(condition.signals, []).append(rule.id)
+    for name, meant in meanings.items():
+        for signals, rules in meant.items():
+            highest = "highest of " if len(signals) > 1 else ""
+            where = f" (in {', '.join(rules)})" if len(meant) > 1 else ""
+            yield f"{name} = {highest}{', '.join(signals)}{where}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardrail.policy.decide import decide
-from guardrail.policy.model import Policy
+from guardrail.policy.model import ACTIONS, Policy
 from guardrail.types import Action, Evidence, Signal
 
 MOST_VERSIONS = 100
@@ -16,7 +16,6 @@ MOST_VERSIONS = 100
 OTHER = ("others",)
 STREAMING = "streaming"
 """Status of a record that was written before the end of its answer was known; another follows it."""
-_ACTIONS = {action.word: action for action in Action}
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,6 @@ class Difference:
     rules: tuple[str, ...]
     partial: bool = False
 
-    @property
-    def stricter(self) -> bool:
-        return self.new > self.old
-
 
 @dataclass
 class Version:
@@ -110,14 +105,6 @@ class Replay:
     @property
     def judged(self) -> int:
         return sum(version.judged for version in self.versions)
-
-    @property
-    def moved(self) -> Mapping[tuple[Action, Action], int]:
-        """How many cases went from which action to which, over all versions."""
-        total: Counter[tuple[Action, Action]] = Counter()
-        for version in self.versions:
-            total.update(version.moved)
-        return dict(total)
 
 
 def replay(
@@ -197,14 +184,14 @@ def stored_of(entry_id: str, action: str, body: Mapping[str, Any]) -> Stored | N
     None for what is no whole decision: a record that says how a stream began, and a body of another shape.
     """
     receipt, signals = body.get("receipt"), body.get("signals")
-    if body.get("status") == STREAMING or action not in _ACTIONS:
+    if body.get("status") == STREAMING or action not in ACTIONS:
         return None
     if not isinstance(signals, Sequence) or not isinstance(receipt, Mapping):
         return None
     try:
         evidence = tuple(_signal(one) for one in signals)
         reasons = [one for one in body.get("reasons") or () if isinstance(one, Mapping)]
-        said = _ACTIONS[body.get("would") or action]
+        said = ACTIONS[body.get("would") or action]
         return Stored(
             id=entry_id,
             parts=parts_of(evidence),

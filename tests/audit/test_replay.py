@@ -37,6 +37,7 @@ def test_a_log_is_replayed_record_by_record(url):
     finally:
         reader.close()
     assert told.judged == 1200
-    assert told.moved == {(Action.ALLOW, Action.BLOCK): 400, (Action.ALLOW, Action.ALLOW): 800}
+    [version] = told.versions
+    assert version.moved == {(Action.ALLOW, Action.BLOCK): 400, (Action.ALLOW, Action.ALLOW): 800}
     assert [one.id for one in told.differences] == ["r0", "r3", "r6", "r9", "r12"]
     assert late.judged == 100

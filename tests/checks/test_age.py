@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from guardrail.checks.age import CHALLENGE_YEARS_ALONE, ENOUGH, MOST_READ, ApparentAge, words
+from guardrail.checks.age import BESIDE, CHALLENGE_YEARS_ALONE, ENOUGH, MOST_READ, ApparentAge, words
 from guardrail.checks.age import probability as of_reading
 from guardrail.checks.face import probability as face_probability
 from guardrail.inference.image.ages import AGE_V1, FACEAPI, AgeReader, Reading
-from guardrail.inference.image.bodies import SEEN, Body
+from guardrail.inference.image.bodies import SEEN, Body, BodyFinder
 from guardrail.inference.image.faces import READABLE_PX, FaceFinder
 from guardrail.types import Artifact, Kind, Unknown
-from tests.checks.people import Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
+from tests.checks.people import PICTURES, Finds, Measures, Reads, Sees, blank, broken, face, photograph, real_models
 from tests.inference.image.pictures import animation, encoded
 
 
@@ -137,9 +137,32 @@ def test_a_body_without_a_face_is_unknown_however_much_it_wears(score, known):
     assert (found == 0.0) if known else isinstance(found, Unknown)
 
 
-def test_where_a_sure_face_is_read_no_body_is_looked_for():
+BESIDE_IT = Body(0, 0.9, (0.65, 0.1, 0.95, 1.0))
+
+
+def test_a_sure_face_answers_for_the_body_that_it_is_on():
     seen = Sees({"image[0]": [Body(0, 0.9, (0.2, 0.0, 0.8, 1.0))]})
     assert minor([face(tag=1)], {1: 45.0}, bodies=seen) == probability(45.0)
+
+
+@pytest.mark.parametrize(("score", "known"), [(BESIDE, False), (BESIDE - 0.01, True)])
+def test_a_sure_face_does_not_answer_for_a_body_beside_it(score, known):
+    seen = Sees({"image[0]": [Body(0, 0.9, (0.2, 0.0, 0.8, 1.0)), replace(BESIDE_IT, score=score)]})
+    found = minor([face(tag=1)], {1: 45.0}, bodies=seen)
+    assert (found == probability(45.0)) if known else isinstance(found, Unknown)
+
+
+def test_nor_does_the_sure_face_of_one_answer_for_another_whose_face_may_be_a_dogs():
+    faces = [face(tag=1), face(0.69, tag=2, box=(0.75, 0.12, 0.85, 0.25))]
+    found = minor(faces, {1: 45.0, 2: 45.0}, bodies=Sees({"image[0]": [BESIDE_IT]}))
+    assert isinstance(found, Unknown)
+    faces[1] = replace(faces[1], score=0.7)
+    assert minor(faces, {1: 45.0, 2: 45.0}, bodies=Sees({"image[0]": [BESIDE_IT]})) == probability(45.0)
+
+
+def test_a_young_face_stands_whoever_is_beside_it_and_no_body_is_looked_for():
+    seen = Sees({"image[0]": [BESIDE_IT]})
+    assert minor([face(tag=1)], {1: 10.0}, bodies=seen) == probability(10.0)
     assert seen.asked == 0
 
 
@@ -167,11 +190,36 @@ def test_nor_for_an_uncovered_one(frame, known):
     assert (found == probability(45.0)) if known else isinstance(found, Unknown)
 
 
+def test_nor_for_one_that_was_seen_at_a_glance_alone():
+    pages = [Image.new("RGB", (64, 64), (20 * at, 0, 255 - 20 * at)) for at in range(10)]
+    picture = film(*pages)
+    meter = Measures({"image[0]": 0.0})
+    check = ApparentAge(
+        Finds({"image[0]": [replace(face(tag=1), frame=at) for at in range(8)]}), Reads({1: 45.0}), meter
+    )
+    assert check.score([picture])[0]["minor"] == probability(45.0)
+    meter.by_frame = {9: 0.5}
+    assert isinstance(check.score([film(*pages)])[0]["minor"], Unknown)
+
+
 def test_a_face_that_one_background_shows_answers_for_the_picture_on_others():
     cut_out = Image.new("RGBA", (64, 64), (200, 120, 80, 128))
     picture = Artifact(Kind.INPUT, "image[0]", data=encoded(cut_out, "PNG"))
     check = ApparentAge(Finds({"image[0]": [face(tag=1)]}), Reads({1: 45.0}), None, Sees({"image[0]": [BEHIND]}))
     assert check.score([picture])[0]["minor"] == probability(45.0)
+
+
+def test_a_face_that_two_backgrounds_show_answers_for_one_body_and_not_for_two():
+    cut_out = Image.new("RGBA", (64, 64), (200, 120, 80, 128))
+    picture = Artifact(Kind.INPUT, "image[0]", data=encoded(cut_out, "PNG"))
+    faces = [face(tag=1), replace(face(tag=1), frame=1)]
+    check = ApparentAge(
+        Finds({"image[0]": faces}),
+        Reads({1: 45.0}),
+        None,
+        Sees({"image[0]": [BEHIND, replace(BEHIND, box=(0.35, 0.1, 0.65, 1.0))]}),
+    )
+    assert isinstance(check.score([picture])[0]["minor"], Unknown)
 
 
 def test_a_broken_picture_is_unknown():
@@ -195,3 +243,18 @@ def test_an_age_is_read_once():
     (found,) = finder.faces(picture)
     assert reader.reading(picture, found) is reader.reading(picture, found)
     assert reader.age(picture, found) > 50
+
+
+@pytest.mark.weights
+def test_a_grown_face_does_not_answer_for_somebody_beside_it_whose_head_is_cut_off():
+    models = real_models("yunet", "age-v1", "nanodet")
+    left, other = (Image.open(PICTURES / f"{name}.jpg").convert("RGB") for name in ("collins", "hopper"))
+    headless = other.crop((0, round(other.height * 0.58), other.width, other.height))
+    together = Image.new("RGB", (1024, 512), "grey")
+    together.paste(left, (0, 0))
+    check = ApparentAge(FaceFinder(models), AgeReader(models), None, BodyFinder(models))
+    alone = Artifact(Kind.INPUT, "image[0]", data=encoded(together, "PNG"))
+    together.paste(headless, (512, 512 - headless.height))
+    beside = Artifact(Kind.INPUT, "image[0]", data=encoded(together, "PNG"))
+    assert check.score([alone])[0]["minor"] < ENOUGH
+    assert isinstance(check.score([beside])[0]["minor"], Unknown)

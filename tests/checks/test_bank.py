@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from guardrail.checks.bank import Bank, Entry
+from guardrail.checks.bank import Bank, Entry, Retraction
 from guardrail.checks.hashes import Hashes
 from guardrail.checks.hashlist import csv_lines, plain_lines, read_list
+from guardrail.checks.store import format_in
 from guardrail.errors import ConfigError
 from guardrail.inference.image.pdq import MATCH_BITS
 
@@ -35,6 +38,33 @@ def listed(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "list.txt"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def old_bank(folder: Path) -> Bank:
+    """A bank file as the format before wrote it: two sources gave one hash, another was withdrawn."""
+    bank = Bank(folder)
+    bank.add([Entry(pdq=digits(1), source=one) for one in "ab"] + [Entry(pdq=digits(2), source="a")], now=NOW)
+    bank.withdraw([digits(2)], now=NOW)
+    with closing(sqlite3.connect(bank.file.path)) as connection:
+        rows = connection.execute("SELECT * FROM entry").fetchall()
+        connection.executescript(f"DROP TABLE entry; {FORMAT_1}; PRAGMA user_version = 1")
+        connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        connection.commit()
+    return bank
+
+
+FORMAT_1 = """
+CREATE TABLE entry (
+    pdq TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    source TEXT NOT NULL,
+    note TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('active', 'withdrawn')),
+    added TEXT NOT NULL,
+    PRIMARY KEY (pdq, sha256, source)
+) WITHOUT ROWID;
+CREATE INDEX entry_sha256 ON entry (sha256)
+"""
 
 
 # Matching
@@ -200,23 +230,100 @@ def test_a_csv_with_a_header_is_read_by_its_columns(tmp_path: Path) -> None:
     )
     found = read_list(path, source="x")
     assert [one.pdq for one in found.entries] == [digits(1), digits(6)]
-    assert found.withdrawn == [digits(2), digits(3)]
+    assert found.withdrawn == [Retraction(digits(2), "x"), Retraction(digits(3), "x")]
     assert (found.other_kinds, found.low_quality) == (1, 1)
 
 
 def test_what_a_list_says_was_withdrawn_stops_matching(tmp_path: Path) -> None:
     bank = Bank(tmp_path / "bank")
-    bank.add([Entry(pdq=digits(1), source="old")], now=NOW)
+    bank.add([Entry(pdq=digits(1), source="feed")], now=NOW)
     found = read_list(
         listed(tmp_path, f"hash,status\n{digits(1)},withdrawn\n{digits(2)},withdrawn\n{digits(3)},active\n"),
-        source="new",
+        source="feed",
     )
     done = bank.add(found.entries, withdrawn=found.withdrawn, now=LATER)
     assert (done.new, done.taken_off) == (1, 1)
     assert [one.pdq for one in bank.entries()] == [digits(3)]
     # A withdrawal that came before the hash itself counts too.
-    assert bank.add([Entry(pdq=digits(2))], now=LATER).withdrawn == 1
-    assert bank.add([Entry(sha256=digits(2))], now=LATER).withdrawn == 1
+    assert bank.add([Entry(pdq=digits(2), source="feed")], now=LATER).withdrawn == 1
+    assert bank.add([Entry(sha256=digits(2), source="feed")], now=LATER).withdrawn == 1
+
+
+def test_a_source_takes_back_what_it_gave_and_not_what_another_gave_too(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b", note="case 7")], now=NOW)
+    assert bank.add([], withdrawn=[Retraction(digits(1), "a")], now=LATER).taken_off == 1
+    assert [(one.source, one.note) for one in bank.entries()] == [("b", "case 7")]
+    assert bank.hashes().nearest(bytes.fromhex(digits(1))) == 0
+    assert bank.matching([digits(1), digits(2)]) == 1
+    assert bank.add([], withdrawn=[Retraction(digits(1), "b")], now=LATER).taken_off == 1
+    assert len(bank.hashes()) == 0
+    assert bank.matching([digits(1)]) == 0
+    assert {one.status for one in bank.entries(withdrawn=True)} == {"retracted"}
+
+
+def test_a_source_that_never_gave_a_hash_cannot_take_it_off(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="a")], now=NOW)
+    assert bank.add([], withdrawn=[Retraction(digits(1), "b")], now=LATER).taken_off == 0
+    assert [one.source for one in bank.entries()] == ["a"]
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_what_a_source_took_back_stays_out_of_its_own_lists_alone(tmp_path: Path, first: str) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="a")] if first == "a" else [], now=NOW)
+    bank.add([], withdrawn=[Retraction(digits(1), "a")], now=NOW)
+    done = bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b")], now=LATER)
+    assert (done.withdrawn, done.new) == (1, 1)
+    assert [one.source for one in bank.entries()] == ["b"]
+    assert bank.add([Entry(pdq=digits(1), source="a")], now=LATER, again=True).new == 1
+    assert [one.source for one in bank.entries()] == ["a", "b"]
+
+
+def test_a_source_takes_back_both_hashes_of_its_picture_and_leaves_those_that_another_gave(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    picture = Entry(pdq=digits(1), sha256=digits(2), source="a")
+    bank.add([picture, Entry(pdq=digits(3), sha256=digits(2), source="b")], now=NOW)
+    assert bank.add([], withdrawn=[Retraction(digits(1), "a")], now=LATER).taken_off == 1
+    hashes = bank.hashes()
+    assert hashes.nearest(bytes.fromhex(digits(1))) > MATCH_BITS
+    assert hashes.nearest(bytes.fromhex(digits(3))) == 0
+    assert hashes.has(bytes.fromhex(digits(2)))
+
+
+def test_the_operators_word_holds_for_every_source_and_outlives_what_a_source_takes_back(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b")], now=NOW)
+    assert bank.withdraw([digits(1)], now=NOW) == 2
+    assert bank.add([], withdrawn=[Retraction(digits(1), "c")], now=NOW).taken_off == 0
+    done = bank.add([Entry(pdq=digits(1), source=one) for one in "abcd"], now=LATER)
+    assert (done.withdrawn, done.new) == (4, 0)
+
+
+def test_erasing_leaves_no_mark_of_what_a_source_took_back(tmp_path: Path) -> None:
+    bank = Bank(tmp_path / "bank")
+    bank.add([Entry(pdq=digits(1), source="a"), Entry(pdq=digits(1), source="b")], now=NOW)
+    bank.add([], withdrawn=[Retraction(digits(1), "a"), Retraction(digits(2), "a")], now=NOW)
+    assert bank.withdraw([digits(1), digits(2)], now=LATER, erase=True) == 3
+    assert bank.entries(withdrawn=True) == []
+
+
+def test_a_bank_of_the_format_before_goes_on_and_what_was_withdrawn_in_it_stays_so_for_all(tmp_path: Path) -> None:
+    bank = old_bank(tmp_path / "bank")
+    before = bank.file.path.read_bytes()
+    assert [(one.pdq, one.source) for one in Bank(tmp_path / "bank").entries()] == [(digits(1), "a"), (digits(1), "b")]
+    assert len(bank.hashes()) == 1
+    assert bank.file.path.read_bytes() == before  # reading changes nothing: it may be mounted read-only
+    assert bank.add([Entry(pdq=digits(2), source="c")], now=LATER).withdrawn == 1
+    bank.add([], withdrawn=[Retraction(digits(1), "a")], now=LATER)
+    assert [(one.pdq, one.source, one.status) for one in bank.entries(withdrawn=True)] == [
+        (digits(1), "a", "retracted"),
+        (digits(2), "a", "withdrawn"),
+        (digits(1), "b", "active"),
+    ]
+    with bank.file.reading() as connection:
+        assert format_in(connection) == 2
 
 
 def test_a_note_cannot_steer_the_terminal_that_shows_it(tmp_path: Path) -> None:
@@ -316,7 +423,7 @@ def test_a_page_of_an_exchange_is_read_by_the_status_of_each_hash(tmp_path: Path
         (digits(1), "hotline", ""),
         (digits(2), "hotline", ""),
     ]
-    assert found.withdrawn == [digits(3), digits(4)]
+    assert found.withdrawn == [Retraction(digits(3), "hotline"), Retraction(digits(4), "hotline")]
     assert (found.other_kinds, found.more) == (2, True)
 
 
@@ -341,7 +448,7 @@ def test_an_update_that_says_a_hash_should_be_deleted_withdraws_it(tmp_path: Pat
     )
     found = read_list(listed(tmp_path, text), source="x")
     assert [one.pdq for one in found.entries] == [digits(1)]
-    assert (found.withdrawn, found.other_kinds, found.more) == ([digits(2)], 1, True)
+    assert (found.withdrawn, found.other_kinds, found.more) == ([Retraction(digits(2), "x")], 1, True)
 
 
 @pytest.mark.parametrize(
@@ -397,11 +504,25 @@ def test_what_is_written_as_lines_is_what_others_read_and_leaves_withdrawals_out
 def test_a_withdrawal_travels_with_the_csv(tmp_path: Path) -> None:
     bank, other = Bank(tmp_path / "bank"), Bank(tmp_path / "other")
     bank.add([Entry(pdq=digits(1), note='a "note", with a comma'), Entry(pdq=digits(2))], now=NOW)
-    other.add([Entry(pdq=digits(2))], now=NOW)
+    other.add([Entry(pdq=digits(2), source="x")], now=NOW)
     bank.withdraw([digits(2)], now=NOW)
     found = read_list(listed(tmp_path, "".join(csv_lines(bank.each_entry(withdrawn=True)))), source="x")
     other.add(found.entries, withdrawn=found.withdrawn, now=LATER)
     assert [(one.pdq, one.note) for one in other.entries()] == [(digits(1), 'a "note", with a comma')]
+
+
+def test_a_hash_that_one_source_took_back_and_another_holds_is_handed_on_as_active(tmp_path: Path) -> None:
+    bank, other = Bank(tmp_path / "bank"), Bank(tmp_path / "other")
+    bank.add([Entry(pdq=digits(one), source="a") for one in (1, 2)], now=NOW)
+    bank.add([Entry(pdq=digits(1), source="b")], now=LATER)
+    bank.add([], withdrawn=[Retraction(digits(1), "a"), Retraction(digits(2), "a")], now=LATER)
+    lines = list(csv_lines(bank.each_entry(withdrawn=True)))
+    assert lines[1:] == [f"pdq,{digits(1)},Active,\n", f"pdq,{digits(2)},Withdrawn,\n"]
+    found = read_list(listed(tmp_path, "".join(lines)), source="x")
+    other.add(found.entries, withdrawn=found.withdrawn, now=LATER)
+    assert [one.pdq for one in other.entries()] == [digits(1)]
+    # What the source itself hands on, it withdraws.
+    assert "".join(csv_lines(bank.each_entry(withdrawn=True, source="a"))).count("Withdrawn") == 2
 
 
 def test_one_source_is_handed_on_alone(tmp_path: Path) -> None:

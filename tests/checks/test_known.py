@@ -15,11 +15,13 @@ from guardrail.checks.bank import Bank, Entry
 from guardrail.checks.known import KnownImage, bank_of, probability
 from guardrail.errors import CheckError, ConfigError
 from guardrail.inference.image import pdq
+from guardrail.inference.image.decode import picture
 from guardrail.inference.weights import Models
 from guardrail.pipeline.looking import Looker
 from guardrail.types import Artifact, Kind, Unknown
 from tests.checks.pictures import encoded, scene
 from tests.checks.test_store import Clock
+from tests.inference.image.pictures import animation
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
@@ -52,6 +54,17 @@ def test_a_copy_in_any_format_is_known_and_another_picture_is_not(tmp_path: Path
     assert isinstance(copy, float)
     assert copy > 0.5
     assert score(check, encoded(scene(2), form)) == 0.0
+
+
+def test_a_frame_that_hides_in_a_film_is_known(tmp_path: Path) -> None:
+    blocks = [np.random.default_rng(seed).integers(0, 2, (8, 8, 3), np.uint8) * 255 for seed in range(12)]
+    decoys = [Image.fromarray(np.kron(one, np.ones((60, 80, 1), np.uint8))) for one in blocks]
+    pages = [*decoys[:6], Image.fromarray(scene(1)), *decoys[6:]]
+    check, film = KnownImage(bank_with(tmp_path, 1)), shown(animation(pages, "TIFF"))
+    assert 6 not in {frame.index for frame in picture(film).frames}
+    found = check.score([film])[0]["known"]
+    assert isinstance(found, float)
+    assert found > 0.5
 
 
 def test_a_smaller_mirrored_copy_is_known(tmp_path: Path) -> None:

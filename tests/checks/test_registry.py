@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import math
 import sqlite3
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +18,9 @@ import numpy as np
 import pytest
 
 from guardrail.checks.registry import MAX_TEMPLATES, Registry, Template
+from guardrail.checks.rows import Rows
 from guardrail.errors import ConfigError
+from guardrail.inference.sealed import SealBroken
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 KEY = bytes(range(32))
@@ -287,6 +292,119 @@ def test_a_backup_brings_nobody_back_whose_protection_has_ended(tmp_path: Path) 
     mine.copy_to(tmp_path / "backup.sqlite")
     other = registry(tmp_path / "elsewhere")
     assert other.take(backup_of(mine), now=NOW + timedelta(days=1)) == (stays.id,)
+
+
+def test_who_was_removed_does_not_come_back_with_a_backup(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone, stays = (mine.enrol([face(seed)], label="x", now=NOW) for seed in (1, 2))
+    mine.copy_to(tmp_path / "backup.sqlite")
+    mine.remove([gone.id])
+    assert mine.removed_in(backup_of(mine)) == (gone.id,)
+    assert mine.take(backup_of(mine), now=NOW) == ()
+    assert mine.people() == [stays]
+    # Who is there no longer for another reason than a removal comes back.
+    other = registry(tmp_path / "elsewhere")
+    assert other.removed_in(backup_of(mine)) == ()
+    assert set(other.take(backup_of(mine), now=NOW)) == {gone.id, stays.id}
+
+
+def test_who_was_removed_comes_back_when_that_is_said_aloud_and_can_be_removed_again(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone = mine.enrol([face(1)], label="x", now=NOW)
+    mine.copy_to(tmp_path / "backup.sqlite")
+    mine.remove([gone.id])
+    assert mine.take(backup_of(mine), now=NOW, restore_removed=True) == (gone.id,)
+    assert mine.people() == [gone]
+    assert mine.removed_in(backup_of(mine)) == ()
+    mine.remove([gone.id])
+    assert mine.take(backup_of(mine), now=NOW) == ()
+
+
+def test_a_removal_holds_under_a_new_key_for_a_backup_of_the_old_one(tmp_path: Path) -> None:
+    mine, fresh = registry(tmp_path), bytes(reversed(range(32)))
+    gone = mine.enrol([face(1)], label="x", now=NOW)
+    mine.copy_to(tmp_path / "backup.sqlite")
+    mine.remove([gone.id])
+    mine.rekey(fresh)
+    after = registry(tmp_path, key=fresh)
+    assert after.take(backup_of(mine), now=NOW) == ()
+    assert after.removed_in(backup_of(mine)) == (gone.id,)
+
+
+def test_what_one_backup_knows_of_removals_holds_for_an_older_one(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone, stays = (mine.enrol([face(seed)], label="x", now=NOW) for seed in (1, 2))
+    mine.copy_to(tmp_path / "older.sqlite")
+    mine.remove([gone.id])
+    mine.copy_to(tmp_path / "newer.sqlite")
+    other = registry(tmp_path / "elsewhere", key=bytes(32))
+    own = other.enrol([face(3)], label="y", now=NOW)
+    other.remove([own.id])  # it has a key of its own for its marks
+    newer, older = (Registry(tmp_path, KEY, model=MODEL, name=f"{name}.sqlite") for name in ("newer", "older"))
+    assert other.take(newer, now=NOW) == (stays.id,)
+    assert other.take(older, now=NOW) == ()
+    assert other.removed_in(older) == (gone.id,)
+
+
+def test_who_was_brought_back_stays_though_a_backup_knows_of_the_removal(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone = mine.enrol([face(1)], label="x", now=NOW)
+    mine.copy_to(tmp_path / "older.sqlite")
+    mine.remove([gone.id])
+    mine.enrol([face(2)], label="y", now=NOW)
+    mine.copy_to(tmp_path / "newer.sqlite")
+    newer, older = (Registry(tmp_path, KEY, model=MODEL, name=f"{name}.sqlite") for name in ("newer", "older"))
+    mine.take(older, now=NOW, restore_removed=True)
+    assert mine.take(newer, now=NOW) == ()
+    assert gone in mine.people()
+    assert mine.removed_in(older) == ()
+    mine.remove([gone.id])
+    assert mine.take(older, now=NOW) == ()
+
+
+def test_what_stays_of_a_removed_person_is_a_mark_that_says_nothing_without_the_key(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone = mine.enrol([face(1)], label="x", now=NOW)
+    mine.remove([gone.id])
+    with closing(sqlite3.connect(mine.file.path)) as raw:
+        ((name, mark),) = raw.execute("SELECT key, mark FROM removed").fetchall()
+        ((sealed,),) = raw.execute("SELECT sealed FROM removal_key").fetchall()
+        assert [raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("person", "template")] == [
+            0,
+            0,
+        ]
+    assert (len(name), len(mark)) == (8, 16)
+    assert mark != hashlib.sha256(gone.id.encode()).digest()[:16]
+    key = Rows(KEY).open_removal_key(name, sealed)
+    assert mark == hmac.digest(key, gone.id.encode(), "sha256")[:16]
+    with pytest.raises(SealBroken):
+        Rows(bytes(32)).open_removal_key(name, sealed)
+
+
+@pytest.mark.parametrize("damage", ["UPDATE removal_key SET sealed = zeroblob(61)", "DELETE FROM removal_key"])
+def test_where_nobody_can_tell_who_was_removed_no_backup_is_taken(tmp_path: Path, damage: str) -> None:
+    mine = registry(tmp_path)
+    gone = mine.enrol([face(1)], label="x", now=NOW)
+    mine.copy_to(tmp_path / "backup.sqlite")
+    mine.remove([gone.id])
+    with closing(sqlite3.connect(mine.file.path)) as raw:
+        raw.execute(damage)
+        raw.commit()
+    with pytest.raises(ConfigError, match="what is kept of removed persons was changed"):
+        mine.take(backup_of(mine), now=NOW)
+    assert mine.people() == []
+
+
+def test_a_registry_and_a_backup_of_the_format_before_go_on(tmp_path: Path) -> None:
+    mine = registry(tmp_path)
+    gone, stays = (mine.enrol([face(seed)], label="x", now=NOW) for seed in (1, 2))
+    with closing(sqlite3.connect(mine.file.path)) as raw:
+        raw.executescript("DROP TABLE removed; DROP TABLE removal_key; PRAGMA user_version = 1")
+    assert {person.id for person in registry(tmp_path).people()} == {gone.id, stays.id}
+    mine.copy_to(tmp_path / "backup.sqlite")
+    mine.remove([gone.id])
+    assert mine.take(backup_of(mine), now=NOW) == ()
+    assert set(registry(tmp_path / "elsewhere").take(backup_of(mine), now=NOW)) == {gone.id, stays.id}
 
 
 def test_a_backup_made_under_another_key_is_taken_over_under_ones_own(tmp_path: Path) -> None:

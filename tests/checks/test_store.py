@@ -269,3 +269,52 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
     with pytest.raises(ConfigError, match="cannot write"):
         put(words_file(tmp_path), "one")
+
+
+# A file of an older format
+
+
+def grown(tmp_path: Path) -> StateFile:
+    """The file of `words_file` as a later version has it: each word has a length."""
+    return StateFile(
+        tmp_path / "state" / "words.sqlite",
+        what="words",
+        application=0x12345678,
+        schema="CREATE TABLE word (text TEXT NOT NULL, length INTEGER NOT NULL DEFAULT 0)",
+        upgrades=(
+            "ALTER TABLE word ADD COLUMN length INTEGER NOT NULL DEFAULT 0; UPDATE word SET length = length(text)",
+        ),
+    )
+
+
+def lengths(file: StateFile) -> list[tuple[str, int]]:
+    with file.reading() as connection:
+        return connection.execute("SELECT text, length FROM word ORDER BY text").fetchall()
+
+
+def test_a_file_of_an_older_format_is_read_as_it_is_and_brought_on_by_the_first_change(tmp_path: Path) -> None:
+    old, new = words_file(tmp_path), grown(tmp_path)
+    put(old, "one")
+    before = old.path.read_bytes()
+    assert new.revision() > 0
+    assert old.path.read_bytes() == before
+    with new.writing() as connection:
+        connection.execute("INSERT INTO word VALUES ('three', 5)")
+    assert lengths(new) == [("one", 3), ("three", 5)]
+
+
+def test_a_file_of_a_newer_format_is_refused_and_says_so(tmp_path: Path) -> None:
+    with grown(tmp_path).writing() as connection:
+        connection.execute("INSERT INTO word VALUES ('one', 3)")
+    with pytest.raises(ConfigError, match="has format 2, this version of guardrail reads format 1"):
+        words_file(tmp_path).revision()
+
+
+def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    old, new = words_file(tmp_path), grown(tmp_path)
+    put(old, "one")
+    with pytest.raises(ConfigError, match="no such table"), new.writing() as connection:
+        connection.execute("INSERT INTO words VALUES ('three', 5)")
+    put(old, "two")
+    with old.reading() as connection:
+        assert [row[0] for row in connection.execute("SELECT text FROM word")] == ["one", "two"]

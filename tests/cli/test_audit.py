@@ -98,7 +98,7 @@ def audit(home):
 
 
 def test_show_says_who_decided_why_what_was_looked_at_and_what_was_not(log):
-    shown = on_screen(explained(log.get("rcpt-1"), [log.get("rule-1")], holds=True))
+    shown = on_screen(explained(log.get("rcpt-1"), [log.get("rule-1")], broken=[]))
     for told in (
         "2023-11-14 22:13:20 UTC",
         "block by policy default@abc, judged up to the input, in 42 ms",
@@ -140,7 +140,7 @@ def test_what_only_watched_is_told_from_what_acted(log):
     log.append_wait(replace(DECISION, id="rcpt-2", body={**BODY, "reasons": reasons, "policy_sha256": "ab" * 32}))
     record = log.get("rcpt-2")
     assert "strict" not in on_screen(listed([record]))
-    shown = on_screen(explained(record, [], holds=True))
+    shown = on_screen(explained(record, [], broken=[]))
     [line] = [line for line in shown.splitlines() if "strict" in line]
     assert "in shadow" in line
     assert "ab" * 32 in shown
@@ -160,7 +160,7 @@ def test_what_a_stranger_wrote_cannot_move_the_cursor_or_be_taken_for_style(log)
         replace(DECISION, id="odd", tenant="\x1b[2J[bold]x[/bold]", body={**BODY, "route": "GET /\x1b]0;t"})
     )
     record = log.get("odd")
-    for shown in (on_screen(explained(record, [], holds=True)), on_screen(listed([record]))):
+    for shown in (on_screen(explained(record, [], broken=[])), on_screen(listed([record]))):
         assert "\x1b" not in shown
         assert "[bold]x[/bold]" in shown
 
@@ -221,7 +221,36 @@ def test_verify_passes_a_whole_log_and_fails_one_that_was_changed(audit, log, pl
     done = audit("verify")
     assert done.exit_code == 1
     assert "record 1 is not what was written" in done.stdout
-    assert "DOES NOT HOLD" in audit("show", "rcpt-1").stdout
+    shown = audit("show", "rcpt-1")
+    assert shown.exit_code == 1
+    assert "DOES NOT HOLD" in shown.stdout
+    assert "record 1 is not what was written" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE guardrail_audit_records SET action = 'block' WHERE id = 'rule-1'",
+        """UPDATE guardrail_audit_records SET body = '{"by":"eve","record":"rcpt-1"}' WHERE id = 'rule-1'""",
+        "INSERT INTO guardrail_audit_records SELECT seq + 1, 'rule-2', kind, at, tenant, action, body, prev, digest"
+        " FROM guardrail_audit_records WHERE id = 'rule-1'",
+    ],
+)
+def test_a_ruling_that_nobody_with_the_key_wrote_is_shown_as_such(audit, log, place, forged):
+    log.append_wait(replace(RULING, id="rule-0", body={"record": "rcpt-1", "by": "berta"}))
+    whole = audit("show", "rcpt-1")
+    assert (whole.exit_code, whole.stdout.count("DOES NOT HOLD")) == (0, 0)
+    conn = sqlite3.connect(place.audit_url.removeprefix("sqlite:///"))
+    conn.execute("DELETE FROM guardrail_audit_records WHERE id = 'rule-0'")
+    conn.execute(forged)
+    conn.commit()
+    shown = audit("show", "rcpt-1")
+    assert shown.exit_code == 1
+    lines = shown.stdout.splitlines()
+    [at] = [at for at, line in enumerate(lines) if "DOES NOT HOLD" in line]
+    assert lines[at - 1].startswith("Ruled")
+    assert "Seal     holds: this is what was written" in shown.stdout
+    assert "is not what was written" in shown.stderr
 
 
 def test_a_head_kept_elsewhere_is_given_as_a_word_or_a_file(audit, log, place, tmp_path):
@@ -250,14 +279,16 @@ def test_commands_without_a_log_say_so_and_make_none(audit, place, home):
 
 NOBODY = """
 import os
-from guardrail.cli.audit import _logged_in
+from guardrail.cli.audit import _ruler
+from guardrail.cli.common import logged_in
 from guardrail.errors import ConfigError
 os.setuid(54321)
 os.environ.clear()
 try:
-    _logged_in()
+    _ruler("")
 except ConfigError as error:
     print(error)
+print(_ruler("anna"), logged_in())
 """
 
 
@@ -265,6 +296,7 @@ except ConfigError as error:
 def test_a_user_without_a_name_as_in_a_container_is_asked_for_one():
     done = subprocess.run([sys.executable, "-c", NOBODY], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("--by: is expected"), done.stderr
+    assert done.stdout.splitlines()[1:] == ["anna None"]
 
 
 def test_a_kind_that_there_is_not_is_refused_and_no_empty_list(audit, log):

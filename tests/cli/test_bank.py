@@ -99,10 +99,8 @@ def test_a_withdrawn_hash_stays_out_until_it_is_brought_back(run, tmp_path):
     assert listed(run) == []
     assert [entry["status"] for entry in listed(run, "--all")] == ["withdrawn"]
     assert "1 kept out" in run("import", path)[1]
-    assert run("import", path, "--again", "--json") == (
-        0,
-        '{"new": 1, "there": 0, "withdrawn": 0, "taken_off": 0, "other_kinds": 0, "low_quality": 0}\n',
-    )
+    told = {"new": 1, "there": 0, "withdrawn": 0, "taken_off": 0, "other_kinds": 0, "low_quality": 0, "still_known": 0}
+    assert run("import", path, "--again", "--json") == (0, json.dumps(told) + "\n")
 
 
 def test_removing_needs_hashes_or_a_source_and_not_both(run):
@@ -141,8 +139,22 @@ def test_a_withdrawal_goes_out_with_the_csv(run, tmp_path):
     run("--bank", "acme", "add", path)
     run("remove", entry["pdq"])
     assert run("export", tmp_path / "list.csv", "--format", "csv") == (0, "2 hashes written.\n")
-    assert run("--bank", "acme", "import", tmp_path / "list.csv")[0] == 0
+    assert run("--bank", "acme", "import", tmp_path / "list.csv", "--source", "local")[0] == 0
     assert json.loads(run("--bank", "acme", "list", "--json")[1]) == []
+
+
+def test_a_list_takes_back_what_its_source_gave_and_says_what_others_still_stand_by(run, tmp_path):
+    one, two = (pdq.hash_of(scene(seed)).hex for seed in (1, 2))
+    (tmp_path / "first.csv").write_text(f"pdq\n{one}\n{two}\n")
+    (tmp_path / "second.csv").write_text(f"pdq\n{one}\n")
+    (tmp_path / "gone.csv").write_text(f"pdq,status\n{one},Withdrawn\n{two},Withdrawn\n")
+    run("import", tmp_path / "first.csv", "--source", "feed")
+    run("import", tmp_path / "second.csv", "--source", "other")
+    status, said = run("import", tmp_path / "gone.csv", "--source", "feed")
+    assert status == 0
+    assert said == "0 new; 2 withdrawn by the list; 1 of these still known, as another source gave it.\n"
+    assert [(entry["pdq"], entry["source"]) for entry in listed(run)] == [(one, "other")]
+    assert json.loads(run("import", tmp_path / "gone.csv", "--source", "feed", "--json")[1])["still_known"] == 1
 
 
 def test_one_page_of_several_says_that_more_follow(run, tmp_path):

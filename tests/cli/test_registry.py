@@ -142,11 +142,27 @@ def test_a_backup_comes_back_in_another_home_under_another_key(run, registry, tm
     status, said = run("export", tmp_path / "backup")
     assert (status, said.splitlines()[0][:16]) == (0, "1 person copied.")
     registry.file.path.unlink()
+    (tmp_path / "audit").rename(tmp_path / "record-of-the-old-key")
     (tmp_path / "old.key").write_text(SECRET)
     assert "another key" in run("import", tmp_path / "backup", key="22" * 32)[1]
     said = run("import", tmp_path / "backup", "--old-key-file", tmp_path / "old.key", "--json", key="22" * 32)[1]
-    assert json.loads(said) == {"added": [person.id]}
+    assert json.loads(said) == {"added": [person.id], "restored": [], "stay_removed": []}
     assert json.loads(run("list", "--json", key="22" * 32)[1])[0]["label"] == "x"
+
+
+def test_who_was_removed_comes_back_from_a_backup_only_when_that_is_said(run, registry, tmp_path):
+    kept = registry.enrol([face(1)], label="kept", now=NOW)
+    gone = registry.enrol([face(2)], label="gone", now=NOW)
+    run("export", tmp_path / "backup")
+    run("remove", gone.id, "--yes")
+    assert run("import", tmp_path / "backup") == (
+        0,
+        f"0 persons added.\nRemoved before, and not brought back: {gone.id} (--restore-removed would).\n",
+    )
+    assert [person.id for person in registry.people()] == [kept.id]
+    said = run("import", tmp_path / "backup", "--restore-removed")[1]
+    assert said == f"1 person added.\nRemoved before, and back now: {gone.id}.\n"
+    assert {person.id for person in registry.people()} == {kept.id, gone.id}
 
 
 def test_a_registry_is_sealed_under_the_new_key(run, registry, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -96,6 +97,18 @@ def test_the_last_ruling_counts(guardrail, log, candidate):
     guardrail("audit", "rule", "a0", "--should", "allow")
     told = json.loads(guardrail("policy", "replay", "--policy", candidate, "--json").stdout)
     assert (told["rulings"]["harmful"], told["rulings"]["harmless"]) == (0, 1)
+
+
+def test_a_ruling_that_nobody_with_the_key_wrote_does_not_count(guardrail, log, home, candidate):
+    guardrail("audit", "rule", "a1", "--should", "allow")
+    guardrail("audit", "rule", "a2", "--should", "block")
+    conn = sqlite3.connect(home / "audit/audit.db")
+    conn.execute("UPDATE guardrail_audit_records SET action = 'allow' WHERE kind = 'ruling' AND action = 'block'")
+    conn.commit()
+    done = guardrail("policy", "replay", "--policy", candidate, "--json")
+    told = json.loads(done.stdout)
+    assert (told["rulings"]["harmful"], told["rulings"]["harmless"]) == (0, 1)
+    assert "record 33, a ruling, is not what was written" in done.stderr
 
 
 def test_a_ruling_is_a_record_that_show_tells(guardrail, log):

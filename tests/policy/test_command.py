@@ -95,6 +95,41 @@ def test_a_policy_is_shown_rule_by_rule(run):
     assert "any.minor = highest of" in said
 
 
+JOINED = """
+version: 1
+name: {name}
+joins:
+  any.bare: [{signals}]
+{part}:
+  - {{id: {name}-bare, when: {{any.bare: 0.5}}, action: block}}
+"""
+
+
+def test_joins_of_one_name_that_read_different_signals_are_shown_apart(run, write):
+    base = write("base.yaml", JOINED.format(name="base", signals="input.exposure, output.exposure", part="floors"))
+    own = write("own.yaml", JOINED.format(name="own", signals="prompt.sexual", part="rules"))
+    same = write("same.yaml", JOINED.format(name="same", signals="input.exposure, output.exposure", part="rules"))
+    lines = run("show", own, "--base", base)[1].splitlines()
+    assert [line for line in lines if line.startswith("any.bare")] == [
+        "any.bare = highest of input.exposure, output.exposure (in base-bare)",
+        "any.bare = prompt.sexual (in own-bare)",
+    ]
+    lines = run("show", same, "--base", base)[1].splitlines()
+    assert [line for line in lines if line.startswith("any.bare")] == [
+        "any.bare = highest of input.exposure, output.exposure"
+    ]
+
+
+def test_a_rule_that_goes_into_a_file_is_one_whole_line(run, write, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = run("show", "default")[1].splitlines()
+    [line] = [line for line in lines if " minor-sexual " in line]
+    assert line.startswith("block")
+    assert "any.minor >= " in line
+    assert " any.sexual >= " in line
+    assert len([line for line in lines if line.startswith("any.minor = ")]) == 1
+
+
 def test_the_how_to_prints_what_the_command_prints(run, write, monkeypatch, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-policy.md").read_text()
     policy, cases = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)

@@ -35,11 +35,12 @@ def test_a_replay_names_what_changes_and_counts_everything():
     result = replay(POLICY, iter(STORED))
     assert result.policy == POLICY.label
     assert result.judged == 4
-    assert [(d.id, d.old, d.new, d.rules, d.stricter) for d in result.differences] == [
-        ("a", Action.ALLOW, Action.BLOCK, ("r",), True),
-        ("d", Action.HOLD, Action.ALLOW, (), False),
+    assert [(d.id, d.old, d.new, d.rules) for d in result.differences] == [
+        ("a", Action.ALLOW, Action.BLOCK, ("r",)),
+        ("d", Action.HOLD, Action.ALLOW, ()),
     ]
-    assert result.moved == {
+    [version] = result.versions
+    assert version.moved == {
         (Action.ALLOW, Action.BLOCK): 1,
         (Action.ALLOW, Action.ALLOW): 1,
         (Action.BLOCK, Action.BLOCK): 1,
@@ -156,7 +157,7 @@ def test_each_picture_of_an_answer_is_decided_for_itself():
     ]
     told = stored_of("x", "allow", body(signals=signals))
     assert len(told.parts) == 2
-    assert replay(policy, [told]).moved == {(Action.ALLOW, Action.FLAG): 1}
+    assert replay(policy, [told]).versions[0].moved == {(Action.ALLOW, Action.FLAG): 1}
 
 
 def test_a_refusal_that_stopped_the_looking_is_marked():

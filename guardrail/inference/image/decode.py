@@ -19,7 +19,7 @@ import simplejpeg
 from PIL import Image, ImageFile
 
 from guardrail.errors import CheckError
-from guardrail.inference.image import colour, film, formats, gainmap, jpegs
+from guardrail.inference.image import colour, film, formats, gainmap, jpegs, trailer
 from guardrail.inference.image.frame import Frame, Pixels
 from guardrail.inference.image.renderings import HEEDED, renderings, turn_of
 from guardrail.inference.image.thumbnail import thumbnail
@@ -48,9 +48,9 @@ _BESIDE = {"gain map": (b"tmap", b"hdrgainmap"), "thumbnail": (b"thmb",)}
 class Limits:
     """What is decoded at all. Everything over a limit is refused before it is decoded.
 
-    `bytes` of the file; `pixels` of one frame; `frames` in the file, `looked_at` of them at most; `total_pixels` of
-    all frames together; `aspect` of the long side to the short one. Frames are shrunk by a whole factor while the
-    long side stays at least `long_side` and the short one at least `short_side` pixels.
+    `bytes` of the file; `pixels` of one frame; `frames` in the file, `looked_at` of them at most, and glanced at eight
+    times as many; `total_pixels` of all frames together; `aspect` of the long side to the short one. Frames are shrunk
+    by a whole factor while the long side stays at least `long_side` and the short one at least `short_side` pixels.
     """
 
     bytes: int = 50 * 1024 * 1024
@@ -67,8 +67,9 @@ class Limits:
 class Picture:
     """A decoded picture: what was looked at of it, and what a reader of the record should know.
 
-    `width` and `height` are the original's, upright. `frames` has at least one frame; `notes` says, for instance,
-    "8 of 40 frames", "colour profile ignored", "132 bytes after the end of the picture".
+    `width` and `height` are the original's, upright. `frames` has at least one frame; `glimpses` are small squares of
+    those frames of a film that exposure and known pictures alone are looked for in. `notes` says, for instance,
+    "8 of 40 frames", "32 more frames at a glance", "colour profile ignored".
     """
 
     kind: str
@@ -76,6 +77,12 @@ class Picture:
     height: int
     frames: tuple[Frame, ...]
     notes: tuple[str, ...]
+    glimpses: tuple[Frame, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Frame, ...]:
+        """The frames, and then the glimpses."""
+        return self.frames + self.glimpses
 
 
 def picture(artifact: Artifact, limits: Limits | None = None) -> Picture:
@@ -113,26 +120,36 @@ def decode(data: bytes, limits: Limits) -> Picture:
     else:
         starts, finish = [0], formats.end(data, kind) or len(data)
     behind = _behind(data, opened, starts, limits) if kind == "jpeg" else None
-    notes += _extra(data[finish:])
+    seconds, rest = _seconds(data[finish:], kind)
+    notes += _extra(rest)
     plain = kind == "jpeg" and opened.mode in {"L", "RGB"} and not colour.is_heeded(opened)
     if plain and (behind is not None or opened.format == "JPEG"):
         frames: tuple[Frame, ...] = (_jpeg(data, opened, limits),)
+        glimpses: tuple[Frame, ...] = ()
     else:
         if kind == "jpeg":
             for start in starts:
                 _check_jpeg(data[start:])
-        frames, more = _pillow(data, kind, limits, first=behind is not None)
+        frames, glimpses, more = _pillow(data, kind, limits, first=behind is not None)
         notes += more
     if behind is not None:
         beside, more = _looked_behind(data, behind, opened, frames, limits)
         frames, notes = frames + beside, notes + more
-    for beside, more in (_still(data, kind, frames, limits), thumbnail(opened, frames, limits.pixels)):
-        frames, notes = frames + beside, notes + more
+    still, film_glimpses, more = _still(data, kind, frames, limits)
+    _renumber(still + film_glimpses, frames + glimpses)
+    frames, glimpses, notes = frames + still, glimpses + film_glimpses, notes + more
+    if seconds:
+        beside = _looked_at_seconds(seconds, opened, limits)
+        _renumber(beside, frames + glimpses)
+        frames, notes = frames + beside, [*notes, "the phone wrote another picture behind this one: looked at both"]
+    small, more = thumbnail(opened, frames, limits.pixels)
+    _renumber(small, frames + glimpses)
+    frames, notes = frames + small, notes + more
     if any(frame.view.endswith(HEEDED) for frame in frames):
         notes = ["colour profile or gamma shows another picture: looked at with and without", *notes]
     scale = frames[0].scale
     width, height = round(frames[0].width / scale), round(frames[0].height / scale)
-    return Picture(kind, width, height, frames, tuple(notes))
+    return Picture(kind, width, height, frames, tuple(notes), glimpses)
 
 
 class _Behind(NamedTuple):
@@ -190,6 +207,34 @@ def _looked_behind(
     if behind.lost:
         notes.append("the index names pictures that are not there")
     return tuple(found), list(dict.fromkeys(notes))
+
+
+def _seconds(extra: bytes, kind: str) -> tuple[list[bytes], bytes]:
+    """The other photographs that a phone's trailer names in what follows a JPEG, and all else that follows it."""
+    found, rest = list[bytes](), bytearray(extra)
+    for start in trailer.photographs(extra) if kind == "jpeg" else ():
+        end = formats.end(extra, "jpeg", start) or len(extra)
+        found.append(extra[start:end])
+        rest[start:end] = bytes(end - start)
+    return found, bytes(rest)
+
+
+def _looked_at_seconds(seconds: Sequence[bytes], opened: ImageFile.ImageFile, limits: Limits) -> tuple[Frame, ...]:
+    """The frames of the photographs of a trailer."""
+    if len(seconds) >= limits.looked_at:
+        raise CheckError(
+            f"jpeg: {1 + len(seconds)} pictures in a file, of which {limits.looked_at} at most are looked at"
+        )
+    found, pixels = list[Frame](), opened.width * opened.height
+    for piece in seconds:
+        other = _header(piece, "jpeg", limits)
+        pixels += other.width * other.height
+        if pixels > limits.total_pixels:
+            raise CheckError(f"jpeg: the pictures have more than {limits.total_pixels} pixels together")
+        more = decode(piece, limits).frames
+        _renumber(more, found)
+        found += more
+    return tuple(found)
 
 
 def _map(piece: bytes, opened: ImageFile.ImageFile, limits: Limits) -> Image.Image:
@@ -303,7 +348,15 @@ def _check_jpeg(data: bytes) -> None:
         raise CheckError("jpeg: broken or truncated") from error
 
 
-def _pillow(data: bytes, kind: str, limits: Limits, *, first: bool = False) -> tuple[tuple[Frame, ...], list[str]]:
+class _Film(NamedTuple):
+    """What is kept of a picture that Pillow decodes: its frames, its glimpses, and what is to be said."""
+
+    frames: tuple[Frame, ...]
+    glimpses: tuple[Frame, ...]
+    notes: list[str]
+
+
+def _pillow(data: bytes, kind: str, limits: Limits, *, first: bool = False) -> _Film:
     """Decode with Pillow: one picture, or every frame of several, of which those that differ most are kept.
 
     `first` stands for the first alone.
@@ -314,34 +367,50 @@ def _pillow(data: bytes, kind: str, limits: Limits, *, first: bool = False) -> t
         image = next(_walk(data, kind, limits))
         if kind == "png" and (image.info.get("interlace") or _last_row_is_empty(image)):
             _check_png(data)
-        return tuple(renderings(image, 0, _shrink(image.size, limits), notes)), notes
+        return _Film(tuple(renderings(image, 0, _shrink(image.size, limits), notes)), (), notes)
     if kind == "png":
         _check_png(data)
     # Two walks: keeping the frames of the first one would take a hundred times the memory of keeping their thumbs.
     seen = [film.seen(image) for image in _walk(data, kind, limits)]
     _check_count(data, kind, len(seen))
-    chosen = film.most_different(seen, limits.looked_at)
+    glances = film.GLANCES * limits.looked_at
+    ordered = film.most_different(seen, limits.looked_at + glances)
+    chosen = frozenset(ordered[: limits.looked_at])
+    glanced = film.glanced(seen, ordered[limits.looked_at :], glances)
     least = film.shrink([seen[index] for index in chosen], _KEPT)
-    frames: list[Frame] = []
+    frames, glimpses = list[Frame](), list[Frame]()
     for index, image in enumerate(_walk(data, kind, limits)):
         if index in chosen:
             frames += renderings(image, index, max(least, _shrink(image.size, limits)), notes)
-        if index == max(chosen):
+        elif index in glanced:
+            glimpses += map(film.glimpse, renderings(image, index, film.glimpse_factor(image.size), notes))
+        if index == max(chosen | glanced):
             break
-    return tuple(frames), [*dict.fromkeys(notes), f"{len(chosen)} of {len(seen)} frames"]
+    notes = [*dict.fromkeys(notes), f"{len(chosen)} of {len(seen)} frames"]
+    if glanced:
+        notes.append(f"{len(glanced)} more frames at a glance")
+    return _Film(tuple(frames), tuple(glimpses), notes)
 
 
-def _still(data: bytes, kind: str, frames: Sequence[Frame], limits: Limits) -> tuple[tuple[Frame, ...], list[str]]:
-    """Frames of an AVIF that has a film and a picture which is not of the film: viewers show the one or the other.
+def _still(data: bytes, kind: str, frames: Sequence[Frame], limits: Limits) -> _Film:
+    """What is decoded of an AVIF that has a film and a picture which is not of it: viewers show the one or the other.
 
-    The first brand of the file says which of them is decoded. Raises CheckError when the other cannot be.
+    The first brand of the file says which of them `frames` are. Raises CheckError when the other cannot be decoded.
     """
     if kind != "avif" or formats.box(data, b"moov") is None:
-        return (), []
+        return _Film((), (), [])
     brand = b"avif" if data[8:12] == b"avis" else b"avis"
-    others, _ = _pillow(data[:8] + brand + data[12:], "avif", limits)
+    others, glimpses, _ = _pillow(data[:8] + brand + data[12:], "avif", limits)
     beside = tuple(other for other in others if not any(np.array_equal(other.rgb, frame.rgb) for frame in frames))
-    return beside, ["the still picture is not of the film: looked at both"] if beside else []
+    return _Film(beside, glimpses, ["the still picture is not of the film: looked at both"] if beside else [])
+
+
+def _renumber(more: Sequence[Frame], held: Sequence[Frame]) -> None:
+    """Gives the pictures of `more` numbers after those of `held`: a number stands for one picture."""
+    first = 1 + max((frame.index for frame in held), default=-1)
+    least = min((frame.index for frame in more), default=0)
+    for frame in more:
+        frame.index += first - least
 
 
 def _check_count(data: bytes, kind: str, walked: int) -> None:

@@ -1,8 +1,9 @@
-"""Films: which frames of a picture that moves, or of an album, are looked at.
+"""Films: which frames of a picture that moves, or of an album, are looked at, and which at a glance.
 
-Not all can be: each costs what a picture does. The first and the last always are, and the one that is shown longest,
-as a film may stay at any of them. Of the others those that differ most, so one can hide behind a few that differ more:
-the receipt says how many of how many were looked at.
+Not all can be looked at: each costs what a picture does. The first and the last always are, and the one that is shown
+longest, as a film may stay at any of them; of the others those that differ most. One could hide behind a few that
+differ more, so those that differ next are glanced at: kept small, for what asks little of a picture. What is left then
+is nearer to a frame that was seen than any two of these are to each other. The receipt says how many of how many.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guardrail.inference.image import colour
-from guardrail.inference.image.frame import Pixels
+from guardrail.inference.image.frame import Frame, Pixels, packed
 from guardrail.inference.image.renderings import eight_bits
 
 # Frames are told apart by thumbs of this edge, block by block of BLOCKS x BLOCKS. What models read has 224 pixels and
@@ -24,6 +25,9 @@ from guardrail.inference.image.renderings import eight_bits
 _THUMB, _BLOCKS = 96, 8
 _EDGE = _THUMB // _BLOCKS
 _PLANE = _BLOCKS * _BLOCKS  # blocks of one channel
+# For each frame that may be looked at so many are glanced at, in all their renderings, and kept with this edge: what
+# exposure is judged by and known pictures are hashed from. A glance takes a third of a look (models/exposure).
+GLANCES, _GLIMPSE = 8, 256
 _ANOTHER = 2.0  # grey levels by which some block of two frames differs that are two pictures
 
 
@@ -48,6 +52,24 @@ def seen(image: Image.Image) -> Seen:
 def shrink(chosen: Sequence[Seen], most: int) -> int:
     """The least whole factor by which frames are shrunk so that all their renderings have `most` pixels together."""
     return max(1, math.ceil(math.sqrt(sum(one.pixels * one.views for one in chosen) / most)))
+
+
+def glanced(film: Sequence[Seen], ordered: Sequence[int], most: int) -> frozenset[int]:
+    """The first of the frames at `ordered` that have `most` renderings together at most."""
+    upto = np.cumsum([film[at].views for at in ordered])
+    return frozenset(ordered[: int(np.searchsorted(upto, most, side="right"))])
+
+
+def glimpse_factor(size: tuple[int, int]) -> int:
+    """By which whole factor a frame of this size may be shrunk before glimpses are made of it."""
+    return max(1, min(size) // _GLIMPSE)
+
+
+def glimpse(frame: Frame) -> Frame:
+    """A rendering of a frame as it is kept for a glance: stretched or squeezed onto a square."""
+    small = np.asarray(Image.fromarray(packed(frame.square(_GLIMPSE, 1.0))).convert("RGBX"))
+    scale = frame.scale * _GLIMPSE / max(frame.width, frame.height)
+    return Frame(small, scale=scale, index=frame.index, view=frame.view)
 
 
 def thumb(image: Image.Image) -> Pixels:
@@ -76,7 +98,7 @@ def _shown_ms(image: Image.Image) -> float:
     return float(told) if isinstance(told, int | float) and told > 0 else 0.0
 
 
-def most_different(film: Sequence[Seen], count: int) -> frozenset[int]:
+def most_different(film: Sequence[Seen], count: int) -> tuple[int, ...]:
     """The first frame, the last, the one that is shown longest, and then, one by one, the one farthest from all chosen.
 
     At most `count`. Distance is the greatest mean difference over the blocks of two thumbs: a small part that changes
@@ -96,7 +118,7 @@ def most_different(film: Sequence[Seen], count: int) -> frozenset[int]:
                 break
             chosen.append(at)
             nearest = np.minimum(nearest, _away(stack, stack[at]))
-    return frozenset(chosen)
+    return tuple(chosen)
 
 
 def _away(stack: Pixels, one: Pixels) -> NDArray[np.float32]:

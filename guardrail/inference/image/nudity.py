@@ -25,7 +25,7 @@ from guardrail.inference.image.bodies import BodyFinder
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import AGE_FACE, Face, FaceFinder
 from guardrail.inference.image.frame import packed
-from guardrail.inference.image.views import SIDE, View, views
+from guardrail.inference.image.views import SIDE, View, glance, views
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact
 
@@ -59,6 +59,9 @@ CLOSE, TIGHT = 0.15, 0.25
 # a skin tone: a drawing that open_nsfw fails on has skin tones, or no colour at all.
 LITTLE = 0.1
 QUIET, BARE = 0.01, 0.05
+# At a glance it is asked where open_nsfw notices something: as the first of two nets it then decides alone below this,
+# which 5 % of 1,975 harmless pictures reach.
+NOTICED = 0.085
 
 # One look can err by chance: moved by a few pixels or mirrored, a plain brown coat is a bare body no more. A steady
 # score is the mean of ten looks, the view and its four corners without a twentieth of its edges, as they are and
@@ -123,7 +126,7 @@ class ExposureMeter:
     def exposure(self, artifact: Artifact, frames: Collection[int] | None = None) -> float:
         """The graded exposure of the most exposed view of any frame, or of any of those at `frames`, in [0, 1].
 
-        Raises CheckError when the picture cannot be read.
+        `frames` are places in `Picture.everything`. Raises CheckError when the picture cannot be read.
         """
         if frames is None:
             return self.most(artifact).grade
@@ -151,11 +154,13 @@ class ExposureMeter:
         return artifact.once("exposure", lambda: [(at, self._look(view, _one)) for at, view in self._views(artifact)])
 
     def _views(self, artifact: Artifact) -> Iterator[tuple[int, View]]:
-        """Every view, with the place of its frame."""
-        faces = self._finder.faces(artifact) if self._finder else ()
-        for at, frame in enumerate(picture(artifact).frames):
+        """Every view, with the place of its frame; of glimpses, whose places come after, a glance each."""
+        faces, shown = self._finder.faces(artifact) if self._finder else (), picture(artifact)
+        for at, frame in enumerate(shown.frames):
             for view in views(frame, _of(faces, at), suspected=self._suspected(artifact, faces, at)):
                 yield at, view
+        for at, frame in enumerate(shown.glimpses, len(shown.frames)):
+            yield at, glance(frame)
 
     def _suspected(self, artifact: Artifact, faces: Sequence[Face], at: int) -> bool:
         """True where a frame shows a body and no sure face that would say which way is up."""
@@ -166,7 +171,7 @@ class ExposureMeter:
     def _look(self, view: View, seen: Callable[[Pixels], Sequence[Pixels]]) -> Looked:
         """What the nets say of a view: their mean over all that `seen` makes of what each reads of it."""
         first = max(_mean([self._open_nsfw(one) for one in seen(look)]) for look in view.looks)
-        if not self._second or _settled(first, view):
+        if not self._second or _settled(first, view) or (view.glance and first < NOTICED):
             return Looked(first)
         shares = [self._nsfwjs(one) for one in seen(view.whole)]
         explicit, sexy = (_mean([share[at] for share in shares]) for at in (0, 1))

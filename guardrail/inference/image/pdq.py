@@ -55,13 +55,15 @@ def hash_of(picture: Frame | Pixels) -> Hash:
     return Hash(bits_of(waves_of(grid)), quality_of(grid))
 
 
-def turned(picture: Frame | Pixels) -> tuple[Hash, ...]:
+def turned(picture: Frame | Pixels, *, glimpse: bool = False) -> tuple[Hash, ...]:
     """The hashes of the picture in its eight positions: as it is, three turns, and the mirror images of these.
 
     Nearly as cheap as one: they are read off one transform. A turned copy is found by looking up all eight. A
     picture that was dimmed until it has no usable hash is hashed with its contrast stretched to the full range.
+    `glimpse` says that `picture` is the square of SQUARE which is kept of a frame of whatever size.
     """
     fitted, large = _fitted(picture)
+    large = large or glimpse
     grid = _brightness(fitted, large)
     if quality_of(grid) < MIN_QUALITY:
         grid = _brightness(_stretched(fitted), large)

@@ -46,12 +46,14 @@ Box = tuple[float, float, float, float]
 class View:
     """One square, R, G, B in uint8. `looks` are what open_nsfw reads of it, (SIDE, SIDE, 3) each, the highest counts.
 
-    `square` is the whole of it at any size; `close` is the share of it that its largest face covers.
+    `square` is the whole of it at any size; `close` is the share of it that its largest face covers; `glance` says that
+    as little as can be is asked about it.
     """
 
     looks: tuple[Pixels, ...]
     square: Pixels
     close: float
+    glance: bool = False
 
     @cached_property
     def whole(self) -> Pixels:
@@ -80,6 +82,12 @@ def views(frame: Frame, faces: Sequence[Face] = (), suspected: bool = False) -> 
         found += _tiles(frame, sure)
     turns = {_quarters(face) for face in sure} - {0} if sure else {1, 2, 3} if suspected else set()
     return [*found, *(view.turned(turn) for turn in sorted(turns) for view in found), *_bodies(frame, sure)]
+
+
+def glance(frame: Frame) -> View:
+    """The one look that a frame gets of which only a glimpse was kept."""
+    square = packed(frame.square(SIDE, 1.0))
+    return View((square,), square, 0.0, glance=True)
 
 
 def _quarters(face: Face) -> int:

@@ -38,6 +38,8 @@ def seeds() -> list[bytes]:
     named += [phones.ultra_hdr(scene(), gain), phones.iphone(scene(), gain), named[0] + phones.film(small)]
     said = phones.iso_gain_map(gain, most=2, common=True, colours=3, screens=(0, 3))
     named.append(phones.indexed(encoded(scene(), "JPEG"), said))
+    named.append(encoded(scene(), "JPEG") + phones.samsung((b"Image_UTC_Data", b"17"), (b"DualShot_1", small)))
+    moving.append(animation([scene().rotate(9 * at) for at in range(10)], "GIF"))
     zeros = zlib.compress(bytes(64 * 64))
     sizes = ((256, 48), (257, 48), (258, 8), (259, 8), (262, 1), (277, 1), (322, 64), (323, 64), (324, 134))
     tiled = tiff_tags(*sizes, (325, len(zeros)), data=zeros)

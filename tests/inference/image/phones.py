@@ -104,10 +104,9 @@ def film(pixels: bytes = bytes(4000)) -> bytes:
 
 def samsung(*parts: tuple[bytes, bytes]) -> bytes:
     """The trailer of a Samsung phone: named parts, and an index of them at the end."""
-    body, entries = b"", b""
-    for name, content in parts:
-        block = struct.pack("<HHL", 0, 0x0A30, len(name)) + name + content
-        body += block
-        entries += struct.pack("<HHLL", 0, 0x0A30, len(body), len(block))
+    blocks = [struct.pack("<HHL", 0, 0x0A30, len(name)) + name + content for name, content in parts]
+    body, entries = b"".join(blocks), b""
+    for at, block in enumerate(blocks):  # a part is named by how far before the index it begins
+        entries += struct.pack("<HHLL", 0, 0x0A30, sum(map(len, blocks[at:])), len(block))
     index = b"SEFH" + struct.pack("<LL", 106, len(parts)) + entries
     return body + index + struct.pack("<L", len(index)) + b"SEFT"

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode, picture
+from guardrail.inference.image.film import GLANCES
 from guardrail.types import Artifact, Kind
 from tests.inference.image.pictures import animation, colour_profile, encoded, png, scene
 
@@ -293,6 +294,65 @@ def test_the_frame_that_is_shown_longest_and_the_last_one_are_looked_at_whatever
     seen = decode(animation(frames, kind, duration=durations, **options), LIMITS)
     assert len({frame.index for frame in seen.frames}) == LIMITS.looked_at
     assert any(np.abs(frame.rgb.astype(int) - (120, 130, 140)).max() <= 8 for frame in seen.frames)
+
+
+GLANCED = GLANCES * LIMITS.looked_at
+
+
+def patchwork(seed: int, low: int = 0, high: int = 255) -> Image.Image:
+    """64 squares of one of two levels in each colour: two of these differ by far more than two plain pictures."""
+    squares = np.random.default_rng(seed).integers(0, 2, (8, 8, 3)) * (high - low) + low
+    return Image.fromarray(np.kron(squares, np.ones((8, 8, 1))).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "TIFF"])
+def test_a_frame_that_hides_behind_others_that_differ_more_is_seen_at_a_glance(kind):
+    odd = Image.new("RGB", (64, 64), (120, 130, 140))
+    frames = [*(patchwork(seed) for seed in range(11)), odd, *(patchwork(seed) for seed in range(11, 20))]
+    options = {"WEBP": {"lossless": True, "minimize_size": False}, "PNG": {}, "TIFF": {}}[kind]
+    seen = decode(animation(frames, kind, **options), LIMITS)
+    assert 11 not in {frame.index for frame in seen.frames}
+    assert {frame.index for frame in seen.everything} == set(range(21))
+    (glimpse,) = (frame for frame in seen.glimpses if frame.index == 11)
+    assert glimpse.rgb.shape == (256, 256, 3)
+    assert (np.abs(glimpse.rgb.astype(int) - (120, 130, 140)) <= 8).all()
+    assert "8 of 21 frames" in seen.notes
+    assert "13 more frames at a glance" in seen.notes
+
+
+@pytest.mark.parametrize(("count", "missed"), [(8 + GLANCED, 0), (8 + GLANCED + 5, 5)])
+def test_at_a_glance_no_more_than_so_many_are_seen(count, missed):
+    seen = decode(animation([patchwork(seed) for seed in range(count)], "TIFF"), LIMITS)
+    assert len(seen.glimpses) == GLANCED
+    assert len({frame.index for frame in seen.everything}) == count - missed
+
+
+def test_what_is_not_seen_at_all_is_nearer_to_a_frame_that_is_than_any_two_of_these_are():
+    """So it can only hide as the copy of one, or behind that many that all differ more."""
+    levels = np.random.default_rng(5).permutation(256)[:100].tolist()
+    frames = [Image.new("RGB", (32, 32), (level, 255 - level, 40)) for level in levels]
+    seen = decode(animation(frames, "TIFF"), LIMITS)
+    shown = [levels[frame.index] for frame in seen.everything]
+    assert len(shown) == 8 + GLANCED
+    farthest = max(min(abs(level - one) for one in shown) for level in levels)
+    nearest = min(abs(one - other) for at, one in enumerate(shown) for other in shown[:at])
+    assert farthest <= max(nearest, 2)
+
+
+def test_the_glimpses_of_transparent_frames_are_bounded_too():
+    frames = []
+    for seed in range(40):
+        image = patchwork(seed).convert("RGBA")
+        image.putalpha(128)
+        frames.append(image)
+    seen = decode(animation(frames, "TIFF"), LIMITS)
+    assert {frame.view for frame in seen.glimpses} == {"on black", "on white", "without alpha"}
+    assert GLANCED - 3 < len(seen.glimpses) <= GLANCED
+
+
+def test_a_film_of_few_frames_and_a_still_picture_have_no_glimpses():
+    assert decode(animation([patchwork(seed) for seed in range(8)], "TIFF"), LIMITS).glimpses == ()
+    assert decode(encoded(patchwork(1), "PNG"), LIMITS).glimpses == ()
 
 
 def test_an_animation_of_equal_frames_is_one_frame():

@@ -44,6 +44,12 @@ def test_the_first_the_last_and_the_longest_come_before_those_that_differ_more()
     assert chosen(*pages, count=1, times_ms=held) == {0}
 
 
+def test_frames_come_in_the_order_in_which_they_matter():
+    pages = [film.seen(page(level)) for level in (120, 0, 255, 130)]
+    assert film.most_different(pages, 4) == (0, 3, 2, 1)
+    assert film.most_different(pages, 2) == (0, 3)
+
+
 def test_no_frame_is_looked_at_twice():
     assert chosen(page(120), page(120), page(120), times_ms=(1.0, 1.0, 9.0)) == {0}
     assert chosen(page(120), page(200), times_ms=(1.0, 9.0)) == {0, 1}

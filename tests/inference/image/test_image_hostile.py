@@ -201,6 +201,19 @@ def test_an_avif_whose_still_picture_is_not_of_its_film_is_looked_at_both_ways(b
     assert decode(film, LIMITS).notes == ("2 of 2 frames",)
 
 
+def test_the_frames_of_a_film_behind_a_still_picture_are_seen_as_those_of_any_film():
+    pages = [Image.new("RGB", (64, 64), (20 * at, 255 - 20 * at, 40)) for at in range(12)]
+    film = encoded(pages[0], "AVIF", save_all=True, append_images=pages[1:], duration=100)
+    still = encoded(Image.new("RGB", (64, 64), (0, 0, 255)), "AVIF")
+    hidden = still[still.index(b"mdat") + 4 :]
+    places = film.index(b"iloc") + 4 + 4 + 2 + 2 + 2 + 2 + 2
+    moved = film[:places] + struct.pack(">II", len(film) + 8, len(hidden)) + film[places + 8 :]
+    both = moved[:8] + b"avif" + moved[12:] + struct.pack(">I4s", len(hidden) + 8, b"mdat") + hidden
+    seen = decode(both, LIMITS)
+    assert len(seen.frames) == 9
+    assert len({frame.index for frame in seen.everything}) == 13
+
+
 def test_an_avif_whose_still_picture_cannot_be_read_is_refused():
     film = encoded(scene(64, 64), "AVIF", save_all=True, append_images=[scene(64, 64).rotate(180)], duration=100)
     places = film.index(b"iloc") + 4 + 4 + 2 + 2 + 2 + 2 + 2

@@ -304,3 +304,31 @@ def test_the_steady_exposure_of_some_frames_is_that_of_their_views_alone():
     assert len(net.saw) == 2 + 10
     assert meter.steady(film) == pytest.approx(Looked(0.3).grade)
     assert len(net.saw) == 2 + 20
+
+
+class Bright(Net):
+    """A net that answers the brightness of what it sees, in [0, 1]."""
+
+    def run(self, wanted, feed):
+        level = float(feed["x"].mean()) / 255
+        self.answer = (1 - level, level)
+        return super().run(wanted, feed)
+
+
+def test_what_hides_in_a_film_is_seen_at_a_glance():
+    decoys, bright = [patch(seed) for seed in range(12)], Image.new("RGB", (64, 64), (230, 230, 230))
+    film = Artifact(Kind.INPUT, "image[0]", data=animation([*decoys[:6], bright, *decoys[6:]], "TIFF"))
+    seen = picture(film)
+    assert 6 not in {frame.index for frame in seen.frames}
+    meter = ExposureMeter(Cache(open_nsfw=Bright()))
+    assert meter.exposure(film) == pytest.approx(Looked(230 / 255).grade, abs=0.02)
+    place = next(at for at, frame in enumerate(seen.everything) if frame.index == 6)
+    assert place >= len(seen.frames)
+    assert meter.exposure(film, {place}) == meter.exposure(film)
+    assert meter.exposure(film, set(range(len(seen.frames)))) < 0.7
+    assert meter.steady(film) == pytest.approx(meter.exposure(film), abs=0.02)
+
+
+def patch(seed: int) -> Image.Image:
+    squares = np.random.default_rng(seed).permutation(192).reshape(8, 8, 3) % 2 * 255
+    return Image.fromarray(np.kron(squares, np.ones((8, 8, 1))).astype(np.uint8))

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from guardrail.inference.image import pdq, pdq_bits
+from guardrail.inference.image.film import glimpse
+from guardrail.inference.image.frame import Frame
 from tests.checks.pictures import scene
 
 
@@ -30,6 +32,13 @@ def test_a_large_picture_hashed_small_keeps_near_to_its_own_hash(width: int) -> 
     large = np.asarray(Image.fromarray(scene(3)).resize((width, width * 3 // 4), Image.Resampling.LANCZOS))
     whole = pdq.Hash(pdq_bits.bits_of(pdq_bits.waves_of(pdq_bits.grid_of(large))))
     assert apart(pdq.hash_of(large), whole) <= 16  # the most that was seen on 63 photographs
+
+
+@pytest.mark.parametrize("size", [(640, 480), (320, 240), (64, 64), (200, 500), (130, 100)])
+def test_the_hash_of_a_glimpse_keeps_near_to_that_of_its_frame(size: tuple[int, int]) -> None:
+    pixels = scene(3, *size)
+    shown = Frame(np.asarray(Image.fromarray(pixels).convert("RGBX")), scale=1.0)
+    assert apart(pdq.hash_of(pixels), pdq.turned(glimpse(shown), glimpse=True)[0]) <= 26  # of 30 scenes a size
 
 
 # What pdqhash 0.2.8, which wraps the reference implementation, gives for pictures of coloured blocks: by height and

@@ -202,10 +202,81 @@ def test_a_whole_picture_in_a_film_is_refused(kind):
         decode(body, LIMITS)
 
 
-def test_the_trailer_of_a_samsung_phone_is_read_over_and_a_picture_in_it_refused():
-    plain = encoded(PORTRAIT, "JPEG")
-    notes = decode(plain + phones.samsung((b"Image_UTC_Data", b"1700000000000")), LIMITS).notes
+def test_the_trailer_of_a_samsung_phone_is_read_over():
+    notes = decode(encoded(PORTRAIT, "JPEG") + phones.samsung((b"Image_UTC_Data", b"1700000000000")), LIMITS).notes
     assert len(notes) == 1
     assert "bytes after the end of the picture" in notes[0]
+
+
+SECOND = "the phone wrote another picture behind this one: looked at both"
+
+
+@pytest.mark.parametrize("body", [encoded(PORTRAIT, "JPEG"), phones.ultra_hdr(PORTRAIT, highlights(PORTRAIT))])
+@pytest.mark.parametrize("padded", [b"", bytes(7)])
+def test_a_second_photograph_in_the_trailer_of_a_samsung_phone_is_looked_at_too(body, padded):
+    trailer = phones.samsung(
+        (b"Image_UTC_Data", b"1700000000000"),
+        (b"DualShot_1", encoded(OTHER, "JPEG") + padded),
+        (b"DualShot_Extra_Info", bytes(90)),
+    )
+    seen = decode(body + trailer, LIMITS)
+    assert [near(frame, OTHER) for frame in seen.frames] == [False, True]
+    assert [frame.index for frame in seen.frames] == [0, 1]
+    assert SECOND in seen.notes
+    assert (seen.width, seen.height) == PORTRAIT.size
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+def test_a_picture_of_another_kind_in_such_a_trailer_is_refused(kind):
     with pytest.raises(CheckError, match="another picture hides"):
-        decode(plain + phones.samsung((b"DualShot_1", encoded(OTHER, "JPEG"))), LIMITS)
+        decode(encoded(PORTRAIT, "JPEG") + phones.samsung((b"DualShot_1", encoded(OTHER, kind))), LIMITS)
+
+
+@pytest.mark.parametrize("place", ["before", "between", "behind", "within"])
+def test_a_picture_that_the_trailers_index_does_not_name_is_refused(place):
+    hidden, named = encoded(OTHER, "JPEG"), encoded(PORTRAIT, "JPEG")
+    body = encoded(PORTRAIT, "JPEG")
+    trailers = {
+        "before": b"\1\2\3" + hidden + phones.samsung((b"DualShot_1", named)),
+        "between": phones.samsung((b"DualShot_1", named), (b"Image_UTC_Data", b"17" + hidden)),
+        "behind": phones.samsung((b"DualShot_1", named)) + hidden,
+        "within": phones.samsung((b"DualShot_1", named + bytes(9) + hidden)),
+    }
+    with pytest.raises(CheckError, match="another picture hides"):
+        decode(body + trailers[place], LIMITS)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda trailer: trailer[:-12] + b"\xff\xff\xff\xff" + trailer[-8:],
+        lambda trailer: trailer[:-8] + struct.pack("<L", 7) + b"SEFT",
+        lambda trailer: trailer[:-8] + struct.pack("<L", 1 << 31) + b"SEFT",
+        lambda trailer: trailer[:-1],
+        lambda trailer: trailer.replace(b"SEFH", b"SEFX"),
+        lambda trailer: trailer.replace(struct.pack("<LL", 106, 1), struct.pack("<LL", 106, 1 << 30)),
+        lambda trailer: trailer[1:],
+    ],
+)
+def test_a_trailer_whose_index_is_broken_names_nothing_so_its_picture_is_refused(damage):
+    trailer = damage(phones.samsung((b"DualShot_1", encoded(OTHER, "JPEG"))))
+    with pytest.raises(CheckError, match="another picture hides"):
+        decode(encoded(PORTRAIT, "JPEG") + trailer, LIMITS)
+
+
+def test_a_second_photograph_that_is_cut_short_or_over_a_limit_is_refused():
+    whole, body = encoded(OTHER, "JPEG"), encoded(PORTRAIT, "JPEG")
+    with pytest.raises(CheckError):
+        decode(body + phones.samsung((b"DualShot_1", whole[:-400])), LIMITS)
+    pixels = PORTRAIT.width * PORTRAIT.height
+    with pytest.raises(CheckError, match="pixels together"):
+        decode(body + phones.samsung((b"DualShot_1", whole)), Limits(total_pixels=pixels + 10))
+    with pytest.raises(CheckError, match="2 pictures in a file, of which 1 at most"):
+        decode(body + phones.samsung((b"DualShot_1", whole)), Limits(looked_at=1))
+
+
+def test_a_trailer_in_a_trailer_is_no_way_down():
+    """A picture in a trailer ends where it ends: a trailer of its own is no part of it."""
+    inner = encoded(OTHER, "JPEG") + phones.samsung((b"DualShot_1", encoded(GREY, "JPEG")))
+    with pytest.raises(CheckError, match="another picture hides"):
+        decode(encoded(PORTRAIT, "JPEG") + phones.samsung((b"DualShot_1", inner)), LIMITS)
