@@ -42,6 +42,11 @@ _HIDDEN_IN_WORD = re.compile(
 # Soft hyphens and selectors of a glyph's form are typeset by honest programs.
 _TYPESET = re.compile("[\u00ad\ufe00-\ufe0f]+")
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
+# The one that holds letters apart where it has no such work: it has in Persian, and from Syriac to Malayalam.
+_APART = "\u200c"
+_LOOSE_APART = re.compile("(?<![\u0700-\u0dff])\u200c|\u200c(?![\u0700-\u0dff])")
+_LOOSE_IN_PERSIAN = re.compile("(?<![\u0621-\u06d3\u0700-\u0dff])\u200c|\u200c(?![\u0621-\u06d3\u0700-\u0dff])")
+_PERSIAN = re.compile("[\u067e\u0686\u0698\u06a9\u06af\u06cc]")
 # A run of combining marks: four or more are a pile whatever the script; after Latin letters even fewer are undone.
 _MARKS = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 _ANY_MARKS = re.compile(
@@ -90,7 +95,7 @@ def encodable(text: str) -> str:
 
 def plain(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     """The text in plain characters of the scripts that its words pretend to be in."""
-    text = _unhide(text, evidence)
+    text = _unhide(text, vocabulary, evidence)
     if found := _STYLED_CLASS.findall(text):
         evidence.add(STYLED_LETTERS, len(found) // 2)
         text = text.translate(STYLED)
@@ -117,7 +122,7 @@ def plain(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     return _unaccented(text, vocabulary, evidence)
 
 
-def _unhide(text: str, evidence: Evidence) -> str:
+def _unhide(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     if not _INVISIBLE.search(text):
         return text
     hidden = sum(1 for found in _HIDDEN_IN_WORD.findall(text) if not _TYPESET.fullmatch(found))
@@ -130,8 +135,18 @@ def _unhide(text: str, evidence: Evidence) -> str:
         # Shown backwards: letters without spaces between words can't be told by their strangeness, so both are read.
         if _EAST_ASIAN.search(text):
             text = "\n".join([text, *(part[::-1] for part in _BACKWARDS.findall(text))])
+        else:
+            text = _BACKWARDS.sub(lambda m: _as_shown(m[1], vocabulary), text)
+    if _APART in text:
+        text = (_LOOSE_IN_PERSIAN if _PERSIAN.search(text) else _LOOSE_APART).sub("", text)
     # Joiners stay where a script or an emoji needs them; the rest goes.
     return _INVISIBLE.sub(lambda m: m[0] if m[0] in _JOINERS else "", text)
+
+
+def _as_shown(run: str, vocabulary: Vocabulary) -> str:
+    """What an override shows backwards, as it is shown where that is language, else as it is written."""
+    shown = run[::-1]
+    return shown if vocabulary.strangeness(shown) < vocabulary.strangeness(run) else run
 
 
 def _syllable(match: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from guardrail.inference.text.disguise import Evidence, Vocabulary
 from guardrail.inference.text.encoded import decoded
 from guardrail.inference.text.pictographs import spelled_out
 
-VERSION = "5"
+VERSION = "6"
 
 # One trick under another under another; deeper than this nobody reads either, and the text stays as it then is.
 _ROUNDS = 5

@@ -17,6 +17,12 @@ _LOOSE_LETTER = 9.0
 _SPELLED = re.compile(r"(?<![^\W_])[^\W_](?:[ .\-_*~|,/·•]{1,2}(?:[^\W_]|[@$]))+(?![^\W_])")
 _PAIR = re.compile(r"(?<![^\W_])([^\W\d_])[ .\-_*~|·•]([^\W\d_])(?![^\W_])")
 _SIGN = re.compile(r"[.\-_*~|,/·•]")
+# Words that are spelled out in one text where all are.
+_HABIT = 2
+# Syllables or characters of a script of which one is a word at times.
+_SYLLABLES = 5
+# What is left of a gap before a sign that was spelled out like a letter: "h.e.r.," and "h e r ,".
+_GAP_LEFT = re.compile(r"(?<=[^\W_])[ .\-_*~|·•](?=[,;:!?\u060c\u061b\u061f])")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Letters that are words by themselves.
 _SINGLE = frozenset("aiyeouàèéóùяивкосу")
@@ -50,7 +56,10 @@ def spelled(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
         return text
     found: list[str] = []
     joined = _SPELLED.sub(lambda m: _join(m[0], vocabulary, evidence, found), text)
-    return _PAIR.sub(lambda m: m[1] + m[2], joined) if found else text
+    if sum(len(words.split()) for words in found) >= _HABIT:
+        # What is left is spelled out too, whether anybody knows the word or not.
+        joined = _SPELLED.sub(lambda m: _as_spelled(m[0]), joined)
+    return _PAIR.sub(lambda m: m[1] + m[2], _GAP_LEFT.sub("", joined)) if found else text
 
 
 def _join(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[str]) -> str:
@@ -64,23 +73,36 @@ def _join(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[str]
     return _spelled(run, vocabulary, evidence, found) or _spelled(run[::-1], vocabulary, evidence, found) or run
 
 
+def _parts(run: str) -> list[str]:
+    """A run of letters with gaps between them, cut into words at the wider gaps."""
+    parts = run.split() if _SIGN.search(run) else run.split("  ")
+    return [run] if all(len(part) == 1 for part in parts) else parts  # wide gaps throughout tell no words apart
+
+
+def _as_spelled(run: str) -> str:
+    words = ["".join(c for c in part if c.isalnum() or c in "@$") for part in _parts(run)]
+    return " ".join(words) if sum(map(str.isalpha, run)) > 2 else run
+
+
 def _spelled(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[str]) -> str | None:
-    signs = _SIGN.search(run) is not None
-    parts = run.split() if signs else run.split("  ")
-    if all(len(part) == 1 for part in parts):
-        parts = [run]  # wide gaps throughout tell no words apart
+    parts = _parts(run)
     words = []
     for part in parts:
-        letters = "".join(STANDS_FOR.get(c, c) for c in part if c.isalnum() or c in "@$")
+        letters = "".join(c for c in part if c.isalnum() or c in "@$")
+        if not letters.isdigit() and not _UNSPACED.search(letters):
+            letters = "".join(STANDS_FOR.get(c, c) for c in letters)
         if _LATIN_LETTER.search(letters):
             letters = "".join(LOOKS_LATIN.get(c, c) for c in letters)
-        words.append(segmented(letters, vocabulary) if len(parts) == 1 else letters)
-    joined = " ".join(words)
-    told = joined.casefold().split()
+        words.append(letters)
+    alone = len(words) == 1 and segmented(words[0], vocabulary)
+    joined = " ".join(words) if not alone or _one_word(alone) else alone
+    told = (alone or joined).casefold().split()
     hidden = any(len(word) > 2 and vocabulary.sensitive(word) for word in told)
     # Unknown words, but several of three letters and more spelled out side by side: initials don't come like that.
     several = len(parts) > 2 and sum(map(len, words)) >= 3 * len(parts)
-    if any(map(str.isdigit, joined)) or not (
+    # Nobody writes so many syllables or characters one by one.
+    several = several or len(_UNSPACED.findall(joined)) >= _SYLLABLES
+    if any(map(_is_mixed, words)) or not (
         hidden or several or any(len(word) > 3 and vocabulary.knows(word) for word in told)
     ):
         return None
@@ -88,6 +110,17 @@ def _spelled(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[s
     evidence.add(SPELLED_OUT)
     found.append(joined)
     return joined
+
+
+def _is_mixed(word: str) -> bool:
+    """True where digits stand among letters, but for scripts in which they do so between any two words."""
+    return any(map(str.isdigit, word)) and not word.isdigit() and _UNSPACED.search(word) is None
+
+
+def _one_word(parts: str) -> bool:
+    """True where what a run of letters was cut into are too small to be words: the run is a word that nobody knows."""
+    lengths = [len(part) for part in parts.split()]
+    return sum(lengths) <= _LONGEST_PART and (min(lengths) == 1 or sum(lengths) < 3 * len(lengths))
 
 
 def segmented(letters: str, vocabulary: Vocabulary) -> str:

@@ -106,6 +106,10 @@ def test_a_disguised_word_reads_as_the_word_and_is_told(text: str) -> None:
         ("r е m о v e her dress", "remove her dress"),
         ("n u d e  w o m a n", "nude woman"),
         ("\u202enude\u202c woman", "nude woman"),
+        ("\u202e" + "take off her red coat"[::-1] + "\u202c", "take off her red coat"),
+        ("r.e.m.o.v.e h.e.r c.o.a.t., a.n.d t.h.e f.r.i.n.g.e", "remove her coat, and the fringe"),
+        ("t a k e  t h e  3 4  r e d  c o a t s ,  a  w i n e  o n e", "take the 34 red coats,  a wine one"),
+        ("이 초 여 름 3 시 의 운 동 장 사 진", "이초여름3시의운동장사진"),
     ],
 )
 def test_a_disguised_sentence_reads_as_the_sentence(text: str, reads: str) -> None:
@@ -143,6 +147,13 @@ def test_a_disguised_sentence_reads_as_the_sentence(text: str, reads: str) -> No
 )
 def test_honest_text_comes_out_as_it_went_in(text: str) -> None:
     assert folded(text) == (text, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"), [("a red\u200c coat\u200c", "a red coat"), ("ام\u200cرأة تر\u200cتدي", "امرأة ترتدي")]
+)
+def test_a_joiner_without_work_is_not_read(text: str, reads: str) -> None:
+    assert folded(text)[0] == reads
 
 
 def test_full_width_letters_are_no_disguise_in_japanese() -> None:
