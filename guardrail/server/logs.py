@@ -51,7 +51,7 @@ class _Line(logging.LogRecord):
         self.lineno = 0
         self.exc_info = self.exc_text = self.stack_info = None
         self.process = self.thread = None
-        self.processName = self.threadName = None
+        self.processName = self.threadName = self.taskName = None
 
 
 class JsonLines(logging.Formatter):

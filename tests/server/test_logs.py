@@ -104,3 +104,13 @@ def test_the_lock_of_the_lines_can_be_taken_as_newer_pythons_take_it():
             logging.getLogger("guardrail").info("from the thread that holds it")
     finally:
         stop()
+
+
+def test_a_line_has_all_that_records_of_this_python_have():
+    # Whoever embeds the guard formats lines himself: `%(taskName)s` is there since Python 3.12.
+    kept: list[logging.LogRecord] = []
+    logger = logging.Logger("guardrail.request")
+    logger.addFilter(lambda record: bool(kept.append(record)))
+    logs.say(logger, "request", {"status": 200})
+    (line,) = kept
+    assert vars(logging.makeLogRecord({})).keys() <= vars(line).keys()
