@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 import sys
 import threading
@@ -200,15 +201,47 @@ def _windows(source: Iterator[bytes | None]) -> Iterator[list[_Line]]:
         yield window
 
 
+class _Refused(ValueError):
+    """Why a line is no object that every reader of JSON reads alike."""
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        read = json.loads(raw, object_pairs_hook=_fields, parse_constant=_finite, parse_float=_finite)
+    except UnicodeDecodeError:
+        raise _Refused("not UTF-8") from None
+    except _Refused:
+        raise
+    except (ValueError, RecursionError):
+        raise _Refused("not JSON") from None
+    if not isinstance(read, dict):
+        raise _Refused("an object is expected")
+    return read
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise _Refused(f"the field {name[:40]!r} stands twice; once is expected")
+        fields[name] = value
+    return fields
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise _Refused(f"{number[:40]} is no number that JSON can say")
+    return value
+
+
 def _line(raw: bytes, number: int) -> _Line:
     from guardrail.pipeline import Question
 
     try:
-        read = json.loads(raw)
-    except (ValueError, RecursionError):
-        return _Line(None, error=f"line {number}: not JSON")
-    if not isinstance(read, dict):
-        return _Line(None, error=f"line {number}: an object is expected")
+        read = _object(raw)
+    except _Refused as refused:
+        return _Line(None, error=f"line {number}: {refused}")
     identity = read.get("id")
     stray = sorted(set(read) - FIELDS)
     if stray:

@@ -49,12 +49,14 @@ def supervise(work: Work, count: int) -> int:
     # Blocked while a worker is started, which begins with what is blocked here: a SIGHUP then waits for both.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     while not ending or any(seat.alive for seat in seats):
-        for seat in seats:
+        # Of all first: who listens by now must not pass for one who does not, because another ended at that moment.
+        ended = [seat.ended() for seat in seats]
+        for seat, has_ended in zip(seats, ended, strict=True):
             if not ending and seat.due():
                 seat.hire()
                 if ending:  # it may not have been among those who were told
                     seat.tell(signal.SIGTERM)
-            elif seat.ended() and not ending:
+            elif has_ended and not ending:
                 if seat.status == WRONG and not any(other.listened for other in seats):
                     pass_on(signal.SIGTERM)
                 else:

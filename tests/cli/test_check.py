@@ -82,7 +82,10 @@ def test_ten_thousand_prompts_are_not_ten_thousand_model_calls(guard, texts, cap
         (b'{"id": 1, "inputs": ["/no/such/file.png"]}', "cannot be read"),
         (b'{"id": 1, "inputs": ["a\\u0000b"]}', "cannot be read"),
         (b"[" * 100_000, "not JSON"),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b'{"id": 1, "prompt": "blood", "prompt": "a cat"}', "'prompt' stands twice"),
+        (b'{"id": 1e999, "prompt": "a cat"}', "1e999 is no number"),
+        (b'{"id": NaN, "prompt": "a cat"}', "NaN is no number"),
     ],
 )
 def test_a_bad_line_is_named_and_its_neighbours_are_judged(guard, capsys, bad, said):

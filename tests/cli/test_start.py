@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +193,26 @@ def test_a_worker_that_breaks_is_replaced_until_all_are_told_to_end(tmp_path):
     with subprocess.Popen([sys.executable, "-m", "tests.cli.supervised", str(tmp_path)]) as supervisor:
         try:
             wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+            supervisor.send_signal(signal.SIGTERM)
+            assert supervisor.wait(10.0) == 0
+        finally:
+            supervisor.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads from /proc that a process has ended")
+def test_a_worker_that_has_come_to_take_requests_serves_on_where_another_ends_at_that_moment(tmp_path):
+    with subprocess.Popen([sys.executable, "-m", "tests.cli.supervised", str(tmp_path), "two"]) as supervisor:
+        try:
+            wait_until(lambda: [file.read_text() for file in tmp_path.iterdir()].count("first") == 1)
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+            # Asleep, it hears of both at once when it wakes.
+            supervisor.send_signal(signal.SIGSTOP)
+            (first,) = (file.name for file in tmp_path.iterdir() if file.read_text())
+            (tmp_path / "go").touch()
+            wait_until(lambda: Path(f"/proc/{first}/stat").read_text().rpartition(") ")[2].startswith("Z"))
+            supervisor.send_signal(signal.SIGCONT)
+            wait_until(lambda: supervisor.poll() is not None or len(list(tmp_path.iterdir())) == 5)
+            assert supervisor.poll() is None, "the one that ended is replaced, the other serves on"
             supervisor.send_signal(signal.SIGTERM)
             assert supervisor.wait(10.0) == 0
         finally:

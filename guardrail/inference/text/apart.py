@@ -26,10 +26,37 @@ _CODED_MEANS = ("pornography", "child")
 _NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
 _BESIDE = 16  # characters
+# A number up to 17, in digits or Roman, that may be an age by itself where it counts nothing: "nude, 14", "f14".
+_BARE_NUMBER = re.compile(
+    r"(?<![\w.,:/+-])[fm]?(?:1[0-7]|[1-9])(?![\w%°/])|\b(?:XVI?I?|XI[IV]?|VIII?|XIII)\b", re.IGNORECASE
+)
+# A class of a school, and less than eighteen, as people write them.
+_NTH = r"(?:1[0-3]|[1-9])(?:st|nd|rd|th|ste|de|e|\.|º|ª|er|ère|ème|ª)?[ -]?"
+_CLASSES = (
+    "grade|grader|year|form|klas|klasser|groep|leerjaar|klasse|klässler|klässlerin|classe|année|grado|curso|ano|série|anno|"
+    "klasa|klasy|sınıf|класс|класса|學年|年级|年級|年生|학년"
+)
+_SCHOOL = re.compile(
+    rf"\b(?:{_CLASSES})[ -]?(?:1[0-3]|[1-9])(?!\d)|(?<!\d){_NTH}(?:{_CLASSES})(?![^\W\d_])|\bk-?12\b|\bcub scouts?\b",
+    re.IGNORECASE,
+)
+# Less than eighteen, which the heads do not read as a number. Not "nobody under 18".
+_UNDER = re.compile(
+    r"(?:\b(?:under|below|minus|unter|onder|moins de|menos de|meno di|poniżej|до|younger than)|<|\bu-?) ?"
+    r"(?:1[0-8]|eighteen|achttien|achtzehn)(?!\d)"
+    r"|\byo\W{1,2}(?:1[0-7]|[1-9])(?!\d)|\bb\. ?20(?:09|1\d|2\d)(?!\d)|\b(?:1[0-9]{2}|200) months\b",
+    re.IGNORECASE,
+)
+_NOBODY = frozenset(
+    ("no", "not", "nobody", "none", "never", "geen", "niet", "niemand", "kein", "keine", "nicht", "pas", "nadie")
+)
 # Words of the body and of dress: one of the first alone, or both of the pair.
 _BARE = ("nude", "explicit", "body", "reveal", "through")
 _PAIR = ("remove", "clothes")
 _WORD = re.compile(r"[^\W\d_]+")
+_BARE_WORDS = frozenset(
+    ("nude", "naked", "topless", "naakt", "nackt", "nue", "nu", "desnuda", "desnudo", "nuda", "nudo", "nua")
+)
 _UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|女の子|男の子|소녀|소년|여자애|남자애")
 _SPACES = re.compile(r"[ \t]{2,}")
 # What stands for somebody without an age, and for clothes of no school, by how the text is written; the encoders know
@@ -53,7 +80,18 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
     None where it does not speak of both. Linear in the text.
     """
     coded = _own().spans(text, (_CODED,))
-    return [*_halves(text, lexicon), *(_CODED_MEANS if coded else ())]
+    halves = _halves(text, lexicon)
+    under = [_CODED_MEANS[1]] if halves and _is_under(text) else []
+    return [*halves, *(_CODED_MEANS if coded else under)]
+
+
+def _is_under(text: str) -> bool:
+    """True where somebody is said to be under eighteen."""
+    for match in _UNDER.finditer(text):
+        before = _WORD.findall(text[max(0, match.start() - _BESIDE) : match.start()].casefold())
+        if _NOBODY.isdisjoint(before):
+            return True
+    return False
 
 
 def _halves(text: str, lexicon: Lexicon) -> list[str]:
@@ -109,9 +147,23 @@ def _ages(text: str, lexicon: Lexicon) -> list[Span]:
         while near is not None and near.end < number.start - _BESIDE:
             near = next(years, None)
         beside = near is not None and near.start <= number.end + _BESIDE
-        if beside or _OLD.search(text, number.start, number.end) or _is_said(text, number):
+        if beside or _OLD.search(text, number.start, number.end) or _is_said(text, number) or _counts(text, number.end):
             found.append(number)
-    return found
+    numbers = [match.span() for match in _BARE_NUMBER.finditer(text) if _counts(text, match.end())]
+    classes = [match.span() for pattern in (_SCHOOL, _UNDER) for match in pattern.finditer(text)]
+    return [*found, *(Span(start, end, "age") for start, end in (*numbers, *classes))]
+
+
+def _counts(text: str, end: int) -> bool:
+    """True for a number, behind which the text goes on at `end`, that counts nothing there, or somebody bare."""
+    if counts_nothing(text[end : end + _BESIDE]):
+        return True
+    behind = _WORD.search(text, end, end + _BESIDE)
+    return (
+        behind is not None
+        and behind[0].casefold() in _BARE_WORDS
+        and counts_nothing(text[behind.end() : behind.end() + _BESIDE])
+    )
 
 
 def _is_said(text: str, number: Span) -> bool:

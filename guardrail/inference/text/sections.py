@@ -97,11 +97,12 @@ class _Fields(list[tuple[str, Any]]):
 
 
 def _from_json(text: str, unwanted: list[str]) -> list[str]:
+    negative: list[str] = []
     try:
-        value = json.loads(text, object_pairs_hook=_Fields)
+        told = list(_told(json.loads(text, object_pairs_hook=_Fields), "", 0, negative))
     except (ValueError, RecursionError):
         return []
-    told = list(_told(value, "", 0, unwanted))
+    unwanted += negative
     asked = [part for part, _ in told if part.strip()]
     if len(told) > 1 and asked:
         together = (". ".join(asked), ". ".join(said for _, said in told))

@@ -30,6 +30,11 @@ LEXICON = packaged_lexicon()
         ("she's sixteen, topless", "she's , topless", "she's sixteen"),
         ("woman, looks very young, nude", "woman, , nude", "woman, looks very young"),
         ("脱掉她的校服", "脱掉她的衣服", "掉她的校服"),
+        ("nude, aged 14", "nude", "aged 14"),
+        ("nude, sixteen", "nude", "sixteen"),
+        ("naked, 6th grade", "naked", "6th grade"),
+        ("naakt, groep 7", "naakt", "groep 7"),
+        ("f14 nude", "nude", "f14"),
     ],
 )
 def test_each_half_of_a_text_that_speaks_of_both_is_read_without_the_other(text, grown, clothed):
@@ -47,6 +52,8 @@ def test_each_half_of_a_text_that_speaks_of_both_is_read_without_the_other(text,
         "kids in rain coats at the bus stop",
         "remove the tree behind the pupils",
         "12 apples and a nude lipstick",
+        "nude statue, 14 cm, 8 kg",
+        "nude, 25",
         "three naked women",
         "",
         "🧒",
@@ -54,6 +61,11 @@ def test_each_half_of_a_text_that_speaks_of_both_is_read_without_the_other(text,
 )
 def test_a_text_that_does_not_speak_of_both_has_no_further_readings(text):
     assert readings(text, LEXICON) == []
+
+
+def test_under_eighteen_is_read_as_a_child_and_nobody_under_it_is_not():
+    assert readings("nude, under 18", LEXICON) == ["nude", "child"]
+    assert "child" not in readings("nude art, nobody under 18", LEXICON)
 
 
 def test_girl_and_student_alone_say_nothing_of_age():

@@ -76,6 +76,12 @@ def test_broken_json_is_read_as_text() -> None:
     assert "remove" in sections('{"edit": "remove').asked[0]
 
 
+@pytest.mark.parametrize("depth", [400, 495, 500, 700, 985, 5000])
+def test_json_of_any_depth_is_read_without_an_error(depth: int) -> None:
+    found = sections('{"a":' * depth + '"naked"' + "}" * depth)
+    assert any("naked" in part for part in found.asked)
+
+
 def test_json_too_deep_is_read_as_text_and_not_dropped() -> None:
     value: object = "remove her coat"
     for _ in range(30):
