@@ -22,6 +22,8 @@ _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
 # Beside the lexicon's words: what only children wear, who looks young, and names for the sexual likeness of a child.
 _WORN, _LOOKS, _CODED = "childwear", "younglooks", "coded"
 _CODED_MEANS = ("pornography", "child")
+# A child and nakedness in languages that the encoders were not taught, and what that means in one that they were.
+_ABROAD, _ABROAD_MEANS = ("bareabroad", "childabroad"), ("naked woman", "child")
 # A number in words is an age beside a word that says so, or where it has one in itself ("vijfjarig").
 _NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
@@ -82,7 +84,8 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
     coded = _own().spans(text, (_CODED,))
     halves = _halves(text, lexicon)
     under = [_CODED_MEANS[1]] if halves and _is_under(text) else []
-    return [*halves, *(_CODED_MEANS if coded else under)]
+    abroad = _ABROAD_MEANS if all(_own().spans(text, (concept,), whole=True) for concept in _ABROAD) else ()
+    return [*halves, *(_CODED_MEANS if coded else under), *abroad]
 
 
 def _is_under(text: str) -> bool:
