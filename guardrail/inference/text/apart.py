@@ -13,7 +13,14 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from guardrail.inference.text.ages import GIRL_OR_BOY, counts_nothing, was_said
+from guardrail.inference.text.ages import (
+    GIRL_OR_BOY,
+    beside_nakedness,
+    counts_nothing,
+    stands_alone,
+    under_eighteen,
+    was_said,
+)
 from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.wordlist import Span, WordList
 
@@ -22,43 +29,16 @@ _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
 # Beside the lexicon's words: what only children wear, who looks young, and names for the sexual likeness of a child.
 _WORN, _LOOKS, _CODED = "childwear", "younglooks", "coded"
 _CODED_MEANS = ("pornography", "child")
-# A child and nakedness in languages that the encoders were not taught, and what that means in one that they were.
-_ABROAD, _ABROAD_MEANS = ("bareabroad", "childabroad"), ("naked woman", "child")
+# A child and nakedness in a language that the encoders were not taught, and what that means in one that they were.
+_BARE_IN, _CHILD_IN, _ABROAD_MEANS = "bare.", "child.", ("naked woman", "child")
 # A number in words is an age beside a word that says so, or where it has one in itself ("vijfjarig").
 _NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
 _BESIDE = 16  # characters
-# A number up to 17, in digits or Roman, that may be an age by itself where it counts nothing: "nude, 14", "f14".
-_BARE_NUMBER = re.compile(
-    r"(?<![\w.,:/+-])[fm]?(?:1[0-7]|[1-9])(?![\w%°/])|\b(?:XVI?I?|XI[IV]?|VIII?|XIII)\b", re.IGNORECASE
-)
-# A class of a school, and less than eighteen, as people write them.
-_NTH = r"(?:1[0-3]|[1-9])(?:st|nd|rd|th|ste|de|e|\.|º|ª|er|ère|ème|ª)?[ -]?"
-_CLASSES = (
-    "grade|grader|year|form|klas|klasser|groep|leerjaar|klasse|klässler|klässlerin|classe|année|grado|curso|ano|série|anno|"
-    "klasa|klasy|sınıf|класс|класса|學年|年级|年級|年生|학년"
-)
-_SCHOOL = re.compile(
-    rf"\b(?:{_CLASSES})[ -]?(?:1[0-3]|[1-9])(?!\d)|(?<!\d){_NTH}(?:{_CLASSES})(?![^\W\d_])|\bk-?12\b|\bcub scouts?\b",
-    re.IGNORECASE,
-)
-# Less than eighteen, which the heads do not read as a number. Not "nobody under 18".
-_UNDER = re.compile(
-    r"(?:\b(?:under|below|minus|unter|onder|moins de|menos de|meno di|poniżej|до|younger than)|<|\bu-?) ?"
-    r"(?:1[0-8]|eighteen|achttien|achtzehn)(?!\d)"
-    r"|\byo\W{1,2}(?:1[0-7]|[1-9])(?!\d)|\bb\. ?20(?:09|1\d|2\d)(?!\d)|\b(?:1[0-9]{2}|200) months\b",
-    re.IGNORECASE,
-)
-_NOBODY = frozenset(
-    ("no", "not", "nobody", "none", "never", "geen", "niet", "niemand", "kein", "keine", "nicht", "pas", "nadie")
-)
 # Words of the body and of dress: one of the first alone, or both of the pair.
 _BARE = ("nude", "explicit", "body", "reveal", "through")
 _PAIR = ("remove", "clothes")
 _WORD = re.compile(r"[^\W\d_]+")
-_BARE_WORDS = frozenset(
-    ("nude", "naked", "topless", "naakt", "nackt", "nue", "nu", "desnuda", "desnudo", "nuda", "nudo", "nua")
-)
 _UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|女の子|男の子|소녀|소년|여자애|남자애")
 _SPACES = re.compile(r"[ \t]{2,}")
 # What stands for somebody without an age, and for clothes of no school, by how the text is written; the encoders know
@@ -79,22 +59,27 @@ _MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through"))
 def readings(text: str, lexicon: Lexicon) -> list[str]:
     """The text with somebody of no age in it, and the text without its words of the body and of dress.
 
-    None where it does not speak of both. Linear in the text.
+    None where it does not speak of both. Beside them what names, "under 18" and languages that were not taught mean, in
+    words that the encoders know. Linear in the text.
     """
-    coded = _own().spans(text, (_CODED,))
     halves = _halves(text, lexicon)
-    under = [_CODED_MEANS[1]] if halves and _is_under(text) else []
-    abroad = _ABROAD_MEANS if all(_own().spans(text, (concept,), whole=True) for concept in _ABROAD) else ()
-    return [*halves, *(_CODED_MEANS if coded else under), *abroad]
+    meant = [*_CODED_MEANS] if _own().spans(text, (_CODED,)) else []
+    if halves and under_eighteen(text):
+        meant.append(_CODED_MEANS[1])
+    if _is_told_abroad(text):
+        meant += _ABROAD_MEANS
+    return [*halves, *dict.fromkeys(meant)]
 
 
-def _is_under(text: str) -> bool:
-    """True where somebody is said to be under eighteen."""
-    for match in _UNDER.finditer(text):
-        before = _WORD.findall(text[max(0, match.start() - _BESIDE) : match.start()].casefold())
-        if _NOBODY.isdisjoint(before):
-            return True
-    return False
+def _is_told_abroad(text: str) -> bool:
+    """True where one language that was not taught has words for both."""
+    told = {span.concept for span in _own().spans(text, _abroad(), whole=True)}
+    return any(concept.replace(_BARE_IN, _CHILD_IN) in told for concept in told if concept.startswith(_BARE_IN))
+
+
+@cache
+def _abroad() -> tuple[str, ...]:
+    return tuple(concept for concept in _own().concepts if concept.startswith((_BARE_IN, _CHILD_IN)))
 
 
 def _halves(text: str, lexicon: Lexicon) -> list[str]:
@@ -150,23 +135,10 @@ def _ages(text: str, lexicon: Lexicon) -> list[Span]:
         while near is not None and near.end < number.start - _BESIDE:
             near = next(years, None)
         beside = near is not None and near.start <= number.end + _BESIDE
-        if beside or _OLD.search(text, number.start, number.end) or _is_said(text, number) or _counts(text, number.end):
+        said = _OLD.search(text, number.start, number.end) or _is_said(text, number)
+        if beside or said or stands_alone(text, number.start, number.end):
             found.append(number)
-    numbers = [match.span() for match in _BARE_NUMBER.finditer(text) if _counts(text, match.end())]
-    classes = [match.span() for pattern in (_SCHOOL, _UNDER) for match in pattern.finditer(text)]
-    return [*found, *(Span(start, end, "age") for start, end in (*numbers, *classes))]
-
-
-def _counts(text: str, end: int) -> bool:
-    """True for a number, behind which the text goes on at `end`, that counts nothing there, or somebody bare."""
-    if counts_nothing(text[end : end + _BESIDE]):
-        return True
-    behind = _WORD.search(text, end, end + _BESIDE)
-    return (
-        behind is not None
-        and behind[0].casefold() in _BARE_WORDS
-        and counts_nothing(text[behind.end() : behind.end() + _BESIDE])
-    )
+    return [*found, *(Span(start, end, "age") for start, end in beside_nakedness(text))]
 
 
 def _is_said(text: str, number: Span) -> bool:
