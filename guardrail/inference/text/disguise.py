@@ -18,10 +18,14 @@ DIGIT_LETTERS = 0.3
 SPELLED_OUT = 0.45
 STRETCHED = 0.05
 BROKEN_WORD = 0.1
+GAP_IN_WORD = 0.3
+LINE_IN_WORD = 0.1
 ODD_CASE = 0.05
 RUN_TOGETHER = 0.1
 STRAY_ACCENTS = 0.4
 HIDDEN_SENSITIVE = 0.5
+LETTERS_TWICE = 0.25
+VOWELS_OUT = 0.15
 ENCODED = 0.6
 TURNED = 0.6
 
@@ -29,6 +33,8 @@ TURNED = 0.6
 TOGETHER = 12
 # A habit is undone where that makes a piece so much less strange.
 BETTER = 0.86
+# Nats from which a word that matters only begins like one of the list: "testiclespuffy".
+_BUILT = 20.0
 
 
 class Vocabulary(Protocol):
@@ -72,6 +78,13 @@ class Evidence:
     @property
     def strength(self) -> float:
         return 1.0 - self._doubt
+
+
+def is_said(word: str, vocabulary: Vocabulary) -> bool:
+    """True for a word, in lower case, that people write often or that matters, as it is listed or built."""
+    if vocabulary.frequent.costs(word):
+        return True
+    return (vocabulary.telling(word) or vocabulary.sensitive(word)) and vocabulary.weight(word) < _BUILT
 
 
 def piecewise(text: str, change: Callable[[str], str]) -> str:

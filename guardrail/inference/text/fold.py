@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardrail.inference.text import characters, turned, words
+from guardrail.inference.text import characters, habits, turned, words
 from guardrail.inference.text.disguise import Evidence, Vocabulary
 from guardrail.inference.text.encoded import decoded
+from guardrail.inference.text.gaps import closed
 from guardrail.inference.text.pictographs import spelled_out
 
-VERSION = "6"
+VERSION = "7"
 
 # One trick under another under another; deeper than this nobody reads either, and the text stays as it then is.
 _ROUNDS = 5
@@ -41,10 +42,14 @@ def fold(text: str, vocabulary: Vocabulary) -> Folded:
         before = text
         text = decoded(turned.rotated(text, evidence), vocabulary, evidence)
         if not text.isascii():
+            text = habits.stood_up(text, vocabulary, evidence)
             text = turned.upright(text, vocabulary, evidence)
             text = characters.plain(text, vocabulary, evidence)
+        text = closed(text, vocabulary, evidence)
+        if not text.isascii():
             text = spelled_out(text)
         text = turned.straight(text, vocabulary, evidence)
+        text = habits.undone(text, vocabulary, evidence)
         text = words.mended(text, vocabulary, evidence)
         if text == before:
             break

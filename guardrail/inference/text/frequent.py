@@ -7,10 +7,11 @@ French one.
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 from guardrail.errors import ConfigError
@@ -21,6 +22,9 @@ RARE = 14.0
 _FIRST, _ALL = 3.0, 2.0
 # The share of a language's letters below which one is of borrowed words.
 _STRAY = 0.0003
+# Words in Latin letters may be written without these.
+_VOWEL = re.compile("[aeiou\u00e0-\u00e6\u00e8-\u00ef\u00f2-\u00f6\u00f8-\u00fc\u0153]")
+_LATIN = re.compile("[a-z\u00df-\u00f6\u00f8-\u024f]{3,}")
 # More than there are languages.
 _MOST = 64
 # Where scripts begin, in the order of their letters.
@@ -82,6 +86,20 @@ class FrequentWords:
     def alphabet(self, language: str) -> str:
         """The letters that a language's own words are written with; none for a language without a list."""
         return self._alphabets.get(language, "")
+
+    def with_vowels(self, bare: str) -> tuple[str, ...]:
+        """The words that a word in lower case is without its vowels, but for one at the beginning."""
+        return self._by_bare.get(bare, ())
+
+    @cached_property
+    def _by_bare(self) -> dict[str, tuple[str, ...]]:
+        # Made when it is first asked for: few texts leave vowels out.
+        found: dict[str, list[str]] = {}
+        for word in self._places:
+            bare = word[0] + _VOWEL.sub("", word[1:])
+            if bare != word and _LATIN.fullmatch(word):
+                found.setdefault(bare, []).append(word)
+        return {bare: tuple(words) for bare, words in found.items()}
 
     def language(self, words: Iterable[str]) -> str:
         """The language that most likely writes these words, in lower case; "" where no word is listed."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from guardrail.inference.text.disguise import DIGIT_LETTERS, HIDDEN_SENSITIVE, Evidence, Vocabulary, piecewise
 
 _LONGEST_WORD = 40
-_SIGNS = "*#•●_%"
-_STAR = re.compile("[*#•●_%]")
-_WORD = re.compile(r"(?:[^\W\d]|[*#•●%])+")
+_SIGNS = "*#•●_%\ufffd"
+_STAR = re.compile("[*#•●_%\ufffd]")
+_WORD = re.compile(r"(?:[^\W\d]|[*#•●%\ufffd])+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 # German: "Manager*innen", "jede*r", "ein*e".

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
-from guardrail.inference.text.disguise import HIDDEN_SENSITIVE, RUN_TOGETHER, SPELLED_OUT, Evidence, Vocabulary
+from guardrail.inference.text.disguise import (
+    HIDDEN_SENSITIVE,
+    RUN_TOGETHER,
+    SPELLED_OUT,
+    Evidence,
+    Vocabulary,
+    is_said,
+)
 from guardrail.inference.text.lookalikes import LOOKS_LATIN
 from guardrail.inference.text.standins import STANDS_FOR
 
 _LONGEST_RUN = 80
+# Characters of letters one by one, with what stands between them.
+_LONGEST_SPELLED = 4_000
 _LATIN_LETTER = re.compile("[A-Za-z]")
 # The longest word that a run of letters is cut into.
 _LONGEST_PART = 16
@@ -17,6 +27,23 @@ _LOOSE_LETTER = 9.0
 _SPELLED = re.compile(r"(?<![^\W_])[^\W_](?:[ .\-_*~|,/·•]{1,2}(?:[^\W_]|[@$]))+(?![^\W_])")
 _PAIR = re.compile(r"(?<![^\W_])([^\W\d_])[ .\-_*~|·•]([^\W\d_])(?![^\W_])")
 _SIGN = re.compile(r"[.\-_*~|,/·•]")
+# Four letters and more, one by one, with anything between them: signs, lines, pictographs, tags, names of JSON fields.
+_BETWEEN = (
+    r"(?:</?[a-z]{1,6}> ?){1,4}|[\"'] ?, ?[\"'][A-Za-z_]{0,8}[0-9]{0,3}[\"'] ?: ?[\"']"
+    "|[!-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb\u00bf\u00d7\u00f7\u2010-\u205e\u20a0-\u20bf\u2190-\u2bff"
+    "\ufe0f\ufffd\U0001f000-\U0001faff \t\r\n]{1,5}"
+)
+_ONE_BY_ONE = re.compile(rf"(?<![^\W_])(?<!<)(?<!</)[^\W\d_](?:(?:{_BETWEEN})(?<!<)(?<!</)[^\W\d_](?![^\W_])){{3,}}")
+_STEP = re.compile(rf"({_BETWEEN})([^\W\d_])")
+_PICTURE = re.compile("[\u2190-\u2bff\ufe0f\ufffd\U0001f000-\U0001faff]+")
+# The same with a number on each letter: "1r 2e 3m", "r1 e2 m3".
+_COUNTED = re.compile(
+    r"(?<![^\W_])(?:[0-9]{1,2}[^\W\d_](?:[ ,.;]{1,2}[0-9]{1,2}[^\W\d_]){3,}"
+    r"|[^\W\d_][0-9]{1,2}(?:[ ,.;]{1,2}[^\W\d_][0-9]{1,2}){3,})(?![^\W_])"
+)
+_NUMBER = re.compile("[0-9]+")
+# The share of such letters that must be of words which people write, and the letters of the longest of these.
+_SAID, _FEWEST_SAID = 0.6, 4
 # Words that are spelled out in one text where all are.
 _HABIT = 2
 # Syllables or characters of a script of which one is a word at times.
@@ -52,14 +79,44 @@ _POINTING = frozenset(
 
 def spelled(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     """The text with words that are spelled out, "r e m o v e" or "r.e.m.o.v.e", as words."""
-    if not _SPELLED.search(text):
-        return text
-    found: list[str] = []
-    joined = _SPELLED.sub(lambda m: _join(m[0], vocabulary, evidence, found), text)
-    if sum(len(words.split()) for words in found) >= _HABIT:
-        # What is left is spelled out too, whether anybody knows the word or not.
-        joined = _SPELLED.sub(lambda m: _as_spelled(m[0]), joined)
-    return _PAIR.sub(lambda m: m[1] + m[2], _GAP_LEFT.sub("", joined)) if found else text
+    if _COUNTED.search(text):
+        text = _COUNTED.sub(lambda m: _told(_NUMBER.sub("", m[0]).replace(" ", ","), m[0], vocabulary, evidence), text)
+    if _SPELLED.search(text):
+        found: list[str] = []
+        joined = _SPELLED.sub(lambda m: _join(m[0], vocabulary, evidence, found), text)
+        if sum(len(words.split()) for words in found) >= _HABIT:
+            # What is left is spelled out too, whether anybody knows the word or not.
+            joined = _SPELLED.sub(lambda m: _as_spelled(m[0]), joined)
+        text = _PAIR.sub(lambda m: m[1] + m[2], _GAP_LEFT.sub("", joined)) if found else text
+    return _ONE_BY_ONE.sub(lambda m: _told(m[0], m[0], vocabulary, evidence), text)
+
+
+def _told(run: str, was: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
+    """The words of letters with gaps between them, where most are words that people write; else `was`.
+
+    The gap that is there most often is within words, and every other between them. Where all are alike the letters are
+    cut into the likeliest words.
+    """
+    steps = _STEP.findall(run, 1)
+    kinds = Counter(_PICTURE.sub("\u2190", gap) for gap, _ in steps)
+    within = kinds.most_common(1)[0][0]
+    if within == " " or len(was) > _LONGEST_SPELLED:
+        return was  # told by the wider gaps, with the rest of what is spelled out
+    letters = "".join(letter if _PICTURE.sub("\u2190", gap) == within else f" {letter}" for gap, letter in steps)
+    words = (run[0] + letters).split()
+    if len(words) * 2 > len(steps) + 1:
+        words = ["".join(words)]  # gaps of all kinds tell no words apart
+    parts: list[str] = []
+    for word in words:
+        parts += [word] if vocabulary.frequent.costs(word.lower()) else segmented(word, vocabulary).split()
+    lows = [part.lower() for part in parts]
+    said = [low for low in lows if len(low) > 2 and is_said(low, vocabulary)]
+    if max(map(len, said), default=0) < _FEWEST_SAID or sum(map(len, said)) < _SAID * sum(map(len, lows)):
+        return was
+    hidden = any(len(low) > 2 and vocabulary.sensitive(low) for low in lows)
+    evidence.add(HIDDEN_SENSITIVE if hidden else SPELLED_OUT)
+    evidence.add(SPELLED_OUT)
+    return " ".join(parts)
 
 
 def _join(run: str, vocabulary: Vocabulary, evidence: Evidence, found: list[str]) -> str:

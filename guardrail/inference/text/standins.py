@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-from guardrail.inference.text.disguise import DIGIT_LETTERS, HIDDEN_SENSITIVE, Evidence, Vocabulary, piecewise
+from guardrail.inference.text.disguise import (
+    DIGIT_LETTERS,
+    HIDDEN_SENSITIVE,
+    Evidence,
+    Vocabulary,
+    is_said,
+    piecewise,
+)
 
 _LONGEST_WORD = 40
 STANDS_FOR = {"0": "o", "1": "i",
@@ -12,6 +19,9 @@ STANDS_FOR = {"0": "o", "1": "i",
          "|": "l", "€": "e", "+": "t", "¢": "c", "£": "l"}  # fmt: skip
 _LEET_WORD = re.compile(r"[A-Za-z\u00c0-\u024f0-9@$!|€+¢£]+")
 _LEET_SIGN = re.compile(r"[0-9@$!|€+¢£]")
+_DIGITS = re.compile("(?<![0-9])[0-9]{1,2}(?![0-9])")
+# Letters of a word that digits stand in the midst of, and letters from which a digit may stand behind each.
+_SHORTEST_BARE, _SEVERAL = 4, 3
 _SHORT_LEET = frozenset(("her", "him", "off", "bra", "het", "hem", "uit", "ass", "sex", "nue", "das"))
 
 
@@ -55,7 +65,7 @@ def _unleet(word: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     core = word.rstrip("!+|")
     tail = word[len(core) :]
     if not any(c in STANDS_FOR for c in core) or "1girl" in core or "1boy" in core or core.isdecimal():
-        return word
+        return _without_numbers(word, vocabulary, evidence)
     turned = "".join(STANDS_FOR.get(c, c) for c in core)
     inside = core[0] not in STANDS_FOR and core[-1] not in STANDS_FOR
     guesses = (turned, turned.replace("i", "l") if "1" in core else turned, turned + "i" * tail.count("!"))
@@ -68,7 +78,25 @@ def _unleet(word: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
         if likely and letters and not (_counts(core) and not inside) and vocabulary.knows(low):
             evidence.add(DIGIT_LETTERS)
             return guess + tail
-    return word
+    return _without_numbers(word, vocabulary, evidence)
+
+
+def _without_numbers(word: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
+    """A word with digits in its midst that stand for nothing, "un2dress", "c1l2o3t4h5e6s", without them."""
+    parts = _DIGITS.split(word.lower())
+    low = "".join(parts)
+    counted = len(parts) > _SEVERAL and max(map(len, parts)) == 1
+    if len(parts) < 2 or not parts[0] or not (parts[-1] or counted) or not (low.isalpha() and is_said(low, vocabulary)):
+        return word
+    if len(low) < _SHORTEST_BARE and not counted:
+        return word
+    # Nothing is hidden where a part says it: "sex3e". Two words with a number between them are two.
+    if any(len(part) > 2 and vocabulary.sensitive(part) for part in parts):
+        return word
+    if not vocabulary.telling(low) and all(map(vocabulary.frequent.costs, parts)):
+        return word
+    evidence.add(HIDDEN_SENSITIVE if vocabulary.sensitive(low) else DIGIT_LETTERS)
+    return "".join(_DIGITS.split(word))
 
 
 def _counts(word: str) -> bool:

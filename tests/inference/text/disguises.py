@@ -217,6 +217,74 @@ def neighbours(text: str, chance: random.Random) -> str:
     return " ".join(_slip(word, chance, "k") for word in text.split())
 
 
+def _in_words(sign: Callable[[random.Random], str]) -> Disguise:
+    """Something in the midst of each longer word."""
+
+    def cut(word: str, chance: random.Random) -> str:
+        at = chance.randrange(2, len(word) - 1) if len(word) > 3 else 0
+        return word[:at] + sign(chance) * (at > 0) + word[at:]
+
+    return lambda text, chance: " ".join(cut(word, chance) for word in text.split())
+
+
+def signs_within(text: str, chance: random.Random) -> str:
+    """ "clo?thes", "clo/thes", with another sign each time."""
+    return _in_words(lambda chance: chance.choice("?/\\;:=^+\ufffd§"))(text, chance)
+
+
+def lines_within(text: str, chance: random.Random) -> str:
+    return _in_words(lambda chance: chance.choice(("\n", "\r\n", "\t", "-\n")))(text, chance)
+
+
+def tags_within(text: str, chance: random.Random) -> str:
+    return _in_words(lambda chance: chance.choice(("<b></b>", "<br>", "</i>", "**", "`", "~~")))(text, chance)
+
+
+def pictures_within(text: str, chance: random.Random) -> str:
+    return _in_words(lambda chance: chance.choice("🌸🔥✨😀🍕🌙"))(text, chance)
+
+
+def digits_within(text: str, chance: random.Random) -> str:
+    return _in_words(lambda chance: str(chance.randrange(10)))(text, chance)
+
+
+def brackets(text: str, chance: random.Random) -> str:
+    """ "(clo)(thes)"."""
+    return " ".join(
+        f"({word[: len(word) // 2]})({word[len(word) // 2 :]})" if len(word) > 3 else word for word in text.split()
+    )
+
+
+def one_by_one(text: str, chance: random.Random) -> str:
+    """ "c?l?o?t?h?e?s", with one sign in a text."""
+    sign = chance.choice(("?", ":", ">", "\\", " - ", " | ", ")("))
+    return " ".join(sign.join(word) if len(word) > 3 else word for word in text.split())
+
+
+def letter_a_line(text: str, chance: random.Random) -> str:
+    return "\n\n".join("\n".join(word) for word in text.split())
+
+
+def letter_tags(text: str, chance: random.Random) -> str:
+    """ "c, l, o, t, h, e, s"."""
+    return "; ".join(", ".join(word) for word in text.split())
+
+
+def numbered(text: str, chance: random.Random) -> str:
+    """ "1c 2l 3o"."""
+    return " ".join(f"{at}{letter}" for word in text.split() for at, letter in enumerate(word, 1))
+
+
+def twice(text: str, chance: random.Random) -> str:
+    return "".join(c * 2 if c.isalpha() else c for c in text)
+
+
+def upside_down_some(text: str, chance: random.Random) -> str:
+    """Every second word upside down."""
+    words = text.lower().split()
+    return " ".join(upside_down(word, chance) if at % 2 else word for at, word in enumerate(words))
+
+
 def capitals(text: str, chance: random.Random) -> str:
     return "".join(c.upper() if chance.random() < 0.5 else c for c in text)
 
@@ -243,6 +311,14 @@ HELD: dict[str, Disguise] = {
         accents,
     )
 }  # fmt: skip
+# What stands within words, or is done to each of them: read through alone, not yet asked of two at once.
+HELD_ALONE: dict[str, Disguise] = {
+    one.__name__: one
+    for one in (
+        signs_within, lines_within, tags_within, pictures_within, digits_within, brackets, one_by_one, letter_a_line,
+        letter_tags, numbered, twice, upside_down_some,
+    )
+}  # fmt: skip
 MEASURED: dict[str, Disguise] = {one.__name__: one for one in (in_rot13_silently, without_vowels)}
 # Written in Latin letters, so that disguises made of letters mean something.
 LATIN = frozenset(("en", "nl", "de", "fr", "es", "it", "pt", "pl", "tr"))
@@ -265,6 +341,10 @@ _CODES = frozenset(
     ("in_base64", "in_rot13", "in_hex", "in_hex_pairs", "in_percent", "in_entities", "in_escapes")
 )  # fmt: skip
 _MORE_THAN_LETTERS = frozenset(("zero_width", "zero_width_some", "bidi", "zalgo", "thin_zalgo", "bidi_reversed"))
+
+
+# Languages that are written in Latin letters and whose frequent words are listed, in which these are tried.
+ALONE_IN = frozenset(("en", "nl", "de", "fr", "es"))
 
 
 def together(first: str, second: str) -> bool:

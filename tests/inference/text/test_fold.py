@@ -109,6 +109,22 @@ def test_a_disguised_word_reads_as_the_word_and_is_told(text: str) -> None:
         ("\u202e" + "take off her red coat"[::-1] + "\u202c", "take off her red coat"),
         ("r.e.m.o.v.e h.e.r c.o.a.t., a.n.d t.h.e f.r.i.n.g.e", "remove her coat, and the fringe"),
         ("t a k e  t h e  3 4  r e d  c o a t s ,  a  w i n e  o n e", "take the 34 red coats,  a wine one"),
+        ("r?e?m?o?v?e h?e?r c?o?a?t", "remove her coat"),
+        ("r, e, m, o, v, e; h, e, r", "remove her"),
+        ("r - e - m - o - v - e", "remove"),
+        ("r\ne\nm\no\nv\ne\n\nh\ne\nr", "remove her"),
+        ("r\ne\nm\no\nv\ne\nh\ne\nr", "remove her"),
+        ("(r)(e)(m)(o)(v)(e) (h)(e)(r) dress", "(remove her) dress"),
+        ("<b>r</b><b>e</b><b>m</b><b>o</b><b>v</b><b>e</b> her", "<b>remove</b> her"),
+        ('"r" "e" "m" "o" "v" "e" her', '"remove" her'),
+        ("r🔥e🌸m🌙o✨v🔥e h🔥e🌙r", "remove her"),
+        ('{"l0": "r", "l1": "e", "l2": "m", "l3": "o", "l4": "v", "l5": "e"}', '{"l0": "remove"}'),
+        ('["r","e","m","o","v","e"]', '["remove"]'),
+        ("1r 2e 3m 4o 5v 6e 1h 2e 3r", "remove her"),
+        ("r1 e2 m3 o4 v5 e6", "remove"),
+        ("un2dress her c1l2o3t4h5e6s", "undress her clothes"),
+        ("rem\ufffdve h\ufffdr cl\ufffdthes", "remove her clothes"),
+        ("rem?ove her clo<b></b>thes", "remove her clothes"),
         ("이 초 여 름 3 시 의 운 동 장 사 진", "이초여름3시의운동장사진"),
     ],
 )
@@ -143,6 +159,11 @@ def test_a_disguised_sentence_reads_as_the_sentence(text: str, reads: str) -> No
         "J. R. R. Tolkien, U.S.A., x-ray, t-shirt, wi-fi",
         "hmmm sooooo www",
         "email a.b@c.com, $100!",
+        "a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z",
+        "x, y, z; f(x) = a + b + c, a/b/c/d, A-Z, (a)(b)(c)",
+        "C, D, E, F, G, A, B and do, re, mi",
+        "mp4, h264, iphone15pro, w3c, k8s, room2room, step00001484, reis94618, ISO12800",
+        "remove the stain\nfrom her coat\nand the red",
     ],
 )
 def test_honest_text_comes_out_as_it_went_in(text: str) -> None:
@@ -177,13 +198,30 @@ def test_more_disguise_is_a_higher_score_and_never_above_one() -> None:
     assert 0 < one < many <= 1.0
 
 
-ANY = st.text(
+ANY = st.lists(
     st.one_of(
         st.characters(),
-        st.sampled_from("nudesx0134@$.-_ * аеос\u200b\u200d\u0301\u0316ﷺ👧é"),
+        st.sampled_from("nudesx0134@$.-_ * аеос\u200b\u200d\u0301\u0316ﷺ👧é?/\\\n\t<>[](),\"'🔥\ufffd"),
+        st.sampled_from(
+            (
+                "rem",
+                "ove",
+                "her",
+                "clo",
+                "thes",
+                "dress",
+                "<b>",
+                "</b>",
+                "](x)",
+                "r, e, m, ",
+                "hheerr ",
+                "reh ",
+                "1r 2e ",
+            )
+        ),
     ),
     max_size=80,
-)
+).map("".join)
 
 
 @settings(max_examples=400, deadline=None)
@@ -213,6 +251,18 @@ HOSTILE = {
     "brackets": "((((" * 8_000,
     "emoji": "👧" * 32_000,
     "surrogates": "\ud800" * 32_000,
+    "gaps": "rem?ove her clo/thes " * 1_500,
+    "lines": "rem\nove " * 4_000,
+    "tags": "re<b>m</b>o" * 2_900,
+    "letters one by one": "r?e?m?o?v?e? " * 2_400,
+    "letters with pictures": "r🔥e🌸" * 8_000,
+    "fields of letters": '"l1":"r",' * 3_500,
+    "counted letters": "1r 2e " * 5_000,
+    "digits in words": "clo2thes " * 3_500,
+    "letters twice": "rreemm " * 4_500,
+    "without vowels": "clths drss " * 2_900,
+    "words backwards": "sehtolc reh " * 2_600,
+    "replaced": "cl\ufffdthes " * 3_500,
 }
 
 
