@@ -1,7 +1,7 @@
 """Ages: which numbers of a text say how old somebody is.
 
-"13-year-old", "she's 13", "Emma (13)" and "born in 2013" do; 13 tables, f/16 and a boat of 16 m don't. Beside a word of
-nakedness a number that stands alone does too ("nude, 14"), and so does a class of a school.
+"13-year-old", "she's 13", "Emma (13)" and "born in 2013" do; 13 tables, f/16 and a boat of 16 m don't. What more says
+so beside a word of nakedness is in `youth.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WHO = frozenset(
 )  # fmt: skip
 _CLAUSE_ENDS = re.compile("[,;.!?()\n:\u3001\u3002]|\\s-")
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
-_NOTHING_COUNTED = frozenset(("and", "but", "so", "en", "maar", "und", "aber", "geworden", "now", "today", "vandaag"))
+NOTHING_COUNTED = frozenset(("and", "but", "so", "en", "maar", "und", "aber", "geworden", "now", "today", "vandaag"))
 # "Born in 2012", "geboren op 3 mei 2012", "Jahrgang 2012"; behind the year "doğumlu", "года рождения", "年生まれ".
 _BORN = frozenset(
     (
@@ -54,71 +54,6 @@ THIS_YEAR = 2026
 _OLDEST = 100
 # "16f": from so many years on; a small number before an f is a lens or a note.
 _F_FROM = 10
-# A number up to 17, in digits or Roman, and where it stands alone: behind the end of a clause.
-_YOUNG_NUMBER = re.compile(
-    r"(?<![\w.,:/+-])[fm]?(?:1[0-7]|[1-9])(?![\w%°/])|\b(?:XVI?I?|XI[IV]?|VIII?|XIII)\b", re.IGNORECASE
-)
-_BEGINS_CLAUSE = re.compile(r"(?:^|[,;.!?(\n:\u3001\u3002\uff0c])[\s(]*$")
-_BARE = frozenset(
-    ("nude", "naked", "topless", "naakt", "nackt", "nue", "nu", "desnuda", "desnudo", "nuda", "nudo", "nua")
-)
-_AROUND = 16  # characters
-# A class of a school.
-_NTH = r"(?:1[0-3]|[1-9])(?:st|nd|rd|th|ste|de|e|\.|º|ª|er|ère|ème)?[ -]?"
-_CLASSES = (
-    "grade|grader|year|form|klas|klasser|groep|leerjaar|klasse|klässler|klässlerin|classe|année|grado|curso|ano|série|anno|"
-    "klasa|klasy|sınıf|класс|класса|學年|年级|年級|年生|학년"
-)
-_CLASS = re.compile(
-    rf"\b(?:{_CLASSES})[ -]?(?:1[0-3]|[1-9])(?!\d)|(?<!\d){_NTH}(?:{_CLASSES})(?![^\W\d_])|\bk-?12\b",
-    re.IGNORECASE,
-)
-# Less than eighteen, which the heads do not read as an age. Not "nobody under 18", nor "under 15 euros".
-_UNDER = re.compile(
-    r"(?:\b(?:under|below|minus|unter|onder|moins de|menos de|meno di|poniżej|до|younger than)|<|\bu-?) ?"
-    r"(?:1[0-8]|eighteen|achttien|achtzehn)(?!\d)"
-    r"|\byo\W{1,2}(?:1[0-7]|[1-9])(?!\d)|\bb\. ?20(?:09|1\d|2\d)(?!\d)|\b(?:1[0-9]{2}|20[0-9]) months\b",
-    re.IGNORECASE,
-)
-_NOBODY = frozenset(
-    ("no", "not", "nobody", "none", "never", "geen", "niet", "niemand", "kein", "keine", "nicht", "pas", "nadie")
-)
-
-
-def beside_nakedness(text: str) -> list[tuple[int, int]]:
-    """Where a number, in digits, or a class of a school stands that is an age where a text speaks of nakedness."""
-    numbers = [match.span() for match in _YOUNG_NUMBER.finditer(text) if stands_alone(text, *match.span())]
-    return [*numbers, *(match.span() for match in _CLASS.finditer(text)), *under_eighteen(text)]
-
-
-def under_eighteen(text: str) -> list[tuple[int, int]]:
-    """Where somebody is said to be under eighteen."""
-    found = []
-    for start, end in (match.span() for match in _UNDER.finditer(text)):
-        before = _FIRST_WORD.findall(text[max(0, start - _AROUND) : start].casefold())
-        if _NOBODY.isdisjoint(before) and _is_over(text, end):
-            found.append((start, end))
-    return found
-
-
-def stands_alone(text: str, start: int, end: int) -> bool:
-    """True for a number that neither counts nor labels anything: a clause by itself, or beside nothing but "nude"."""
-    before = text[max(0, start - _AROUND) : start]
-    words = _FIRST_WORD.findall(before.casefold())
-    begins = not before.strip() or _BEGINS_CLAUSE.search(before) is not None or (bool(words) and words[-1] in _BARE)
-    return begins and _is_over(text, end)
-
-
-def _is_over(text: str, end: int) -> bool:
-    """True where the clause ends at `end`, or behind a word of nakedness that follows there."""
-    if counts_nothing(text[end : end + _AROUND]):
-        return True
-    behind = _FIRST_WORD.search(text, end, end + _AROUND)
-    return (
-        behind is not None
-        and behind[0].casefold() in _BARE
-        and counts_nothing(text[behind.end() : behind.end() + _AROUND])
-    )
 
 
 def ages(words: Sequence[str], gaps: Sequence[str], knows: Knows) -> Iterator[tuple[int, int]]:
@@ -168,7 +103,7 @@ def was_said(words: Sequence[str]) -> bool:
 def counts_nothing(text: str) -> bool:
     """True where the text behind a number begins with no thing that the number could count."""
     word = _FIRST_WORD.search(text)
-    if word is None or word[0].casefold() in _NOTHING_COUNTED:
+    if word is None or word[0].casefold() in NOTHING_COUNTED:
         return True
     return _CLAUSE_ENDS.search(text, 0, word.start()) is not None
 

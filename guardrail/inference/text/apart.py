@@ -10,36 +10,45 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
-from itertools import accumulate
+from itertools import accumulate, islice
 
-from guardrail.inference.text.ages import (
-    GIRL_OR_BOY,
-    beside_nakedness,
-    counts_nothing,
-    stands_alone,
-    under_eighteen,
-    was_said,
-)
+from guardrail.inference.text.abroad import Told, abroad
+from guardrail.inference.text.ages import GIRL_OR_BOY, counts_nothing, was_said
 from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.wordlist import Span, WordList
+from guardrail.inference.text.youth import beside_nakedness, blanked
 
 # Whom a text is about where it is about a child. "Girl" and "student" alone say nothing of age.
 _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
-# Beside the lexicon's words: what only children wear, who looks young, and names for the sexual likeness of a child.
-_WORN, _LOOKS, _CODED = "childwear", "younglooks", "coded"
-_CODED_MEANS = ("pornography", "child")
-# A child and nakedness in a language that the encoders were not taught, and what that means in one that they were.
-_BARE_IN, _CHILD_IN, _ABROAD_MEANS = "bare.", "child.", ("naked woman", "child")
+# Beside the lexicon's words: what only children wear, who looks young, what means a child beside nakedness and nowhere
+# else, and names for the sexual likeness of a child.
+_WORN, _LOOKS, _MEANS_CHILD, _CODED = "childwear", "younglooks", "youngname", "coded"
+# What is called bare or nude and undresses nobody.
+_THING = "barething"
+# A field that says that nothing is worn, which the heads do not read as nakedness.
+_NO_FIELD = "nofield"
+_A_CHILD, _CODED_MEANS = "child", ("pornography", "child")
+# What nakedness and a child in a language that the encoders were not taught mean in one that they were.
+_BARE_MEANS, _ABROAD_MEANS = "naked woman", ("naked woman", "child")
 # A number in words is an age beside a word that says so, or where it has one in itself ("vijfjarig").
 _NUMBER, _YEARS = "youngnumber", ("yearunit", "ageword", "birthday")
+# Nakedness that is told, in no place of its own.
+_ANYWHERE = Span(0, 0, "nude")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
 _BESIDE = 16  # characters
 # Words of the body and of dress: one of the first alone, or both of the pair.
-_BARE = ("nude", "explicit", "body", "reveal", "through")
+_BARE = ("nude", "explicit", "body", "reveal", "through", "nofield")
 _PAIR = ("remove", "clothes")
+_SPOKEN = ("nude", "explicit", "body", "reveal", "through", *_PAIR)
+# Of these a number that stands beside them alone is an age; a size or a shade may stand beside the others.
+_NAKED = ("nude", "explicit", "nofield")
 _WORD = re.compile(r"[^\W\d_]+")
 _UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|女の子|男の子|소녀|소년|여자애|남자애")
+_CLAUSE = re.compile(r"[^,;.!?|\n\u060c\u3001\u3002\uff0c\uff1b]+")
+_MOST_CLAUSES = 8
+_PARTED = re.compile(r"[^\w\s'\u2019-]|\n")
 _SPACES = re.compile(r"[ \t]{2,}")
 # What stands for somebody without an age, and for clothes of no school, by how the text is written; the encoders know
 # the words of one language in a sentence of another.
@@ -53,51 +62,81 @@ _WRITTEN = (
 _ANYBODY, _ANYTHING = "woman", "clothes"
 # Beside words of sex or of changing clothes alone, as in a lesson about the one and a child's other jumper: a plural,
 # which points at nobody.
-_MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through"))
+_MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through", "nofield"))
 
 
 def readings(text: str, lexicon: Lexicon) -> list[str]:
     """The text with somebody of no age in it, and the text without its words of the body and of dress.
 
-    None where it does not speak of both. Beside them what names, "under 18" and languages that were not taught mean, in
-    words that the encoders know. Linear in the text.
+    None where it does not speak of both. Beside them "child" where it is sure that somebody is under 18, and what names
+    and languages that were not taught mean, in words that the encoders know. Linear in the text.
     """
-    halves = _halves(text, lexicon)
+    things = [
+        span for span in _own().spans(text, (_THING,), whole=True) if not _PARTED.search(text, span.start, span.end)
+    ]
+    bare = _beside(lexicon.spans(text, _SPOKEN, whole=True), things)
     meant = [*_CODED_MEANS] if _own().spans(text, (_CODED,)) else []
-    if halves and under_eighteen(text):
-        meant.append(_CODED_MEANS[1])
-    if _is_told_abroad(text):
-        meant += _ABROAD_MEANS
+    fields = _own().spans(text, (_NO_FIELD,), whole=True)
+    halves, sure = _halves(text, sorted([*bare, *fields], key=lambda span: span.start), lexicon)
+    if sure:
+        meant += [_A_CHILD, _BARE_MEANS] if fields else [_A_CHILD]
+    meant += _told_abroad(text, abroad().told(text), bare, lexicon)
     return [*halves, *dict.fromkeys(meant)]
 
 
-def _is_told_abroad(text: str) -> bool:
-    """True where one language that was not taught has words for both."""
-    told = {span.concept for span in _own().spans(text, _abroad(), whole=True)}
-    return any(concept.replace(_BARE_IN, _CHILD_IN) in told for concept in told if concept.startswith(_BARE_IN))
+def _told_abroad(text: str, told: Told, bare: Sequence[Span], lexicon: Lexicon) -> Sequence[str]:
+    """What a text means that speaks of a child and of nakedness, where one of them is told in such a language.
+
+    In a script that no taught language is written in, the other may be told in one of those.
+    """
+    if told.both:
+        return _ABROAD_MEANS
+    if told.own_child and any(span.concept in _NAKED for span in bare):
+        return (_A_CHILD,)
+    if told.own_bare and (lexicon.spans(text, (_CHILD,)) or _young(text, [_ANYWHERE], lexicon)[1]):
+        return _ABROAD_MEANS
+    return ()
 
 
-@cache
-def _abroad() -> tuple[str, ...]:
-    return tuple(concept for concept in _own().concepts if concept.startswith((_BARE_IN, _CHILD_IN)))
-
-
-def _halves(text: str, lexicon: Lexicon) -> list[str]:
-    ages = [*_ages(text, lexicon), *_own().spans(text, (_LOOKS,), whole=True)]
+def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str], bool]:
+    """Both halves, none where one is missing; and whether somebody in them is under 18 for sure."""
     worn = _own().spans(text, (_WORN,), whole=True)
-    if not ages and not worn and not lexicon.spans(text, (_CHILD,)):
-        return []
-    bare = lexicon.spans(text, (*_BARE, *_PAIR), whole=True)
     told = {span.concept for span in bare} | ({"clothes"} if worn else set())
     if not (told & set(_BARE) or told.issuperset(_PAIR)):
-        return []
+        return [], False
+    naked = [span for span in bare if span.concept in _NAKED]
+    ages, sure = _young(text, naked, lexicon)
+    names = _own().spans(text, (_LOOKS, _MEANS_CHILD), whole=True)
+    ages += names
+    if not ages and not worn and not lexicon.spans(text, (_CHILD,)):
+        return [], False
+    sure = sure or any(name.concept == _MEANS_CHILD for name in names)
     grown = _without(text, [*ages, *lexicon.spans(text, _YEARS, whole=True)])
     grown = _dressed_as_anybody(grown)
     somebody = _written(text)[0] if told & _POINTED else _MANY
     grown = _without(grown, [*lexicon.spans(grown, _CHILDLIKE, whole=True), *_girls_and_boys(grown)], somebody)
     # What only children wear says both; the other half is what is left, but for what they wear.
     others = _beside(bare, worn)
-    return [part for part in (grown, _without(text, others)) if _WORD.search(part)]
+    alone = _clauses(text, naked, ages) if sure or names else []
+    halves = (grown, _without(text, others), *alone)
+    return [part for part in dict.fromkeys(halves) if _WORD.search(part)], sure
+
+
+def _clauses(text: str, naked: Sequence[Span], ages: Sequence[Span]) -> list[str]:
+    """The first clauses that speak of nakedness, without ages: what stands around these hides it ("not quite")."""
+    cleared = blanked(text, sorted((age.start, age.end) for age in ages))
+    starts = [span.start for span in naked]
+    found: dict[str, None] = {}
+    for clause in _CLAUSE.finditer(cleared):
+        first = bisect_left(starts, clause.start())
+        if first < len(starts) and starts[first] < clause.end():
+            found[clause[0]] = None
+    return [_SPACES.sub(" ", clause).strip(" -") for clause in islice(found, _MOST_CLAUSES)]
+
+
+def digest() -> str:
+    """Eight hex digits that tell the lists of words from any others."""
+    return sha256(f"{_own().digest} {abroad().digest}".encode()).hexdigest()[:8]
 
 
 @cache
@@ -126,8 +165,8 @@ def _dressed_as_anybody(text: str) -> str:
     return "".join((*parts, text[at:]))
 
 
-def _ages(text: str, lexicon: Lexicon) -> list[Span]:
-    """Where somebody's age under 18 stands, in digits or in words."""
+def _young(text: str, naked: Sequence[Span], lexicon: Lexicon) -> tuple[list[Span], bool]:
+    """Where somebody's age under 18 stands, and whether it is sure that one is that."""
     found = [Span(start, end, "age") for start, end in lexicon.young_ages(text)]
     years = iter(lexicon.spans(text, _YEARS))
     near = next(years, None)
@@ -135,10 +174,10 @@ def _ages(text: str, lexicon: Lexicon) -> list[Span]:
         while near is not None and near.end < number.start - _BESIDE:
             near = next(years, None)
         beside = near is not None and near.start <= number.end + _BESIDE
-        said = _OLD.search(text, number.start, number.end) or _is_said(text, number)
-        if beside or said or stands_alone(text, number.start, number.end):
+        if beside or _OLD.search(text, number.start, number.end) or _is_said(text, number):
             found.append(number)
-    return [*found, *(Span(start, end, "age") for start, end in beside_nakedness(text))]
+    told = beside_nakedness(text, [(span.start, span.end) for span in naked])
+    return [*found, *(Span(one.start, one.end, "age") for one in told)], any(one.sure for one in told)
 
 
 def _is_said(text: str, number: Span) -> bool:

@@ -25,7 +25,8 @@ _NEXT_SWITCH = re.compile(r"(?<!\S)--[a-z]")
 _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE | re.MULTILINE)
 # (word:1.4), [word], <lora:name:0.8>: weights and brackets carry no meaning; a LoRA's name does ("undress_v2").
 _WEIGHT = re.compile(r":-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?=[)\]>}])")
-_BRACKETS = str.maketrans("()[]{}<>", "        ")
+# "<18" says who somebody is.
+_BRACKETS = re.compile(r"[()\[\]{}>]|<(?! ?[0-9])")
 _LORA = re.compile(r"<(?:lora|lyco|hypernet|embedding):([^<>:]{1,200})", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME_JOINT = re.compile(r"[_.\-0-9]+|(?<=[a-z])(?=[A-Z])")
@@ -65,7 +66,7 @@ def _plain(text: str) -> str:
     if not any(c in text for c in "()[]{}<>"):
         return text
     text = _LORA.sub(_model_name, text)
-    return _WEIGHT.sub(" ", text).translate(_BRACKETS)
+    return _BRACKETS.sub(" ", _WEIGHT.sub(" ", text))
 
 
 def _model_name(match: re.Match[str]) -> str:
