@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guardrail.checks import Tools
 from guardrail.errors import CheckError, ConfigError
-from guardrail.inference.text import fold
+from guardrail.inference.text import apart, fold
 from guardrail.inference.text.encoder import TextEncoder
 from guardrail.inference.text.gazetteer import Gazetteer, packaged_names, read_names
 from guardrail.inference.text.prompts import PromptHeads, PromptReader, Reading, packaged_heads, packaged_lexicon
@@ -52,6 +52,7 @@ class PromptSafety:
             label,
             f"prompt-heads@{heads.digest}",
             f"prompt-lexicon@{reader.lexicon.digest}",
+            f"prompt-apart@{apart.digest()}",
             f"fold@{fold.VERSION}",
             f"names@{self._names.digest}",
             *((second_label, f"prompt-second@{second.digest}") if second else ()),
@@ -89,8 +90,8 @@ class PromptSafety:
 
     def _score(self, reading: Reading) -> Mapping[str, float | Unknown]:
         scores: dict[str, float | Unknown] = {"evasion": reading.folded.disguise}
-        if reading.blind:
-            unread = Unknown("the text is in a script that the encoder has no tokens for")
+        if reading.unread:
+            unread = Unknown(reading.unread)
             return {**scores, **dict.fromkeys(self._heads.factors, unread)}
         logits = self._heads.logits(reading.features) - reading.less
         if self._second is not None:

@@ -61,7 +61,7 @@ def guard(mode: str, home: Path, weights: Path | None, metrics: Metrics) -> Guar
     policy = home / "policy.yaml"
     policy.write_text(POLICY % "prompt.sexual")
     if mode == "off":
-        return Guard([Nothing()], PolicyBook.open(policy), digest_key=state.key("digest"), **common)
+        return Guard([Nothing()], PolicyBook(policy), digest_key=state.key("digest"), **common)
     models = Models(weights or Home.default().folder("models"))
     if mode == "prompts":
         return Guard.from_policy(policy, home=state, models=models, checks=("prompt-safety",), **common)

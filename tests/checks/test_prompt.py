@@ -32,7 +32,7 @@ class Letters:
     def tokens(self, text: str) -> list[int]:
         ids = []
         for word in text.split():
-            if "ꙮ" in word:
+            if word[0] in "ꙮ☃":
                 ids.append(0)
                 continue
             if word not in self._words:
@@ -89,6 +89,7 @@ def test_it_gives_the_factors_of_the_contract() -> None:
         "letters",
         "prompt-heads",
         "prompt-lexicon",
+        "prompt-apart",
         "fold",
         "names",
     ]
@@ -103,6 +104,11 @@ def test_a_prompt_without_a_known_token_is_unknown_and_not_clean() -> None:
     scores = score("ꙮꙮꙮ ꙮ")
     assert all(isinstance(scores[factor], Unknown) for factor in FACTORS)
     assert scores["evasion"] == 0.0
+
+
+@pytest.mark.parametrize(("text", "why"), [("ꙮꙮꙮ ꙮ", "script"), ("☃ ☃", "no letters")])
+def test_what_cannot_be_read_is_said_truly(text: str, why: str) -> None:
+    assert why in score(text)["sexual"].why
 
 
 def test_a_disguised_word_scores_as_the_word_and_is_told() -> None:

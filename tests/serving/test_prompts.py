@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,3 +66,16 @@ def test_a_file_of_ones_own_is_a_prompt_a_line_or_json(prompts, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "één"}\n', "utf-8")
     assert prompts.texts_of(tmp_path / "a.txt") == ["one", "two"]
     assert prompts.texts_of(tmp_path / "a.jsonl") == ["één"]
+
+
+def test_the_contents_of_long_prompts_are_the_same_every_time_and_as_long_as_asked():
+    spec = importlib.util.spec_from_file_location("cost_of_long_prompts", LOAD / "long_prompts.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    for name in module.CONTENTS:
+        text = module.content(name, 3_000)
+        assert text == module.content(name, 3_000)
+        assert 1_000 < len(text) <= 3_000
+    assert len({module.content(name, 3_000) for name in module.CONTENTS}) == len(module.CONTENTS)
+    json.loads(module.content("JSON", 3_000))

@@ -49,7 +49,7 @@ class TextEncoder:
                 f"{tokenizer.name}: no tokeniser can be read from it ({type(error).__name__}); "
                 "run `guardrail models verify`, then `guardrail models pull --force`"
             ) from error
-        self._space = self._pieces.piece_to_id("▁")
+        self.space: int = self._pieces.piece_to_id("▁")
         scores = np.array([self._pieces.get_score(i) for i in range(self._pieces.get_piece_size())], np.float32)
         # What stands for nothing is stranger than the rarest piece.
         scores[UNKNOWN] = scores.min() - 3
@@ -62,6 +62,19 @@ class TextEncoder:
         """
         ids: list[int] = self._pieces.encode(text)
         return ids
+
+    def all_tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each text, as `tokens` has them."""
+        ids: list[list[int]] = self._pieces.encode(list(texts))
+        return ids
+
+    def letters(self, text: str) -> list[str]:
+        """What each token of a text stands for, with "\u2581" for a space.
+
+        A letter that the vocabulary lacks stands as it is written.
+        """
+        letters: list[str] = self._pieces.encode(text, out_type=str)
+        return letters
 
     def knows(self, word: str) -> bool:
         """True when a word, in the case given, is one piece of the vocabulary: a word of one of its languages."""
@@ -96,13 +109,12 @@ class TextEncoder:
         cut = windows(ids)
         if UNKNOWN not in ids:
             return [(window, self._pieces.decode(list(window))) for window in cut]
-        letters: list[str] = self._pieces.encode(text, out_type=str)
-        shown = ["".join(window).replace("▁", " ").strip() for window in windows(letters)]
+        shown = ["".join(window).replace("▁", " ").strip() for window in windows(self.letters(text))]
         return list(zip(cut, shown, strict=True))
 
     def blind(self, ids: Sequence[int]) -> bool:
         """True when a text has tokens and none of them stands for anything: a script the encoder never saw."""
-        return bool(ids) and all(i in (UNKNOWN, self._space) for i in ids)
+        return bool(ids) and all(i in (UNKNOWN, self.space) for i in ids)
 
     def embed(self, sequences: Sequence[Sequence[int]]) -> Floats:
         """Embed sequences of token ids, without their begin and end marks; each should be at most WINDOW - 2 long.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.wordlist import Span
@@ -46,6 +47,12 @@ CONCEPTS = (*sorted(_ALONE), *_PAIR, "body")
 def sentences(text: str) -> list[str]:
     """The sentences of a text, each once, in order; a text of one sentence is that one."""
     return list(dict.fromkeys(part for part in _SENTENCE_END.split(text) if part.strip()))
+
+
+def parted(text: str) -> list[str]:
+    """The sentences of a text with what ends each: joined, they are the text."""
+    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
+    return [text[start:end] for start, end in pairwise(ends) if start < end]
 
 
 def tagged(text: str, lexicon: Lexicon) -> dict[str, float]:

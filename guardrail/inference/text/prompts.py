@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from guardrail.errors import ConfigError
+from guardrail.inference.text import dense
 from guardrail.inference.text.apart import readings
 from guardrail.inference.text.encoder import WIDTH, TextEncoder
 from guardrail.inference.text.fold import Folded, fold
@@ -35,6 +37,10 @@ Floats = npt.NDArray[np.float32]
 
 # An embedding has length one, so its numbers are about 0.044; this brings them beside the lexicon's 0 and 1.
 SPREAD = np.float32(np.sqrt(WIDTH))
+
+BLIND = "the text is in a script that the encoder has no tokens for"
+WORDLESS = "the text has no letters, and the encoder has no tokens for its signs"
+"""Why a text is not read of which the tokeniser has nothing."""
 
 # What a word of the lexicon weighs where the encoder has it in pieces only: as much as its rarer words do.
 LISTED = 12.0
@@ -80,8 +86,10 @@ HONEST = frozenset(
 _TAG = re.compile(r"[,;.\n\u3001\u3002\uff0c]")
 _TYPED = re.compile(r"[^\W\d_]{4,}")
 _SCENE = 200
-# Characters of a part of a prompt that is read apart as a whole.
-_LONG_PART = 2000
+# Characters of a part of a prompt that is read apart as a whole. A sentence that is longer than any prompt of 2,000
+# characters folds to is read apart in slices, which overlap.
+_LONG_PART, _LONG_SENTENCE = 2000, 9000
+_SLICE, _OVERLAP = 960, 120
 # A negative prompt is a list of tags of so many words: "extra fingers on the left hand".
 _TAG_WORDS = 6
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -93,23 +101,41 @@ class Reading:
 
     `features` is float32 of shape (pieces, features), with no row for an empty prompt; `texts` are the pieces in words,
     and `less`, of shape (pieces, 1), the nats by which each counts less than what stands in its whole sentence.
-    `blind` is true when the tokeniser has nothing for any of it.
+    `unread` says why nothing can be told of a text, and is "" where something can.
     """
 
     features: Floats
     folded: Folded
-    blind: bool
+    unread: str
     texts: tuple[str, ...]
     less: Floats
 
 
-class PromptReader:
-    """Turns prompts into features. Safe to share between threads."""
+class _Piece(NamedTuple):
+    """Token ids and words of what is judged for itself, and the nats by which it counts less."""
 
-    def __init__(self, encoder: TextEncoder, lexicon: Lexicon, frequent: FrequentWords | None = None) -> None:
+    ids: Sequence[int]
+    shown: str
+    less: float = 0.0
+
+
+class PromptReader:
+    """Turns prompts into features. Safe to share between threads.
+
+    `heads` tell which parts of a dense text are read closely; those that are shipped, unless others are given.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        lexicon: Lexicon,
+        frequent: FrequentWords | None = None,
+        heads: PromptHeads | None = None,
+    ) -> None:
         self.encoder = encoder
         self.lexicon = lexicon
         self.frequent = packaged_frequent() if frequent is None else frequent
+        self._heads = packaged_heads() if heads is None else heads
         # Prompts are made of the same words again and again, and the fold asks about each several times.
         self._knows = lru_cache(REMEMBERED)(lambda word: lexicon.contains(word) or encoder.knows(word))
         self._sensitive = lru_cache(REMEMBERED)(lexicon.sensitive)
@@ -132,7 +158,11 @@ class PromptReader:
 
     def telling(self, word: str) -> bool:
         """True for a word, in lower case, that matters to judgement."""
-        return self._telling(word[:LONGEST_WORD])
+        word = word[:LONGEST_WORD]
+        # Chance letters are asked about as well: such a word is listed but for an ending, which is told faster.
+        listed = self.lexicon.listed
+        bare = listed(word) or listed(word[:-1]) or listed(word[:-2]) or listed(word[:-3])
+        return bare and self._telling(word)
 
     def weight(self, word: str) -> float:
         """Nats that a word, in lower case, costs; infinite for one that neither lexicon nor encoder has."""
@@ -147,54 +177,100 @@ class PromptReader:
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
         """Read prompts; a reading depends on its own text alone."""
-        folds = [fold(text, self) for text in texts]
-        pieces: list[Sequence[int]] = []
-        owners: list[list[int]] = []
-        texts_of: list[str] = []
-        less: list[float] = []
-        blind = []
-        for folded in folds:
-            mine: list[int] = []
-            seen: list[int] = []
-            for section in self._asked(sections(self._mended(folded.text))):
-                # The encoder reads words in capitals as other words.
-                words_of = section.lower() if section.isupper() else section
-                for window, shown, nats in self._pieces(words_of):
-                    mine.append(len(pieces))
-                    pieces.append(window)
-                    texts_of.append(shown)
-                    less.append(nats)
-                    seen += window
-            owners.append(mine)
-            blind.append(self.encoder.blind(seen))
-        embedded = self.encoder.embed(pieces)
-        if pieces:
-            words = np.stack([self.lexicon.features(text) for text in texts_of])
-            table = np.concatenate([embedded * SPREAD, words], axis=1)
-        else:
-            table = np.empty((0, self.width), np.float32)
-        lesser = np.array(less, np.float32)[:, None]
-        return [
-            Reading(table[mine], folded, dark, tuple(texts_of[i] for i in mine), lesser[mine])
-            for mine, folded, dark in zip(owners, folds, blind, strict=True)
-        ]
+        found: list[Reading] = []
+        waiting: list[tuple[Folded, list[_Piece]]] = []
+        for text in texts:
+            folded = fold(text, self)
+            parts = sections(self._mended(folded.text))
+            pieces = self._fitting(parts, len(text))
+            if pieces is not None:
+                waiting.append((folded, pieces))
+                continue
+            # Embedded by itself: rounding by others' company could change what is read closely.
+            found += [*self._together(waiting), self._dense(folded, parts, len(text))]
+            waiting = []
+        return [*found, *self._together(waiting)]
 
-    def _pieces(self, text: str) -> list[tuple[Sequence[int], str, float]]:
-        """Token ids and words of what is judged for itself in a section, each once: padding repeats itself.
+    def _together(self, told: Sequence[tuple[Folded, Sequence[_Piece]]]) -> Iterator[Reading]:
+        """Readings of prompts whose pieces are embedded in one go."""
+        table = self._features([piece for _, pieces in told for piece in pieces])
+        end = 0
+        for folded, pieces in told:
+            begin, end = end, end + len(pieces)
+            blind = self.encoder.blind([*chain.from_iterable(piece.ids for piece in pieces)])
+            yield _reading(folded, pieces, table[begin:end], _why_blind(folded.text) if blind else "")
 
-        With each the nats by which it counts less.
-        """
+    def _features(self, pieces: Sequence[_Piece]) -> Floats:
+        """A row of features for each piece."""
+        if not pieces:
+            return np.empty((0, self.width), np.float32)
+        embedded = self.encoder.embed([piece.ids for piece in pieces])
+        words = np.stack([self.lexicon.features(piece.shown) for piece in pieces])
+        return np.concatenate([embedded * SPREAD, words], axis=1)
+
+    def _fitting(self, parts: Sections, characters: int) -> list[_Piece] | None:
+        """The pieces of a prompt of so many characters; None where they are more than may be read."""
+        most = dense.budget(characters) if characters > dense.SHORT else None
+        if most is not None and sum(len(self.encoder.tokens(part)) for part in parts.asked) > most:
+            return None
+        pieces: list[_Piece] = []
+        for section in self._asked(parts):
+            pieces += self._pieces(_small(section))
+            if most is not None and _tokens(pieces) > most:
+                return None
+        return pieces
+
+    def _dense(self, folded: Folded, parts: Sections, characters: int) -> Reading:
+        """All of a prompt of so many characters in windows, and the most suspect ones closely."""
+        # The longest part of a JSON prompt is all of its fields with their names.
+        widest = max(parts.asked, key=len)
+        lines = [*self._unwanted(parts), *self._said(widest, sentences(widest))]
+        ids = self.encoder.tokens("\n".join((_small(widest), *map(_small, lines))))
+        blind = _why_blind(folded.text) if self.encoder.blind(ids) else ""
+        if unread := blind or dense.unreadable(characters, len(ids)):
+            return _reading(folded, (), self._features(()), unread)
+        found: dict[tuple[tuple[int, ...], str], _Piece] = {}
+        for section in (widest, "\n".join(lines)):
+            for ids, shown in dense.windows(_small(section), self.encoder):
+                found.setdefault((tuple(ids), shown), _Piece(ids, shown))
+        windows = [*found.values()]
+        table = self._features(windows)
+        order: Sequence[int] = range(len(windows))
+        if self._heads.width == self.width:  # heads of another lexicon are refused where they judge
+            order = dense.most_suspect(self._heads.logits(table))
+        suspects = [windows[at].shown for at in order]
+        left = dense.left(characters, _tokens(windows))
+        # A child hides nakedness from the heads, and other words hide a wish: what words tell comes first.
+        both = (self._pieces_of(one, 0.0) for shown in suspects for one in readings(shown, self.lexicon))
+        left -= _taken(both, left // 3, found)
+        told = (self._pieces_of(*one) for shown in suspects for one in self._around(sentences(shown), shown).items())
+        left -= _taken(told, left // 2, found)
+        _taken((self._pieces(shown) for shown in suspects), left, found)
+        pieces = [*found.values()]
+        return _reading(folded, pieces, np.concatenate([table, self._features(pieces[len(windows) :])]))
+
+    def _pieces(self, text: str) -> list[_Piece]:
+        """What is judged for itself in a section, each once: padding repeats itself."""
         parts = sentences(text)
         told = dict.fromkeys((text, *(parts if len(parts) > 1 else ())), 0.0)
+        for part, less in self._around(parts, text).items():
+            told[part] = min(less, told.get(part, less))
+        found: dict[tuple[tuple[int, ...], str], _Piece] = {}
+        for part, less in told.items():
+            for piece in self._pieces_of(part, less):
+                found.setdefault((tuple(piece.ids), piece.shown), piece)
+        return list(found.values())
+
+    def _around(self, parts: Sequence[str], text: str) -> dict[str, float]:
+        """What stands around words that matter in a text of these sentences, and the nats by which each counts less."""
+        around: dict[str, float] = {}
         for more in (*(clauses(sentence, self.lexicon) for sentence in parts), tagged(text, self.lexicon)):
             for part, less in more.items():
-                told[part] = min(less, told.get(part, less))
-        found: dict[tuple[tuple[int, ...], str], tuple[Sequence[int], str, float]] = {}
-        for part, less in told.items():
-            for window, shown in self.encoder.windows(part):
-                if window:
-                    found.setdefault((tuple(window), shown), (window, shown, less))
-        return list(found.values())
+                around[part] = min(less, around.get(part, less))
+        return around
+
+    def _pieces_of(self, text: str, less: float) -> list[_Piece]:
+        return [_Piece(ids, shown, less) for ids, shown in self.encoder.windows(text) if ids]
 
     def _mended(self, text: str) -> str:
         """The text with words of the lexicon that were mistyped put right, where what was typed is no word at all."""
@@ -223,8 +299,25 @@ class PromptReader:
         gain = self.strangeness(typed) * len(typed) - self.strangeness(meant) * len(meant)
         return gain > (SLIP if len(typed) < 6 else LONG_SLIP) and typed not in HONEST
 
-    def _asked(self, parts: Sections) -> list[str]:
-        """What is judged: what is asked for, and of what is unwanted that which is a request all the same.
+    def _asked(self, parts: Sections) -> Iterator[str]:
+        """What is judged: what is asked for, and of what is unwanted that which is a request all the same."""
+        yield from parts.asked
+        spoken = dict.fromkeys(self._unwanted(parts))
+        for part in parts.asked:
+            turns = sentences(part)
+            spoken |= dict.fromkeys(self._said(part, turns))
+            for one in [part] if len(part) <= _LONG_PART else chain.from_iterable(map(_slices, turns)):
+                spoken |= dict.fromkeys(readings(one, self.lexicon))
+        yield from spoken
+
+    def _said(self, part: str, turns: Sequence[str]) -> list[str]:
+        """What the turns of a part amount to."""
+        said = [SAID] if len(turns) > 1 and continued(turns, self.lexicon) else []
+        whole = asked(part, self.lexicon)
+        return [*said, whole] if whole else said
+
+    def _unwanted(self, parts: Sections) -> list[str]:
+        """Of what is unwanted that which is a request.
 
         Unwanted clothes ("--no dress") are said as the request that they are. What is no tag but a sentence ("--no
         mercy, take her dress off") is read as one by a generator that reads language.
@@ -235,16 +328,7 @@ class PromptReader:
         if bared:
             # The first part carries the scene, which the request is about.
             spoken.append(f"{parts.asked[0][:_SCENE]}, without {', '.join(bared)[:_SCENE]}")
-        for part in parts.asked:
-            turns = sentences(part)
-            if len(turns) > 1 and continued(turns, self.lexicon):
-                spoken.append(SAID)
-            if whole := asked(part, self.lexicon):
-                spoken.append(whole)
-            # Of a long part only the sentences that speak of both: elsewhere its windows tell the two apart.
-            for one in [part] if len(part) <= _LONG_PART else turns:
-                spoken += readings(one, self.lexicon)
-        return [*parts.asked, *dict.fromkeys(spoken)]
+        return spoken
 
     def _is_spoken(self, tag: str) -> bool:
         """True for a sentence: longer than tags are, or about "her"."""
@@ -254,6 +338,46 @@ class PromptReader:
     def _is_garment(self, tag: str) -> bool:
         words = tag.casefold().split()
         return 0 < len(words) <= 2 and all(self.lexicon.knows(word, ("clothes",)) for word in words)
+
+
+def _slices(sentence: str) -> Iterator[str]:
+    """A sentence, a long one cut into overlapping slices: what stands far apart in it its windows tell apart."""
+    if len(sentence) <= _LONG_SENTENCE:
+        yield sentence
+    else:
+        yield from (sentence[at : at + _SLICE] for at in range(0, len(sentence) - _OVERLAP, _SLICE - _OVERLAP))
+
+
+def _small(section: str) -> str:
+    """The encoder reads words in capitals as other words."""
+    return section.lower() if section.isupper() else section
+
+
+def _tokens(pieces: Sequence[_Piece]) -> int:
+    return dense.tokens(len(pieces), sum(len(piece.ids) for piece in pieces))
+
+
+def _why_blind(text: str) -> str:
+    return BLIND if any(map(str.isalpha, text)) else WORDLESS
+
+
+def _reading(folded: Folded, pieces: Sequence[_Piece], features: Floats, unread: str = "") -> Reading:
+    less = np.array([piece.less for piece in pieces], np.float32)[:, None]
+    return Reading(features, folded, unread, tuple(piece.shown for piece in pieces), less)
+
+
+def _taken(several: Iterable[Sequence[_Piece]], left: int, found: dict[tuple[tuple[int, ...], str], _Piece]) -> int:
+    """Add pieces to what was found, those that are not there yet, until so many tokens are spent; how many were."""
+    spent = 0
+    for piece in chain.from_iterable(several):
+        key = (tuple(piece.ids), piece.shown)
+        if key in found:
+            continue
+        spent += _tokens([piece])
+        if spent > left:
+            return left
+        found[key] = piece
+    return spent
 
 
 class PromptHeads:

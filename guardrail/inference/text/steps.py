@@ -65,12 +65,9 @@ _CALLER = re.compile(
 
 def continued(turns: Sequence[str], lexicon: Lexicon) -> bool:
     """True where a turn takes clothes or a coat off, and a later one goes on with it. Linear in the turns."""
-    begun = False
-    for turn in turns:
-        if begun and _goes_on(turn, lexicon):
-            return True
-        begun = begun or _takes_off(turn, lexicon)
-    return False
+    # Few turns go on, and that is told faster.
+    last = next((at for at in range(len(turns) - 1, 0, -1) if _goes_on(turns[at], lexicon)), 0)
+    return any(_takes_off(turn, lexicon) for turn in turns[:last])
 
 
 def asked(text: str, lexicon: Lexicon) -> str:

@@ -6,7 +6,7 @@ All look-ups are in tables, so the time is linear in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -78,10 +78,21 @@ class WordList:
         self.index = {name: i for i, name in enumerate(self.concepts)}
         self._sensitive = {self.index[name] for name in SENSITIVE if name in self.index}
         self._telling = {self.index[name] for name in MENDED if name in self.index}
+        self._beginnings = {word[0] for word in (*self._unspaced, *self._covers)}
+        self._sensitive_words = self._listed_for(self._words, self._sensitive) | self._listed_for(
+            self._unspaced, self._sensitive
+        )
+        self._sensitive_stems = self._listed_for(self._stems, self._sensitive)
+        self._telling_words = self._listed_for(self._words, self._telling)
+        self._telling_stems = self._listed_for(self._stems, self._telling)
         self._longest_stem = max((len(stem) for stem in self._stems), default=0)
         self._exact = {word for word in (*self._words, *self._stems) if self.telling(word)}
         self._mistyped = self._misspellings()
         self._told = lru_cache(REMEMBERED)(self._concepts_of)
+
+    @staticmethod
+    def _listed_for(listed: dict[str, set[int]], wanted: set[int]) -> frozenset[str]:
+        return frozenset(word for word, concepts in listed.items() if not wanted.isdisjoint(concepts))
 
     def _read(self, text: str) -> tuple[str, ...]:
         names: list[str] = []
@@ -183,7 +194,7 @@ class WordList:
 
     def sensitive(self, word: str) -> bool:
         """True for a word, in lower case, that one may want to hide: nudity, sex, the body, revealing dress."""
-        return self._stands_for(word, self._sensitive)
+        return word in self._sensitive_words or _begins(word, self._sensitive_stems, 2, self._longest_stem)
 
     def telling(self, word: str) -> bool:
         """True for a word, in lower case, that a request to undress or expose is made of.
@@ -191,19 +202,15 @@ class WordList:
         That is one of MENDED as it is listed, or a listed stem with an ending of at most _LONGEST_ENDING letters:
         what is cut out of a run of letters must be the word and not merely begin with it.
         """
-        if not self._telling.isdisjoint(self._words.get(word, _NONE)):
-            return True
-        return any(
-            not self._telling.isdisjoint(self._stems.get(word[:end], _NONE))
-            for end in range(max(3, len(word) - _LONGEST_ENDING), min(len(word), self._longest_stem) + 1)
-        )
+        shortest = max(3, len(word) - _LONGEST_ENDING)
+        return word in self._telling_words or _begins(word, self._telling_stems, shortest, self._longest_stem)
 
     def listed(self, word: str) -> bool:
         """True for a telling word exactly as it is listed, or a stem without any ending."""
         return word in self._exact
 
     def _stem(self, word: str) -> bool:
-        return any(word[:end] in self._stems for end in range(2, min(len(word), self._longest_stem) + 1))
+        return _begins(word, self._stems, 2, self._longest_stem)
 
     def spans(self, text: str, concepts: Iterable[str], *, whole: bool = False) -> list[Span]:
         """Where words of these concepts stand in a text, in order.
@@ -290,17 +297,26 @@ class WordList:
         A word inside one of the list's covers ("!アイス") is part of another word, and left out; so is the tail of a
         larger number ("五岁" in "三十五岁").
         """
+        # Nearly every character begins no word of the list.
+        begin = [i for i, letter in enumerate(run) if letter in self._beginnings]
         covered: dict[int, tuple[int, int]] = {}
-        ends = [range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1) for i in range(len(run))]
-        for i, of_one in enumerate(ends):
-            for end in of_one:
+        for i in begin:
+            for end in range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1):
                 if run[i:end] in self._covers:
                     covered.update(dict.fromkeys(range(i, end), (i, end)))
-        for i, of_one in enumerate(ends):
-            for end in of_one:
+        for i in begin:
+            for end in range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1):
                 concepts = self._unspaced.get(run[i:end])
                 if concepts is None or (i and run[i] in _NUMERALS and run[i - 1] in _NUMERALS):
                     continue
                 first, last = covered.get(i, (i, i))
                 if not (end <= last and (first, last) != (i, end)):
                     yield i, end, concepts
+
+
+def _begins(word: str, stems: Collection[str], shortest: int, longest: int) -> bool:
+    """True where a word begins with one of the stems, of so many letters at least and at most."""
+    for end in range(shortest, min(len(word), longest) + 1):  # noqa: SIM110 (a generator takes twice as long)
+        if word[:end] in stems:
+            return True
+    return False
