@@ -89,6 +89,7 @@ class Painted:
                 size_px=one.get("size_px", 120.0),
                 sharpness=20.0,
                 frontality=one.get("frontality", 0.9),
+                doubtful=one.get("doubtful", False),
             )
             for at, one in enumerate(told)
         )
@@ -269,6 +270,18 @@ def test_a_face_that_cannot_be_compared_is_unknown_and_not_clean(tmp_path: Path,
     said = score(check, painting({"vector": unit(7)}, face))
     assert isinstance(said, Unknown)
     assert "too small or too far turned" in said.why
+
+
+@pytest.mark.parametrize("unread", [{"size_px": 19.9}, {"frontality": 0.19}])
+def test_what_is_more_probably_no_face_is_no_reason_to_hold_a_picture(tmp_path: Path, unread: dict[str, float]) -> None:
+    check = Protected(Painted(), registry(tmp_path, 1))
+    assert score(check, painting({"doubtful": True, **unread})) == 0.0
+    assert isinstance(score(check, painting({"doubtful": True, **unread}, unread)), Unknown)
+
+
+def test_what_is_doubtful_is_compared_where_it_can_be(tmp_path: Path) -> None:
+    check = Protected(Painted(), registry(tmp_path, 1))
+    assert score(check, painting({"doubtful": True, "vector": unit(1)})) > 0.9
 
 
 def test_a_face_just_large_enough_is_compared(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from PIL import Image, ImageFilter
 from guardrail.errors import CheckError
 from guardrail.inference.image import align
 from guardrail.inference.image.align import Pixels, Points
-from guardrail.inference.image.closeup import FACE
+from guardrail.inference.image.closeup import CONFIRMED, FACE
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.frame import Frame, packed
-from guardrail.inference.image.search import AGE_FACE, search
+from guardrail.inference.image.search import AGE_FACE, STRETCHED, search
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact
 
@@ -44,7 +44,7 @@ class Face:
     in the picture), left eye, nose, right and left mouth corner. `score` is the detector's, not a probability.
     `size_px` is the shorter edge of the box in pixels, `sharpness` the standard deviation of the Laplacian on a
     64-pixel grey chip, `frontality` 1 for a face seen from the front and 0 for a profile, `turn_deg` the angle by
-    which the picture had to be turned for the face to be found.
+    which the picture had to be turned for the face to be found. `doubtful` is what closer looks took for none.
     """
 
     frame: int
@@ -55,6 +55,7 @@ class Face:
     sharpness: float
     frontality: float
     turn_deg: int = 0
+    doubtful: bool = False
 
     @property
     def readable(self) -> bool:
@@ -152,6 +153,8 @@ def _face(frame: Frame, row: NDArray[np.float32], turn: int, at: int) -> Face:
         sharpness=_sharpness(frame, landmarks),
         frontality=frontality(landmarks),
         turn_deg=turn,
+        # In a picture that may have been pulled one way a face is no face to closer looks either.
+        doubtful=float(row[14]) < CONFIRMED and max(width, height) < STRETCHED * min(width, height),
     )
 
 

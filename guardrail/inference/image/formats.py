@@ -48,7 +48,7 @@ _NOT_READ = (
 _AVIF = {b"avif", b"avis"}
 # How brightness is written, as ITU-T H.273 numbers it: what ordinary screens take about alike (BT.709 and its kin, not
 # told, gamma 2.2, sRGB). Viewers that heed the others (linear light, PQ, HLG) show another picture than is decoded.
-_ORDINARY_TRANSFER = {1, 2, 4, 6, 11, 12, 13, 14, 15}
+ORDINARY_TRANSFER = {1, 2, 4, 6, 11, 12, 13, 14, 15}
 _HEIC = {b"heic", b"heix", b"heim", b"heis"}
 _HEIF_SEQUENCE = {b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"}
 # A marker inside entropy-coded data that is no stuffed zero, restart or fill byte.
@@ -65,7 +65,7 @@ _PICTURE_WITHIN = re.compile(
 )
 _FILM_BOXES = {b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"uuid", b"meta", b"udta"}
 MOST_CHANCES = 16  # 50 MB of a film have less than one that begins as a JPEG by chance
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that say its size
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that say its size
 _FILM_WITHIN = re.compile(rb"....ftyp[ -~]{4}|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
 
 
@@ -195,7 +195,7 @@ def check_transfer(data: bytes, kind: str) -> None:
         said |= transfers(data, meta, box(data, b"moov") or b"")
         if b"tmap" in meta:
             raise CheckError("avif: a gain map makes another picture of it on screens of high range")
-    if said - _ORDINARY_TRANSFER:
+    if said - ORDINARY_TRANSFER:
         raise CheckError(f"{kind}: brightness is written for screens of high range, which two viewers show differently")
 
 
@@ -207,17 +207,23 @@ def check_crop(data: bytes, size: tuple[int, int]) -> None:
             raise CheckError("avif: only a part of the picture is to be shown; two viewers may differ")
 
 
-def _before_pixels(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Name and offset of what each chunk of a PNG holds, up to its pixels. Stops where they cannot be read."""
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each chunk of a PNG, and where what it holds begins and ends. Stops where they cannot be read."""
     at = 8
     for _ in range(MAX_PARTS):
         if at + 12 > len(data):
             return
         length, name = struct.unpack_from(">I4s", data, at)
+        yield name, at + 8, at + 8 + length
+        at += 12 + length
+
+
+def _before_pixels(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Name and offset of what each chunk of a PNG holds, up to its pixels."""
+    for name, at, _ in png_chunks(data):
         if name == b"IDAT":
             return
-        yield name, at + 8
-        at += 12 + length
+        yield name, at
 
 
 def holds_picture(extra: bytes) -> bool:
@@ -273,7 +279,7 @@ def _has_frame(data: bytes, start: int) -> bool:
         if data[at : at + 1] != b"\xff":
             return False
         marker = data[at + 1] if at + 1 < len(data) else 0
-        if marker in _FRAMES:
+        if marker in JPEG_FRAMES:
             return True
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
     return True
@@ -289,17 +295,13 @@ def png_frames(data: bytes) -> int:
 
     Decoders that believe the number show fewer than those that count.
     """
-    at, frames, before = 8, 0, False
-    for _ in range(MAX_PARTS):
-        if at + 12 > len(data):
-            break
-        length, name = struct.unpack_from(">I4s", data, at)
+    frames, before = 0, False
+    for name, _, _ in png_chunks(data):
         if name == b"fcTL":
             frames += 1
         elif name == b"IDAT" and not before:
             before = True
             frames = max(frames, 1)  # a picture before the first frame is one of its own
-        at += 12 + length
     return frames
 
 

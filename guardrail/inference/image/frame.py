@@ -7,6 +7,7 @@ factor is by far the cheapest way down.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -157,6 +158,14 @@ class Frame:
 
     def __repr__(self) -> str:  # never the content
         return f"Frame({self.width}x{self.height}, {self.view}, frame {self.index})"
+
+
+def renumber(more: Sequence[Frame], held: Sequence[Frame]) -> None:
+    """Gives the pictures of `more` numbers after those of `held`: a number stands for one picture."""
+    first = 1 + max((frame.index for frame in held), default=-1)
+    least = min((frame.index for frame in more), default=0)
+    for frame in more:
+        frame.index += first - least
 
 
 def cut(source: Frame | Pixels, box: tuple[int, int, int, int], scale: float) -> tuple[Image.Image, int, int, int]:

@@ -16,7 +16,7 @@ LEAST_SIDE = 5
 """Pixels; the reference gives a smaller picture no hash: no bits, quality 0."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # The picture is averaged twice over a 128th of each side.
-_WINDOWS, _TIMES = 2 * GRID, 2
+_WINDOWS = 2 * GRID
 # Steps of brightness from pixel to pixel, in hundredths of the full range, that make a point of quality, and the most.
 _STEPS, _BEST = 90, 100
 _COSINES = (
@@ -31,12 +31,11 @@ def grid_of(rgb: npt.NDArray[np.uint8]) -> Floats:
     height, width = rgb.shape[:2]
     if min(height, width) < LEAST_SIDE:
         return np.zeros((GRID, GRID), np.float32)
-    seen: Floats = rgb @ _LUMA
-    for _ in range(_TIMES):
-        seen = _averaged(_averaged(seen.T, width).T, height)
     down, across = (((np.arange(GRID) + 0.5) * side / GRID).astype(int) for side in (height, width))
-    taken: Floats = seen[down][:, across]
-    return taken
+    seen: Floats = rgb @ _LUMA
+    seen = _averaged(_averaged(seen.T, width).T, height)
+    # Of the second time only what is taken is worked out.
+    return _averaged(_averaged(seen.T, width, across).T, height, down)
 
 
 def quality_of(grid: Floats) -> int:
@@ -62,15 +61,19 @@ def bits_of(waves: Floats) -> bytes:
     return np.packbits((waves > np.sort(waves, axis=None)[waves.size // 2 - 1]).ravel()[::-1]).tobytes()
 
 
-def _averaged(seen: Floats, side: int) -> Floats:
-    """The running mean down the columns over a 128th of `side`, which is cut off at the edges."""
+def _averaged(seen: Floats, side: int, taken: npt.NDArray[np.int_] | slice = slice(None)) -> Floats:
+    """The rows `taken` of the running mean down the columns over a 128th of `side`, which is cut off at the edges."""
     window = -(-side // _WINDOWS)
     if window == 1:
-        return seen
+        return seen[taken]
     count, after = len(seen), (window + 2) // 2
-    first = np.maximum(0, np.arange(count) - (window - after))
-    last = np.minimum(count, np.arange(count) + after)
-    sums = np.zeros((count + 1, seen.shape[1]))
-    np.cumsum(seen, axis=0, out=sums[1:])
-    mean: Floats = ((sums[last] - sums[first]) / (last - first)[:, None]).astype(np.float32)
+    at = np.arange(count)[taken]
+    first, last = np.maximum(0, at - (window - after)), np.minimum(count, at + after)
+    seen = np.ascontiguousarray(seen)
+    # Row by row: all at once numpy takes three times as long, most of it for memory that it asks the system for.
+    sums, mean = np.zeros((count + 1, seen.shape[1])), np.empty((len(at), seen.shape[1]), np.float32)
+    for row in range(count):
+        np.add(sums[row], seen[row], out=sums[row + 1])
+    for row, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        mean[row] = (sums[high] - sums[low]) / (high - low)
     return mean

@@ -26,6 +26,7 @@ _TURNS = {
 # Two renderings that differ by no more than this many grey levels anywhere are one picture to any model here.
 _SAME = 12
 HEEDED = "in its own colours"
+_WHITE_IS_ZERO = 262, 0  # a tag of TIFF and its value
 
 
 def renderings(image: Image.Image, index: int, factor: int, notes: list[str]) -> list[Frame]:
@@ -41,6 +42,11 @@ def renderings(image: Image.Image, index: int, factor: int, notes: list[str]) ->
         if isinstance(lowest, (int, float)) and lowest > 255 - _SAME:
             flat = flat.convert("RGB")
     views = _rendered(flat, factor)
+    if _lacks_adobes_mark(image):
+        # Adobe's files hold inks the other way round. Some viewers take all for Adobe's, some go by its mark.
+        other_way = ImageChops.invert(image).convert("RGB")
+        views |= {f"{view}, inks as they stand": each for view, each in _rendered(other_way, factor).items()}
+        notes.append("inks without a mark of how they stand: looked at both ways")
     if flat.mode == "RGBA":
         notes.append("transparent: looked at on black, on white and without alpha, where these differ")
     # Made of the whole picture: pixels that mean nothing one by one are a picture in other colours.
@@ -71,14 +77,30 @@ def eight_bits(image: Image.Image) -> Image.Image:
     """The image as RGB or RGBA with 8 bits; 16 bits are scaled, not clipped. Raises CheckError for other modes."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    if image.mode == "P":
+        _check_palette(image)
     if image.mode.startswith("I;16"):
         wide = np.asarray(image)
+        if getattr(image, "tag_v2", {}).get(_WHITE_IS_ZERO[0]) == _WHITE_IS_ZERO[1]:
+            wide = ~wide  # the decoder turns it round for 8 bits and not for 16
         return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode in {"L", "1", "P", "CMYK", "YCbCr", "RGBX"}:
         return image.convert("RGB")
     raise CheckError(f"pixels of mode {image.mode} have no agreed range of brightness")
+
+
+def _lacks_adobes_mark(image: Image.Image) -> bool:
+    return image.mode == "CMYK" and image.format in {"JPEG", "MPO"} and "adobe" not in image.info
+
+
+def _check_palette(image: Image.Image) -> None:
+    """Raises CheckError for a pixel that has no colour: browsers show it black or not at all, Pillow grey."""
+    held, seen_through = len(image.getpalette() or ()) // 3, image.info.get("transparency")
+    beyond = [at for at, count in enumerate(image.histogram()) if count and at >= held and at != seen_through]
+    if beyond:
+        raise CheckError(f"a pixel has colour {beyond[0]} of a palette of {held}; two viewers may differ")
 
 
 def _rendered(flat: Image.Image, factor: int) -> dict[str, Image.Image]:

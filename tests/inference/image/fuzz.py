@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import resource
+import struct
 import sys
 import time
 import warnings
@@ -18,7 +19,16 @@ from pathlib import Path
 from guardrail.errors import CheckError
 from guardrail.inference.image.decode import Limits, decode
 from tests.inference.image import phones
-from tests.inference.image.pictures import animation, encoded, of_scans, scene, tiff_tags, with_exif_thumbnail
+from tests.inference.image.pictures import (
+    animation,
+    chunk,
+    colour_profile,
+    encoded,
+    of_scans,
+    scene,
+    tiff_tags,
+    with_exif_thumbnail,
+)
 
 MEMORY = 1 << 30
 TELLING = [0, 1, 2, 3, 4, 7, 8, 0x0F, 0x10, 0x7F, 0x80, 0xC0, 0xD8, 0xD9, 0xDA, 0xFE, 0xFF]
@@ -43,6 +53,13 @@ def seeds() -> list[bytes]:
     zeros = zlib.compress(bytes(64 * 64))
     sizes = ((256, 48), (257, 48), (258, 8), (259, 8), (262, 1), (277, 1), (322, 64), (323, 64), (324, 134))
     tiled = tiff_tags(*sizes, (325, len(zeros)), data=zeros)
+    inks = encoded(scene().convert("CMYK"), "JPEG")
+    named.append(inks[: inks.index(b"\xff\xee")] + inks[inks.index(b"\xff\xee") + 16 :])
+    named.append(encoded(scene(), "JPEG", icc_profile=colour_profile()))
+    named.append(encoded(scene().convert("LA").convert("RGBA").rotate(45), "WEBP", quality=50))
+    plain, turned_colours = encoded(scene(), "PNG"), (31270, 32900, 15000, 6000, 64000, 33000, 30000, 60000)
+    told = chunk(b"gAMA", struct.pack(">I", 45455)) + chunk(b"cHRM", struct.pack(">8I", *turned_colours))
+    named.append(plain[:33] + told + plain[33:])
     return [*still, *moving, *odd, *packed, *named, tiled, Path(__file__).with_name("scene.heic").read_bytes()]
 
 

@@ -101,6 +101,12 @@ def test_a_profile_that_is_broken_or_of_another_kind_of_colour_changes_nothing()
     assert len(contrasts(encoded(scene(), "PNG", icc_profile=b"no profile"))) == 1
 
 
+def test_a_profile_that_names_its_kind_of_colour_in_no_letters_changes_nothing():
+    """Found by the fuzzer: what it names is read as ASCII, and raised what no viewer of pictures raises."""
+    strange = colour_profile(SRGB, CLIFF).replace(b"mntrRGB ", b"mntrRG\xe3 ")
+    assert len(contrasts(encoded(scene(), "JPEG", icc_profile=strange))) == 1
+
+
 def test_a_profile_over_the_limit_is_refused():
     image = Image.new("RGB", (1, 1))
     image.info["icc_profile"] = b"\0" * colour.MAX_PROFILE

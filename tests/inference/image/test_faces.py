@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from guardrail.errors import CheckError
-from guardrail.inference.image import align
+from guardrail.inference.image import align, faces
 from guardrail.inference.image.faces import (
     FACE,
     READABLE_FRONTALITY,
@@ -331,3 +331,15 @@ def test_a_template_without_a_direction_is_an_error_and_not_nobodys(broken):
     found = Face(0, 0.9, (0.2, 0.2, 0.8, 0.8), align.ARCFACE * np.float32(40) + 12, 40.0, 20.0, 0.9)
     with pytest.raises(CheckError, match="sface"):
         FaceFinder(Weights()).embed(blank(), found)
+
+
+@pytest.mark.parametrize(
+    ("score", "width", "is_doubtful"), [(0.649, 160, True), (0.651, 160, False), (0.649, 190, False), (0.9, 100, False)]
+)
+def test_what_closer_looks_did_not_find_again_is_doubtful_unless_the_picture_was_pulled(
+    monkeypatch, score, width, is_doubtful
+):
+    row = np.concatenate([(20, 20, 80, 80), FRONT.ravel(), (score,)]).astype(np.float32)
+    monkeypatch.setattr(faces, "search", lambda session, frame: (row[None], [0]))
+    (found,) = faces_in(None, frame(Image.new("RGB", (width, 100))))
+    assert found.doubtful is is_doubtful
