@@ -64,9 +64,11 @@ class Artifact:
 
     `kind` is PROMPT, INPUT or OUTPUT (masks, mark-up layers and previews are INPUT or OUTPUT too); `slot` says
     where it stood in the request or answer: "prompt", "image[0]", "mask", "data[1]", "partial[0]".
-    Exactly one of `text` and `data` is set. `notes` collects what the receipt should say of it besides scores:
-    "8 of 40 frames", "bytes after the end of the picture"; never the content. `fault` says why a picture could not
-    be read at all, once that was tried.
+    Exactly one of `text` and `data` is set. The receipt says of it, besides scores, its `notes` and its `remarks`,
+    never the content. A note is true of these very bytes whoever sends them ("8 of 40 frames", "bytes after the end of
+    the picture"): a check or the decoder makes it, and it is remembered with their verdict. A remark is true of this
+    request alone ("latents was not looked at"), and is forgotten with it. `fault` says why a picture could not be read
+    at all, once that was tried.
     """
 
     def __init__(self, kind: Kind, slot: str, *, text: str | None = None, data: bytes | None = None) -> None:
@@ -77,6 +79,7 @@ class Artifact:
         self.text = text
         self.data = data
         self.notes: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = ()
         self.fault: str | None = None
         self._memo: dict[str, Any] = {}
         self._lock = threading.RLock()

@@ -41,6 +41,20 @@ def test_every_file_of_the_package_is_in_the_wheel(names):
         assert f"guardrail/{needed}" in names
 
 
+def test_the_index_is_told_what_the_project_says():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    told = project["classifiers"]
+    assert told == sorted(set(told))
+    versions = [one.rpartition(".")[2] for one in told if one.startswith("Programming Language :: Python :: 3.")]
+    assert versions[0] == project["requires-python"].removeprefix(">=3.")
+    assert [int(one) for one in versions] == list(range(int(versions[0]), int(versions[0]) + len(versions)))
+    assert "Typing :: Typed" in told
+    assert (ROOT / "guardrail/py.typed").is_file()
+    # The licence is an SPDX expression; the index refuses a classifier beside one.
+    assert project["license"] == "Apache-2.0"
+    assert not any(one.startswith("License ::") for one in told)
+
+
 @pytest.mark.slow
 def test_licence_and_notice_travel_with_it(names):
     assert {name.rsplit("/", 1)[-1] for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}

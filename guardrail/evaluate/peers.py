@@ -33,6 +33,7 @@ OPEN_S = 300.0
 ANSWER_S = 120.0
 INSTALL_S = 1800.0
 LARGEST_YAML = 1 << 16
+_ADDRESSES = ("http://", "https://")
 # fmt: off
 _KEYS = frozenset({
     "name", "about", "licence", "accept", "looks_at", "decode", "install", "command", "options", "signals", "claims",
@@ -178,7 +179,10 @@ def _options_digest(options: Mapping[str, str]) -> str:
 
 
 class PeerJudge:
-    """A peer that runs. What it doesn't answer in time, or answers wrongly, could not be told, and isn't clean."""
+    """A peer that runs. What it doesn't answer in time, or answers wrongly, could not be told, and isn't clean.
+
+    One with an option that is an address asks a service, which may be another from one day to the next.
+    """
 
     def __init__(self, peer: Peer, home: Path, options: Mapping[str, str] | None = None) -> None:
         """Start it. Raises ConfigError where it isn't installed, an option is missing, or it doesn't start."""
@@ -217,6 +221,7 @@ class PeerJudge:
             claims={factor: f"peer.{name}" for factor, name in peer.claims.items()},
             thresholds={f"peer.{name}": (float(value),) for name, value in peer.thresholds.items()},
             settings={"adapter": _adapter_digest(peer, arguments), "options": _options_digest(options or {})},
+            settled=not any(value.startswith(_ADDRESSES) for value in (options or {}).values()),
         )
         self._count = 0
         self._ended = False

@@ -241,9 +241,8 @@ class _Call:
 def _sealed(case: Case, decision: Decision, read: Read, status: str) -> Decision:
     """Write the record, with what nobody looked at. Raises AuditError; then nothing may be returned."""
     if read.unread and case.request.artifacts:
-        # Now and not before: what a picture's notes were when it was looked at is remembered with its digest.
         first = case.request.artifacts[0]
-        first.notes = (*first.notes, *(f"{name} was not looked at" for name in read.unread))
+        first.remarks += tuple(f"{name} was not looked at" for name in read.unread)
     return replace(decision, receipt=drive(case.seal(decision, status=status)))
 
 

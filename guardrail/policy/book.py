@@ -46,12 +46,13 @@ class PolicyBook:
     `default`, the values of `tenants` and `shadow` are file names or names of shipped policies. Policies in `shadow`
     are candidates: whoever decides asks them too and records what they say; they are read as if they were in force.
 
-    Raises ConfigError when a file is wrong.
+    Raises ConfigError with everything that is wrong with any of the files.
     """
 
     def __init__(
         self,
         default: Source = "default",
+        *,
         tenants: Mapping[str, Source] | None = None,
         shadow: Sequence[Source] = (),
     ) -> None:
@@ -62,13 +63,6 @@ class PolicyBook:
         # Looked at before the files are read: what is saved meanwhile reads as changed, once more than needed at worst.
         self._read_as = self._states()
         self._pages = self._read(None)
-
-    @classmethod
-    def open(
-        cls, default: Source = "default", *, tenants: Mapping[str, Source] | None = None, shadow: Sequence[Source] = ()
-    ) -> PolicyBook:
-        """Read the policies. Raises ConfigError with everything that is wrong with any of them."""
-        return cls(default, tenants, shadow)
 
     def require(self, available: Collection[str]) -> None:
         """Raise PolicyError when a rule names a signal that is not in `available`; reloads ask the same from now on."""

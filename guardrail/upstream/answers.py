@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from guardrail.errors import UpstreamError
 from guardrail.types import Decision
 from guardrail.upstream import pictures
-from guardrail.upstream.dialect import HOP_BY_HOP, Headers
+from guardrail.upstream.dialect import HOP_BY_HOP, Answer, Headers
 from guardrail.upstream.embedded import Embedded, embedded
+from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, keys, listed_numbers, scan, strings
 
@@ -35,6 +36,20 @@ def check_encoding(headers: Headers) -> None:
     """Raises UpstreamError for an answer in a content encoding: none was asked for."""
     if any(n.lower() == "content-encoding" and v.strip().lower() not in ("", "identity") for n, v in headers):
         raise UpstreamError("it came in a content encoding that was not asked for")
+
+
+def error_of(status: int, headers: Headers, body: bytes, limits: Limits) -> Answer | None:
+    """An answer that is an error of the generator, which goes on as it came; None for one that is to be read.
+
+    Raises UpstreamError for an error that nobody may see, a content encoding, and a status that is no answer.
+    """
+    check_encoding(headers)
+    if status >= 400:
+        check_error(headers, body, limits)
+        return Answer(status, end_to_end(headers, LENGTH), body, (), ())
+    if not 200 <= status < 300:
+        raise UpstreamError(f"it answered with status {status}")
+    return None
 
 
 def parse(body: bytes, limits: Limits) -> Node:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from guardrail.errors import BadRequest
 from guardrail.upstream.dialect import Forward, Headers
 from guardrail.upstream.headers import content_type, forward_headers
 from guardrail.upstream.limits import Limits
+from guardrail.upstream.multipart import MultipartFault, Part, TooManyParts, boundary_of, parts
 from guardrail.upstream.slots import guides, weak
 from guardrail.upstream.spans import Edit, Json, JsonFault, Node, listed_numbers, scalars, scan, splice
 
@@ -27,6 +28,16 @@ def check_json(headers: Headers, body: bytes, limits: Limits) -> None:
     kind, _ = content_type(headers)
     if kind.startswith("multipart/"):
         raise BadRequest("send JSON", status=415, code="unsupported_media_type")
+
+
+def form_parts(body: bytes, parameters: Mapping[str, str], limits: Limits) -> Sequence[Part]:
+    """The parts of a multipart body; `parameters` are those of its content type. Raises BadRequest."""
+    try:
+        return parts(body, boundary_of(parameters), limits.parts)
+    except TooManyParts as fault:
+        raise BadRequest(str(fault), status=413, code="too_many_fields") from None
+    except MultipartFault as fault:
+        raise BadRequest(f"the body is not the multipart/form-data expected: {fault}", code="invalid_form") from None
 
 
 def json_object(body: bytes, limits: Limits) -> Node:

@@ -85,6 +85,13 @@ class Setup:
             there = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise ConfigError(f"server.upstreams: dialect {dialect} has no option {stray[0]!r}; {there}")
 
+    def some_of(self, dialect: str, option: str, known: Set[str]) -> frozenset[str]:
+        """The names that an option lists, none where it is not given. Raises ConfigError for what is not in `known`."""
+        given = self.options.get(option, [])
+        if not isinstance(given, list) or not all(isinstance(one, str) and one in known for one in given):
+            raise ConfigError(f"server.upstreams: {dialect}: {option} must be a list out of {', '.join(sorted(known))}")
+        return frozenset(given)
+
     def public(self, headers: Headers) -> str:
         """The address of the mount as this caller reaches it, for addresses that an answer gives him.
 

@@ -4,17 +4,17 @@ they would raise anyway."""
 from __future__ import annotations
 
 import json
-import math
 
-from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
-from guardrail.types import Action, Decision, Stage
+from guardrail.errors import BadRequest, GuardrailError
+from guardrail.types import Decision, Stage
 from guardrail.upstream.dialect import Reply
+from guardrail.upstream.refusal import fault as told_of
+from guardrail.upstream.refusal import sentence
 
 TYPE = "image_generation_user_error"
 CODE = "moderation_blocked"
 # LiteLLM knows a refusal by these words and by nothing else.
 PHRASE = "request was rejected as a result of the safety system"
-_AUDIT_RETRY_S = 5
 
 
 def refuse(decision: Decision, stage: Stage) -> Reply:
@@ -53,44 +53,22 @@ def refused_entry(decision: Decision) -> bytes:
 
 def message(decision: Decision) -> str:
     """One sentence for a person: refused, or held for review; the rules; the receipt."""
-    held = decision.action is Action.HOLD
-    what = f"Your {PHRASE}" + (" and is held for review by a person." if held else ".")
-    rules = f" Rules: {', '.join(decision.rules)}." if decision.rules else ""
-    receipt = f" Receipt: {decision.receipt.id}." if decision.receipt is not None else ""
-    return what + rules + receipt
+    return sentence(decision, f"Your {PHRASE}.", f"Your {PHRASE} and is held for review by a person.")
 
 
 def fault(error: GuardrailError) -> Reply:
-    """The answer to an error. Messages of faults of our own stay inside."""
-    status, body = _fault(error)
-    headers = [("content-type", "application/json")]
-    if isinstance(error, BadRequest):
-        headers.append(("x-should-retry", "false"))
-    elif isinstance(error, Overloaded):
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
-    elif isinstance(error, AuditError):
-        headers.append(("retry-after", str(_AUDIT_RETRY_S)))
-    return Reply(status, headers, json.dumps({"error": body}).encode())
+    """The answer to an error."""
+    told = told_of(error)
+    never = [("x-should-retry", "false")] if isinstance(error, BadRequest) else []
+    headers = [("content-type", "application/json"), *never, *told.retry]
+    return Reply(told.status, headers, json.dumps({"error": _fault(error)}).encode())
 
 
-def _fault(error: GuardrailError) -> tuple[int, dict[str, object]]:
+def _fault(error: GuardrailError) -> dict[str, object]:
+    told = told_of(error)
     if isinstance(error, BadRequest):
-        return error.status, _error(str(error), "invalid_request_error", error.param, error.code)
-    if isinstance(error, UpstreamError):
-        code = "upstream_timeout" if error.status == 504 else "upstream_error"
-        return error.status, _error(
-            f"The image generator's answer could not be used: {error}", "server_error", None, code
-        )
-    if isinstance(error, Overloaded):
-        return 503, _error("The guard is at its limit; try again later.", "server_error", None, "overloaded")
-    if isinstance(error, AuditError):
-        return 503, _error(
-            "The record of this request could not be written, so its answer is withheld.",
-            "server_error",
-            None,
-            "audit_unavailable",
-        )
-    return 500, _error("The guard could not judge this request, so it is refused.", "server_error", None, "guard_fault")
+        return _error(told.text, "invalid_request_error", error.param, told.code)
+    return _error(told.text, "server_error", None, told.code)
 
 
 def _error(text: str, kind: str, param: str | None, code: str) -> dict[str, object]:
@@ -104,7 +82,7 @@ def refuse_event(decision: Decision) -> bytes:
 
 def fault_event(error: GuardrailError) -> bytes:
     """The error as the last event of a stream."""
-    return _event(_fault(error)[1])
+    return _event(_fault(error))
 
 
 def _event(error: dict[str, object]) -> bytes:

@@ -132,6 +132,21 @@ class Messages:
         if text.strip():
             self.talk.text(slot, text)
 
+    def setting(self, node: Node, path: Path) -> None:
+        """A field beside the messages, and all that stands in it: switches, and each string as a `word`."""
+        if self.switch(str(path[-1]), node):
+            return
+        if node.kind is Json.STRING:
+            self.word(node, path)
+        for key, member in node.members.items():
+            self.setting(member, (*path, key))
+        for index, item in enumerate(node.items):
+            self.setting(item, (*path, index))
+
+    def word(self, node: Node, path: Path) -> None:
+        """A string of a setting. Raises BadRequest for what nobody could judge."""
+        raise NotImplementedError
+
     def switch(self, name: str, node: Node) -> bool:
         """Turn a switch of a vendor's own safety back on. True where this is one. Raises BadRequest."""
         if node.kind is Json.NULL:

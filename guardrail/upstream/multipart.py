@@ -8,7 +8,7 @@ guessed. Parts are spans: nothing is copied but the small headers.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
@@ -78,7 +78,7 @@ def _parameters(header: str, at: int) -> dict[str, str]:
     return parameters
 
 
-def boundary_of(parameters: dict[str, str]) -> bytes:
+def boundary_of(parameters: Mapping[str, str]) -> bytes:
     """The boundary that a multipart content type names. Raises MultipartFault when it is missing or malformed."""
     boundary = parameters.get("boundary")
     if boundary is None:

@@ -47,7 +47,7 @@ checks = [
     Asks(eye.read, ["sexual"], [Kind.PROMPT], "words"),
     Asks(eye.look, ["exposure"], [Kind.INPUT, Kind.OUTPUT], "eye"),
 ]
-by = Guard(checks, PolicyBook.open(FOLDER / "policy.yaml"), digest_key=b"d" * 32, audit=audit, threads=1, cache=0)
+by = Guard(checks, PolicyBook(FOLDER / "policy.yaml"), digest_key=b"d" * 32, audit=audit, threads=1, cache=0)
 
 
 class Counted:

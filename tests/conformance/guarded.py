@@ -245,7 +245,7 @@ def judging(folder: Path, metrics: Metrics) -> tuple[Guard, tuple[str, bytes]]:
     url, key = f"sqlite:///{folder / 'audit.db'}", b"k" * 32
     guard = Guard(
         [words, marks],
-        PolicyBook.open(folder / "policy.yaml"),
+        PolicyBook(folder / "policy.yaml"),
         digest_key=b"d" * 32,
         audit=AuditLog.open(url, key),
         observer=metrics,

@@ -144,7 +144,9 @@ def saw(tmp_path_factory) -> Saw:
     (folder / "bad.png").write_bytes(BAD)
     with ScriptedUpstream() as generator:
         generator.script = play
-        return drive(A1111(), generator, program, "a1111_client.py", folder, scenario_of)
+        return drive(
+            A1111(controls=frozenset({"interrupt"})), generator, program, "a1111_client.py", folder, scenario_of
+        )
 
 
 @case("clean")

@@ -31,7 +31,7 @@ def guarded(folder: Path, upstreams: Mapping[str, Upstream]) -> Iterator[str]:
     finds = Asks(lambda one: {"sexual": 0.9 if "sexual" in one.text else 0.1}, ["sexual"], [Kind.PROMPT], "texts")
     guard = Guard(
         [finds],
-        PolicyBook.open(folder / "policy.yaml"),
+        PolicyBook(folder / "policy.yaml"),
         digest_key=b"d" * 32,
         audit=AuditLog.open(f"sqlite:///{folder / 'audit.db'}", b"k" * 32),
     )

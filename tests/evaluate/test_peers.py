@@ -139,6 +139,22 @@ def test_a_peer_with_another_adapter_option_or_list_counts_as_another(started, t
     assert started().about.settings != bare
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_whole_run_of_a_peer_behind_an_address_is_asked_again_only_when_that_is_said(started, tmp_path, scheme):
+    suite = read_suite(
+        write_suite(tmp_path / "suite", [row(0, "bad", sexual=1, undress=1), row(1, "good", sexual=0, undress=0)])
+    )
+
+    def measured(name, word, *, fresh=False):
+        return run(Plan(suite), pool(started({"word": word})), tmp_path / "runs" / name, fresh=fresh)
+
+    assert measured("here", "bad") == measured("here", "bad")
+    measured("away", f"{scheme}://a.example:1/v1")
+    with pytest.raises(ConfigError, match=r"toy@1 may be another by now.*--fresh"):
+        measured("away", f"{scheme}://a.example:1/v1")
+    measured("away", f"{scheme}://a.example:1/v1", fresh=True)
+
+
 def test_pictures_go_to_a_peer_that_looks_at_pictures(started):
     judge = started(looks_at="image")
     seen = judge.judge([Row("a", {}, outputs=(png("bare"),)), Row("b", {}, texts=("x",))])

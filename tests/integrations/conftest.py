@@ -68,6 +68,6 @@ def by(eye, audit, tmp_path):
         Asks(eye.read, ["sexual"], [Kind.PROMPT], "words"),
         Asks(eye.look, ["exposure"], [Kind.INPUT, Kind.OUTPUT], "eye"),
     ]
-    guard = Guard(checks, PolicyBook.open(path), digest_key=b"d" * 32, audit=audit, threads=1, cache=0)
+    guard = Guard(checks, PolicyBook(path), digest_key=b"d" * 32, audit=audit, threads=1, cache=0)
     yield guard
     guard.looker.close()

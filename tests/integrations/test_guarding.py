@@ -147,6 +147,13 @@ def test_what_is_let_through_unread_is_named_in_the_record(by, audit):
     ]
 
 
+def test_what_an_earlier_call_left_unread_is_not_said_of_the_next_with_the_same_prompt(by):
+    painting = guard(Painter(), by, allow_unread=True)
+    first = painting("a bicycle", thing=object()).guardrail[0].receipt
+    second = painting("a bicycle").guardrail[0].receipt
+    assert [one.looks[0].notes for one in (first, second)] == [("thing was not looked at",), ()]
+
+
 def test_callbacks_get_no_tensors_and_give_none_back(by):
     heard = []
     guard(Painter(), by)("a bicycle", callback_on_step_end=lambda *said: heard.append(said[1:]))

@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def book(folder):
-    return PolicyBook.open(folder / "house.yaml", tenants={"studio": folder / "studio.yaml"})
+    return PolicyBook(folder / "house.yaml", tenants={"studio": folder / "studio.yaml"})
 
 
 def test_a_tenant_has_its_own_rules_under_the_floors_of_the_default(book):
@@ -141,7 +141,7 @@ def test_all_broken_files_are_told_at_once(book, folder):
 def test_a_broken_file_refuses_to_start(folder):
     (folder / "studio.yaml").write_text("version: 1\n")
     with pytest.raises(PolicyError, match=r"studio\.yaml"):
-        PolicyBook(folder / "house.yaml", {"studio": folder / "studio.yaml"})
+        PolicyBook(folder / "house.yaml", tenants={"studio": folder / "studio.yaml"})
     with pytest.raises(ConfigError, match="no policy named"):
         PolicyBook("nonsense")
 
@@ -159,7 +159,7 @@ def test_rules_nobody_can_trigger_are_refused_at_start_and_at_reload(book, folde
 
 def test_a_candidate_is_decided_as_if_it_were_in_force(folder):
     (folder / "next.yaml").write_text(TENANT.replace("name: studio", "name: next\nmode: shadow"))
-    book = PolicyBook.open(folder / "house.yaml", shadow=[folder / "next.yaml"])
+    book = PolicyBook(folder / "house.yaml", shadow=[folder / "next.yaml"])
     [candidate] = book.shadow
     decision = decide(candidate, evidence(prompt__undress=0.5))
     assert (decision.action, decision.rules) == (Action.BLOCK, ("undress",))
@@ -167,7 +167,7 @@ def test_a_candidate_is_decided_as_if_it_were_in_force(folder):
 
 
 def test_the_files_to_watch_are_named_once_and_shipped_policies_are_not_among_them(folder):
-    book = PolicyBook.open("default", tenants={"a": str(folder / "studio.yaml"), "b": str(folder / "studio.yaml")})
+    book = PolicyBook("default", tenants={"a": str(folder / "studio.yaml"), "b": str(folder / "studio.yaml")})
     assert book.files == (folder / "studio.yaml",)
     assert len(book.labels()) == 2
 

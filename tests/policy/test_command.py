@@ -132,7 +132,7 @@ def test_a_rule_that_goes_into_a_file_is_one_whole_line(run, write, monkeypatch)
 
 def test_the_how_to_prints_what_the_command_prints(run, write, monkeypatch, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-policy.md").read_text()
-    policy, cases = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    policy, cases = re.findall(r"^```yaml runnable=(?:policy|cases)\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     write("house.yaml", policy)
     write("house.cases.yaml", cases)

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from guardrail.errors import ConfigError
+from guardrail.inference.build.graph import replace_nodes
 from guardrail.inference.build.quantise import Array, dequantised, fitted, spanned
 
 INPUT = "image"
@@ -59,13 +60,7 @@ def in_blocks(model: Any, *, mean: Sequence[float], spread: Sequence[float], whe
         first,
         *list(graph.node)[at + 1 :],
     ]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in new)
+    replace_nodes(graph, nodes, new)
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", "H2", "W2", DEEP]))
 

@@ -1,7 +1,8 @@
-"""A graph in the making: collects nodes and constants, and hands out names."""
+"""Graphs: one in the making, collecting nodes and constants and handing out names; and new nodes for one that is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,17 @@ import onnx
 from onnx import helper, numpy_helper
 
 Array = npt.NDArray[Any]
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], new: Iterable[tuple[str, Array]]) -> None:
+    """Put `nodes` in the place of those that a graph has, with the constants that they still read and `new` ones."""
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in new)
 
 
 class Graph:

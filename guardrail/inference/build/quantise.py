@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from guardrail.errors import ConfigError
+from guardrail.inference.build.graph import replace_nodes
 
 # Operators that work in 8 bits; between two of them nothing returns to float.
 QUANTISED = frozenset({"Conv", "Add", "LeakyRelu", "Concat", "MaxPool", "Resize", "GlobalAveragePool"})
@@ -100,13 +101,7 @@ def quantised(model: Any, ranges: Ranges, *, keep: Sequence[str], where: str, fi
             for index, name in enumerate(list(node.input)):
                 node.input[index] = name if name in tensors else twin(name)
         nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in new)
+    replace_nodes(graph, nodes, new)
     del graph.value_info[:]
     inputs = [value for value in graph.input if value.name not in tensors]
     del graph.input[:]

@@ -31,23 +31,30 @@ from guardrail.upstream.limits import Limits
 
 __all__ = ["A1111", "Rules"]
 
-OPTIONS = frozenset({"styles", "settings", "scripts"})
+OPTIONS = frozenset({"styles", "settings", "scripts", "controls"})
 TEXTS = 64  # extensions take dozens of texts where other APIs take one prompt
 
 
 class A1111:
-    """Fulfils `Dialect` for the AUTOMATIC1111 API. Holds its limits and rules and nothing of any request."""
+    """Fulfils `Dialect` for the AUTOMATIC1111 API. Holds its limits and rules and nothing of any request.
+
+    `controls` are the routes of `routes.CONTROLS` that are open: they reach the jobs of every caller.
+    """
 
     name = "a1111"
 
-    def __init__(self, *, limits: Limits | None = None, rules: Rules | None = None) -> None:
+    def __init__(
+        self, *, limits: Limits | None = None, rules: Rules | None = None, controls: frozenset[str] = frozenset()
+    ) -> None:
         given = limits or Limits()
         self.limits = replace(given, texts=max(given.texts, TEXTS))
         self.rules = rules or Rules()
+        self.controls = controls
 
     @classmethod
     def open(cls, setup: Setup) -> A1111:
-        """Options: `styles` (name to text), `settings` and `scripts` (lists of names). Raises ConfigError."""
+        """Options: `styles` (name to text), `settings` and `scripts` (lists of names), `controls` (a list out of
+        `routes.CONTROLS`). Raises ConfigError."""
         setup.only_options(cls.name, OPTIONS)
         styles = setup.options.get("styles", {})
         if not isinstance(styles, Mapping) or not all(isinstance(s, str) for pair in styles.items() for s in pair):
@@ -58,11 +65,12 @@ class A1111:
             frozenset(_names(setup.options, "settings") or ()),
             None if scripts is None else frozenset(name.casefold().strip() for name in scripts),
         )
-        return cls(limits=setup.limits, rules=rules)
+        controls = setup.some_of(cls.name, "controls", routes.CONTROLS)
+        return cls(limits=setup.limits, rules=rules, controls=controls)
 
     def door(self, method: str, path: str) -> Door:
         """What to do with a route: `path` as the client sent it, without the query."""
-        return routes.door(method, path)
+        return routes.door(method, path, self.controls)
 
     async def read(
         self,

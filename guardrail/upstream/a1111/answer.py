@@ -13,9 +13,8 @@ from guardrail.upstream.answers import (
     LENGTH,
     WHOLE,
     Spans,
-    check_encoding,
-    check_error,
     decode,
+    error_of,
     holds_picture,
     parse,
     shows,
@@ -39,13 +38,10 @@ def read_answer(call: Call, status: int, headers: Headers, body: bytes, limits: 
 
     Raises UpstreamError for what is no answer of this API.
     """
+    error = error_of(status, headers, body, limits)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, kept, body, (), ())
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     route = Route(call.route)
     if route in POLLS:
         return _progress(status, kept, body, limits)

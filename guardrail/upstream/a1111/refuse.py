@@ -4,38 +4,32 @@ for moderation; clients raise for any status but 200 and show the text."""
 from __future__ import annotations
 
 import json
-import math
 
-from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
-from guardrail.types import Action, Decision
+from guardrail.errors import BadRequest, GuardrailError
+from guardrail.types import Decision
+from guardrail.upstream import refusal
 from guardrail.upstream.dialect import Reply
 
 ERROR = "ContentPolicyViolation"
-_AUDIT_RETRY_S = 5
+_NAMES = {
+    "upstream_error": "UpstreamError",
+    "upstream_timeout": "UpstreamError",
+    "overloaded": "Overloaded",
+    "audit_unavailable": "AuditUnavailable",
+    "guard_fault": "GuardFault",
+}
 
 
 def refuse(decision: Decision) -> Reply:
     """The refusal of a whole request: 400, with rule ids and the receipt's id and nothing more."""
-    held = decision.action is Action.HOLD
-    text = "The request was refused" + (" and is held for review by a person." if held else ".")
-    text += f" Rules: {', '.join(decision.rules)}." if decision.rules else ""
-    text += f" Receipt: {decision.receipt.id}." if decision.receipt is not None else ""
-    return _reply(400, ERROR, text, list(decision.rules))
+    return _reply(400, ERROR, refusal.request(decision), list(decision.rules))
 
 
 def fault(error: GuardrailError) -> Reply:
-    """The answer to an error. Messages of faults of our own stay inside."""
-    if isinstance(error, BadRequest):
-        return _reply(error.status, "BadRequest", str(error), [error.code])
-    if isinstance(error, UpstreamError):
-        return _reply(error.status, "UpstreamError", f"The image generator's answer could not be used: {error}", [])
-    if isinstance(error, Overloaded):
-        wait = str(max(1, math.ceil(error.retry_after_s)))
-        return _reply(503, "Overloaded", "The guard is at its limit; try again later.", [], ("retry-after", wait))
-    if isinstance(error, AuditError):
-        text = "The record of this request could not be written, so its answer is withheld."
-        return _reply(503, "AuditUnavailable", text, [], ("retry-after", str(_AUDIT_RETRY_S)))
-    return _reply(500, "GuardFault", "The guard could not judge this request, so it is refused.", [])
+    """The answer to an error."""
+    told = refusal.fault(error)
+    name, codes = ("BadRequest", [told.code]) if isinstance(error, BadRequest) else (_NAMES[told.code], [])
+    return _reply(told.status, name, told.text, codes, *told.retry)
 
 
 def _reply(status: int, error: str, detail: str, codes: list[str], *more: tuple[str, str]) -> Reply:

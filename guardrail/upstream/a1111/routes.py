@@ -6,6 +6,7 @@ generates too, by routes of its own (`/run/predict`, `/queue/join`): these are c
 
 from __future__ import annotations
 
+from collections.abc import Set
 from enum import Enum
 
 from guardrail.upstream.dialect import Door
@@ -49,10 +50,9 @@ _READ = (
     "realesrgan-models samplers schedulers script-info scripts sd-models sd-modules sd-vae upscalers"
 )
 _CONTROLNET = "control_types model_list module_list settings version"
-_DO = (
-    "interrupt skip refresh-checkpoints refresh-embeddings refresh-loras refresh-vae "
-    "reload-checkpoint unload-checkpoint"
-)
+_DO = "refresh-checkpoints refresh-embeddings refresh-loras refresh-vae"
+CONTROLS = frozenset({"interrupt", "skip", "reload-checkpoint", "unload-checkpoint"})
+"""What reaches whatever is being made, whoever asked for it: the server knows no users. Closed until opened by name."""
 PASSED = frozenset(
     {("GET", f"{BASE}/{name}") for name in _READ.split()}
     | {("GET", f"/controlnet/{name}") for name in _CONTROLNET.split()}
@@ -65,8 +65,9 @@ def judged(method: str, path: str) -> Route | None:
     return JUDGED.get((method, path))
 
 
-def door(method: str, path: str) -> Door:
-    """What to do with a route: `path` as the client sent it, without the query."""
+def door(method: str, path: str, controls: Set[str]) -> Door:
+    """What to do with a route: `path` as the client sent it, without the query. `controls` are those that are open."""
     if judged(method, path) is not None:
         return Door.JUDGED
-    return Door.PASSED if (method, path) in PASSED else Door.CLOSED
+    opened = method == "POST" and path.startswith(f"{BASE}/") and path.removeprefix(f"{BASE}/") in controls
+    return Door.PASSED if opened or (method, path) in PASSED else Door.CLOSED

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from guardrail.errors import UpstreamError
 from guardrail.types import Decision
 from guardrail.upstream import envelope
-from guardrail.upstream.answers import CHANGED, LENGTH, WHOLE, check_encoding, check_error, parse, strictest
+from guardrail.upstream.answers import CHANGED, LENGTH, WHOLE, error_of, parse, strictest
 from guardrail.upstream.chat.found import SOURCES, Finder, number
 from guardrail.upstream.dialect import Answer, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.headers import end_to_end
@@ -22,13 +22,10 @@ _SPANS, _MODEL = "spans", "model"
 
 async def read_answer(status: int, headers: Headers, body: bytes, fetch: Fetch, limits: Limits) -> Answer:
     """Find every picture of an answer; an answer in words has none. Raises UpstreamError for what is no answer."""
+    error = error_of(status, headers, body, limits)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, kept, body, (), ())
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     root = parse(body, limits)
     choices = root.get("choices")
     if root.get("error") is None and (choices is None or choices.kind is not Json.ARRAY or not choices.items):

@@ -85,17 +85,6 @@ class _Reading(Messages):
         else:
             self.setting(node, (key,))
 
-    def setting(self, node: Node, path: Path) -> None:
-        name = str(path[-1])
-        if self.switch(name, node):
-            return
-        if node.kind is Json.STRING:
-            self.word(node, path)
-        for key, member in node.members.items():
-            self.setting(member, (*path, key))
-        for index, item in enumerate(node.items):
-            self.setting(item, (*path, index))
-
     def word(self, node: Node, path: Path) -> None:
         text = node.text(self.body)
         param = name_of(path)

@@ -78,17 +78,13 @@ class Comfy:
             not isinstance(classes, list) or not classes or not all(isinstance(one, str) for one in classes)
         ):
             raise ConfigError("server.upstreams: comfy: classes must be a list of node classes that is not empty")
-        controls = setup.options.get("controls", [])
-        known = sorted(routes.CONTROLS)
-        if not isinstance(controls, list) or not all(one in known for one in controls):
-            raise ConfigError(f"server.upstreams: comfy: controls must be a list out of {', '.join(known)}")
         previews = setup.options.get("previews", "drop")
         if previews not in ("drop", "judge"):
             raise ConfigError('server.upstreams: comfy: previews must be "drop" or "judge"')
         return cls(
             limits=setup.limits,
             classes=None if classes is None else frozenset(classes),
-            controls=frozenset(controls),
+            controls=setup.some_of(cls.name, "controls", routes.CONTROLS),
             previews=previews == "judge",
         )
 

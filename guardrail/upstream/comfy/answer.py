@@ -12,10 +12,9 @@ from guardrail.upstream.answers import (
     CHANGED,
     LENGTH,
     WHOLE,
-    check_encoding,
-    check_error,
     check_keys,
     decode,
+    error_of,
     holds_picture,
     strictest,
 )
@@ -38,11 +37,10 @@ _MOST_TEXTS = 64
 
 def read_answer(call: Call, status: int, headers: Headers, body: bytes, limits: Limits, known: Known) -> Answer:
     """Find every picture of an answer, and remember what it tells. Raises UpstreamError for what is no answer."""
+    error = error_of(status, headers, body, limits)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, kept, body, (), ())
     if status != 200:
         raise UpstreamError(f"it answered with status {status}")
     route = Route(call.route)

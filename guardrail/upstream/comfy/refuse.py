@@ -4,24 +4,20 @@ two messages that end a job on the socket."""
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
-from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
-from guardrail.types import Action, Decision
+from guardrail.errors import BadRequest, GuardrailError, UpstreamError
+from guardrail.types import Decision
+from guardrail.upstream import refusal
 from guardrail.upstream.dialect import Reply
 
 TYPE = "content_policy_violation"
 EXCEPTION = "ContentPolicyViolation"
-_AUDIT_RETRY_S = 5
 
 
 def message(decision: Decision) -> str:
     """One sentence for a person."""
-    held = decision.action is Action.HOLD
-    text = "The request was refused" + (" and is held for review by a person." if held else ".")
-    text += f" Rules: {', '.join(decision.rules)}." if decision.rules else ""
-    return text + (f" Receipt: {decision.receipt.id}." if decision.receipt is not None else "")
+    return refusal.request(decision)
 
 
 def refuse(decision: Decision, *, status: int = 400) -> Reply:
@@ -31,18 +27,11 @@ def refuse(decision: Decision, *, status: int = 400) -> Reply:
 
 
 def fault(error: GuardrailError) -> Reply:
-    """The answer to an error. Messages of faults of our own stay inside."""
-    if isinstance(error, BadRequest):
-        return _reply(error.status, error.code, str(error), {"param": error.param})
-    if isinstance(error, UpstreamError):
-        return _reply(error.status, "upstream_error", f"The server's answer could not be used: {error}", {})
-    if isinstance(error, Overloaded):
-        wait = str(max(1, math.ceil(error.retry_after_s)))
-        return _reply(503, "overloaded", "The guard is at its limit; try again later.", {}, ("retry-after", wait))
-    if isinstance(error, AuditError):
-        text = "The record of this request could not be written, so its answer is withheld."
-        return _reply(503, "audit_unavailable", text, {}, ("retry-after", str(_AUDIT_RETRY_S)))
-    return _reply(500, "guard_fault", "The guard could not judge this request, so it is refused.", {})
+    """The answer to an error."""
+    told = refusal.fault(error)
+    kind = "upstream_error" if isinstance(error, UpstreamError) else told.code
+    extra = {"param": error.param} if isinstance(error, BadRequest) else {}
+    return _reply(told.status, kind, told.text, extra, *told.retry)
 
 
 def _reply(status: int, kind: str, text: str, extra: dict[str, Any], *more: tuple[str, str]) -> Reply:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from guardrail.errors import BadRequest
+from guardrail.upstream.bodies import form_parts
 from guardrail.upstream.comfy.files import Name, of_parts
 from guardrail.upstream.dialect import FetchFile, Headers
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.headers import content_type
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.multipart import MultipartFault, Part, TooManyParts, boundary_of, parts
+from guardrail.upstream.multipart import Part
 from guardrail.upstream.spans import Json, JsonFault, scan
 
 FIELDS = frozenset({"subfolder", "type", "overwrite", "original_ref"})
@@ -31,12 +32,7 @@ def gather(headers: Headers, body: bytes, limits: Limits, *, mask: bool) -> Uplo
     kind, parameters = content_type(headers)
     if kind != "multipart/form-data":
         raise BadRequest("an upload takes multipart/form-data", status=415, code="unsupported_media_type")
-    try:
-        found = parts(body, boundary_of(parameters), limits.parts)
-    except TooManyParts as fault:
-        raise BadRequest(str(fault), status=413, code="too_many_fields") from None
-    except MultipartFault as fault:
-        raise BadRequest(f"the body is not the multipart/form-data expected: {fault}", code="invalid_form") from None
+    found = form_parts(body, parameters, limits)
     read = Uploaded(Gathered(limits))
     for part in found:
         if part.is_file and part.name == "image":

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
-from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
-from guardrail.types import Action, Decision, Stage
+from guardrail.errors import BadRequest, GuardrailError, UpstreamError
+from guardrail.types import Decision, Stage
+from guardrail.upstream import refusal
 from guardrail.upstream.dialect import Reply
 
 TYPE = "content_policy_violation"
 PHRASE = "The content could not be processed because it contained material flagged by a content checker."
-_AUDIT_RETRY_S = 5
 
 
 def message(decision: Decision) -> str:
     """One sentence for a person: flagged, or held for review; the rules; the receipt."""
-    held = " It is held for review by a person." if decision.action is Action.HOLD else ""
-    rules = f" Rules: {', '.join(decision.rules)}." if decision.rules else ""
-    receipt = f" Receipt: {decision.receipt.id}." if decision.receipt is not None else ""
-    return PHRASE + held + rules + receipt
+    return refusal.sentence(decision, PHRASE, f"{PHRASE} It is held for review by a person.")
 
 
 def detail(decision: Decision, stage: Stage) -> dict[str, Any]:
@@ -50,18 +46,11 @@ def refuse(decision: Decision, stage: Stage) -> Reply:
 
 
 def fault(error: GuardrailError) -> Reply:
-    """The answer to an error. Messages of faults of our own stay inside."""
-    if isinstance(error, BadRequest):
-        return _reply(error.status, str(error), error.code, ("x-fal-retryable", "false"))
-    if isinstance(error, UpstreamError):
-        return _reply(error.status, f"The generator's answer could not be used: {error}", "downstream_service_error")
-    if isinstance(error, Overloaded):
-        wait = str(max(1, math.ceil(error.retry_after_s)))
-        return _reply(503, "The guard is at its limit; try again later.", "overloaded", ("retry-after", wait))
-    if isinstance(error, AuditError):
-        text = "The record of this request could not be written, so its answer is withheld."
-        return _reply(503, text, "audit_unavailable", ("retry-after", str(_AUDIT_RETRY_S)))
-    return _reply(500, "The guard could not judge this request, so it is refused.", "guard_fault")
+    """The answer to an error."""
+    told = refusal.fault(error)
+    kind = "downstream_service_error" if isinstance(error, UpstreamError) else told.code
+    never = [("x-fal-retryable", "false")] if isinstance(error, BadRequest) else []
+    return _reply(told.status, told.text, kind, *told.retry, *never)
 
 
 def _reply(status: int, text: str, kind: str, *more: tuple[str, str]) -> Reply:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from guardrail.errors import UpstreamError
 from guardrail.types import Decision, Stage
-from guardrail.upstream.answers import CHANGED, LENGTH, check_encoding, check_error, strictest
+from guardrail.upstream.answers import CHANGED, LENGTH, error_of, strictest
 from guardrail.upstream.dialect import Answer, Call, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.gemini import found, refuse
 from guardrail.upstream.gemini.names import plain
@@ -24,13 +24,10 @@ async def read_answer(call: Call, status: int, headers: Headers, body: bytes, fe
 
     Raises UpstreamError for what is no answer, or holds what cannot be judged.
     """
+    error = error_of(status, headers, body, limits)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, kept, body, (), ())
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     try:
         root = scan(body, limits.json)
     except JsonFault as fault:

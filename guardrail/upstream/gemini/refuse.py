@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
+from guardrail.errors import BadRequest, GuardrailError
 from guardrail.types import Decision, Stage
+from guardrail.upstream import refusal
 from guardrail.upstream.dialect import Call, Reply
 from guardrail.upstream.envelope import message
 from guardrail.upstream.gemini.routes import FORM
@@ -16,7 +16,6 @@ from guardrail.upstream.gemini.routes import FORM
 PROMPT, IMAGE = "SAFETY", "IMAGE_SAFETY"
 UPLOADED = ("x-goog-upload-status", "final")
 """Without it clients send a file again that was refused, three times. It says nothing to any other call."""
-_AUDIT_RETRY_S = 5
 _STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -79,32 +78,17 @@ def _with_id(said: dict[str, Any], decision: Decision) -> dict[str, Any]:
 
 
 def fault(error: GuardrailError) -> Reply:
-    """The answer to an error. Messages of faults of our own stay inside."""
+    """The answer to an error."""
+    never = [UPLOADED] if isinstance(error, BadRequest) else []
+    headers = [("content-type", "application/json; charset=UTF-8"), *never, *refusal.fault(error).retry]
     said = fault_body(error)
-    headers = [("content-type", "application/json; charset=UTF-8")]
-    if isinstance(error, BadRequest):
-        headers.append(UPLOADED)
-    elif isinstance(error, Overloaded):
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
-    elif isinstance(error, AuditError):
-        headers.append(("retry-after", str(_AUDIT_RETRY_S)))
     return Reply(said["error"]["code"], headers, json.dumps(said).encode())
 
 
 def fault_body(error: GuardrailError) -> dict[str, Any]:
     """The error as JSON, for a whole answer or an event."""
-    if isinstance(error, BadRequest):
-        return _error(error.status, str(error), error.code)
-    if isinstance(error, UpstreamError):
-        code = "upstream_timeout" if error.status == 504 else "upstream_error"
-        return _error(error.status, f"The image generator's answer could not be used: {error}", code)
-    if isinstance(error, Overloaded):
-        return _error(503, "The guard is at its limit; try again later.", "overloaded")
-    if isinstance(error, AuditError):
-        return _error(
-            503, "The record of this request could not be written, so its answer is withheld.", "audit_unavailable"
-        )
-    return _error(500, "The guard could not judge this request, so it is refused.", "guard_fault")
+    told = refusal.fault(error)
+    return _error(told.status, told.text, told.code)
 
 
 def _error(status: int, text: str, reason: str) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from guardrail.upstream.answers import (
     LENGTH,
     WHOLE,
     Spans,
-    check_encoding,
-    check_error,
     decode,
+    error_of,
     holds_picture,
     parse,
     pictures_within,
@@ -45,13 +44,10 @@ async def read_answer(
     An error of the upstream (4xx, 5xx) has none and passes as it is. Raises UpstreamError for what is no answer: a
     redirect, HTML, a content encoding, broken JSON, no picture, a picture that cannot be got.
     """
+    error = error_of(status, headers, body, limits)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, kept, body, (), ())
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     root = parse(body, limits)
     found = _Found(body, limits)
     spans = found.entries(root)

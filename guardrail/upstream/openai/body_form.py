@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from guardrail.errors import BadRequest
+from guardrail.upstream.bodies import form_parts
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.multipart import MultipartFault, Part, TooManyParts, boundary_of, parts
+from guardrail.upstream.multipart import Part
 from guardrail.upstream.openai.body_json import check_output
 from guardrail.upstream.openai.routes import Route
 from guardrail.upstream.openai.slots import NAMES, PICTURES, SCALARS, misspelled
@@ -25,12 +26,7 @@ def gather_form(body: bytes, parameters: dict[str, str], route: Route, limits: L
     """
     if route is Route.GENERATIONS:
         raise BadRequest("generations take JSON", status=415, code="unsupported_media_type")
-    try:
-        found = parts(body, boundary_of(parameters), limits.parts)
-    except TooManyParts as fault:
-        raise BadRequest(str(fault), status=413, code="too_many_fields") from None
-    except MultipartFault as fault:
-        raise BadRequest(f"the body is not the multipart/form-data expected: {fault}", code="invalid_form") from None
+    found = form_parts(body, parameters, limits)
     fields = ((part.name, body[part.start : part.end][:64].decode("latin-1")) for part in found if not part.is_file)
     got = Gathered(limits, guided=not any(weak(name, value) for name, value in fields))
     for number, part in enumerate(found):

@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 from guardrail.errors import BadRequest
 from guardrail.types import Request
 from guardrail.upstream import pictures
-from guardrail.upstream.bodies import check_json, onward
+from guardrail.upstream.bodies import check_json, form_parts, onward
 from guardrail.upstream.dialect import Call, Fetch, FetchFile, Headers
 from guardrail.upstream.gather import Gathered
 from guardrail.upstream.headers import check_query, content_type
 from guardrail.upstream.jobs.inputs import Reading, no_file
 from guardrail.upstream.jobs.known import Job
 from guardrail.upstream.limits import Limits
-from guardrail.upstream.multipart import MultipartFault, TooManyParts, boundary_of, parts
 from guardrail.upstream.replicate import hooks
 from guardrail.upstream.replicate.routes import Route
 from guardrail.upstream.replicate.state import HOOKS, JOB_ID, NAMED, PUBLIC, ROUTE, State
@@ -198,12 +197,7 @@ def upload(headers: Headers, body: bytes, query: str, limits: Limits) -> Gathere
     kind, parameters = content_type(headers)
     if kind != "multipart/form-data":
         raise BadRequest("a file is sent as multipart/form-data", status=415, code="unsupported_media_type")
-    try:
-        found = parts(body, boundary_of(parameters), limits.parts)
-    except TooManyParts as fault:
-        raise BadRequest(str(fault), status=413, code="too_many_fields") from None
-    except MultipartFault as fault:
-        raise BadRequest(f"the body is not the multipart/form-data expected: {fault}", code="invalid_form") from None
+    found = form_parts(body, parameters, limits)
     got = Gathered(limits)
     for part in found:
         data = body[part.start : part.end]

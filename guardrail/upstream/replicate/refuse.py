@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
-from guardrail.types import Action, Decision
+from guardrail.errors import GuardrailError
+from guardrail.types import Decision
+from guardrail.upstream import refusal
 from guardrail.upstream.dialect import Headers, Reply
 
 JSON: Headers = (("content-type", "application/json"),)
 # The words and the code that Replicate's own models refuse with.
 PHRASE = "The input or output was flagged as sensitive. Please try again with different inputs. (E005)"
-_AUDIT_RETRY_S = 5
 
 
 def message(decision: Decision) -> str:
     """One sentence for a person: flagged, or held for review; the rules; the receipt."""
-    held = " It is held for review by a person." if decision.action is Action.HOLD else ""
-    rules = f" Rules: {', '.join(decision.rules)}." if decision.rules else ""
-    receipt = f" Receipt: {decision.receipt.id}." if decision.receipt is not None else ""
-    return PHRASE + held + rules + receipt
+    return refusal.sentence(decision, PHRASE, f"{PHRASE} It is held for review by a person.")
 
 
 def refused_id(decision: Decision) -> str:
@@ -71,18 +67,9 @@ def problem(status: int, detail: str, *more: tuple[str, str]) -> Reply:
 
 
 def fault(error: GuardrailError) -> Reply:
-    """The answer to an error. Messages of faults of our own stay inside."""
-    if isinstance(error, BadRequest):
-        return problem(error.status, str(error))
-    if isinstance(error, UpstreamError):
-        return problem(error.status, f"The generator's answer could not be used: {error}")
-    if isinstance(error, Overloaded):
-        wait = str(max(1, math.ceil(error.retry_after_s)))
-        return problem(503, "The guard is at its limit; try again later.", ("retry-after", wait))
-    if isinstance(error, AuditError):
-        text = "The record of this request could not be written, so its answer is withheld."
-        return problem(503, text, ("retry-after", str(_AUDIT_RETRY_S)))
-    return problem(500, "The guard could not judge this request, so it is refused.")
+    """The answer to an error."""
+    told = refusal.fault(error)
+    return problem(told.status, told.text, *told.retry)
 
 
 def event(name: str, text: str) -> bytes:

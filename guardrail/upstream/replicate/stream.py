@@ -49,7 +49,7 @@ class EventReader:
     def fault(self, error: GuardrailError) -> bytes:
         """The error as the last event, which clients raise."""
         if isinstance(error, UpstreamError):
-            return refuse.event("error", f"The generator's answer could not be used: {error}")
+            return refuse.event("error", f"The image generator's answer could not be used: {error}")
         return refuse.event("error", "The guard could not judge this stream, so it ends here.")
 
     def _event(self, sent: Sent) -> Sequence[Event]:

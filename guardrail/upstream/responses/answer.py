@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from guardrail.errors import UpstreamError
 from guardrail.types import Decision
-from guardrail.upstream.answers import CHANGED, LENGTH, WHOLE, check_encoding, check_error, parse, strictest
+from guardrail.upstream.answers import CHANGED, LENGTH, WHOLE, error_of, parse, strictest
 from guardrail.upstream.chat.found import Finder
 from guardrail.upstream.dialect import Answer, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.headers import end_to_end
@@ -30,13 +30,10 @@ async def read_answer(
 
     What it holds is remembered under its id. Raises UpstreamError for what is no answer.
     """
+    error = error_of(status, headers, body, limits)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, kept, body, (), ())
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     root = parse(body, limits)
     shown = Shown(limits)
     finder = Finder(body, shown, lambda entry, path, text: shown.text(entry, name_of(path), text))

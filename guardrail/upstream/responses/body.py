@@ -200,17 +200,6 @@ class _Reading(Messages):
         """True for a web search that may bring pictures into the conversation."""
         return said.startswith("web_search") and any("image" in key.casefold() for key in keys(node))
 
-    def setting(self, node: Node, path: Path) -> None:
-        name = str(path[-1])
-        if self.switch(name, node):
-            return
-        if node.kind is Json.STRING:
-            self.word(node, path)
-        for key, member in node.members.items():
-            self.setting(member, (*path, key))
-        for index, item in enumerate(node.items):
-            self.setting(item, (*path, index))
-
     def word(self, node: Node, path: Path) -> None:
         text = node.text(self.body)
         if path in (("user",), ("safety_identifier",)):

@@ -20,10 +20,13 @@ def test_every_route_of_the_page_is_open_and_no_other():
         passed |= {(method, base + name) for name in re.findall(r"`(\S+?)`", names)}
     assert passed == routes.PASSED
     assert all(A1111().door(*one) is Door.PASSED for one in passed)
+    ((base, names),) = re.findall(r"^\| `POST (/\S+/)` (.*?) \| closed, .*`controls` opens them \|", PAGE, re.MULTILINE)
+    assert base == f"{routes.BASE}/"
+    assert set(re.findall(r"`(\S+?)`", names)) == routes.CONTROLS
 
 
 def test_every_option_is_on_the_page():
-    assert set(re.findall(r"^\| `(styles|settings|scripts)` \|", PAGE, re.MULTILINE)) == OPTIONS
+    assert set(re.findall(r"^\| `(styles|settings|scripts|controls)` \|", PAGE, re.MULTILINE)) == OPTIONS
 
 
 def test_the_refusal_on_the_page_is_the_refusal():

@@ -81,7 +81,7 @@ def judge(tmp_path):
             Asks(text_scores, ["sexual", "undress", "minor"], [Kind.PROMPT], "texts"),
             Asks(picture_scores, ["exposure", "person", "minor"], [Kind.INPUT, Kind.OUTPUT], "pictures"),
         ],
-        PolicyBook.open(tmp_path / "policy.yaml"),
+        PolicyBook(tmp_path / "policy.yaml"),
         digest_key=b"d" * 32,
         audit=AuditLog.open(url, key),
     )
