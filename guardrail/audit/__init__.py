@@ -2,15 +2,16 @@
 
 log = AuditLog.open("sqlite:////var/lib/guardrail/audit.db", key)
 sealed = await log.append(Entry("decision", receipt_id, time.time(), "default", "block", body))
-with Changes(log, digest_key, by="anna").change("registry-remove") as change: ...
+with Changes(log, digest_key, by="anna").change("registry-remove", about=[person_id]) as change: ...
 """
 
 from guardrail.audit.chain import Head, keyed_digest
-from guardrail.audit.changes import Change, Changes, concerns
+from guardrail.audit.changes import Change, Changes, Missing, concerns, missing
 from guardrail.audit.entry import JSON, Entry, EntryKind, Record, Sealed
 from guardrail.audit.export import export
 from guardrail.audit.log import AuditLog
 from guardrail.audit.read import Reader
+from guardrail.audit.store import Unfit
 from guardrail.audit.verify import Fault, holds, verify
 
 __all__ = [
@@ -22,12 +23,15 @@ __all__ = [
     "EntryKind",
     "Fault",
     "Head",
+    "Missing",
     "Reader",
     "Record",
     "Sealed",
+    "Unfit",
     "concerns",
     "export",
     "holds",
     "keyed_digest",
+    "missing",
     "verify",
 ]

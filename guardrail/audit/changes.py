@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from blake3 import blake3
@@ -17,6 +18,7 @@ from blake3 import blake3
 from guardrail.audit.chain import keyed_digest
 from guardrail.audit.entry import JSON, MAX_NAME, Entry
 from guardrail.audit.log import AuditLog
+from guardrail.audit.store import Step
 from guardrail.errors import AuditError, ConfigError
 
 SUBJECTS = 5_000
@@ -25,37 +27,53 @@ DIGEST_CHARS = 32
 """Characters of a keyed digest: 128 bits, as in a receipt."""
 EVERYBODY = "*"
 """The tenant of an event that is no tenant's."""
+BEGUN = "begun"
+"""Status of the event that is written before a change is made."""
 
 
 class Change:
     """What is told of one change while it is made."""
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
         self.facts: dict[str, JSON] = {}
 
     def about(self, *names: str) -> None:
-        """What is changed: ids of persons, hashes in lower-case hex, the SHA-256 of a file. Only digests are kept."""
+        """What else is changed, where that was not known before. Only digests are kept."""
         self.names += names
 
     def counts(self, **counts: int) -> None:
         """How many of what."""
         self.facts["counts"] = counts
 
-    def made(self, revision: int) -> None:
-        """What the registry or bank is after it, as receipts name it: a change that left no event shows by this."""
-        self.facts["revision"] = revision
+    def moved(self, revisions: tuple[int, int] | None) -> None:
+        """What the registry or bank was and is, as receipts name it and its file says: by these shows what is missing.
+
+        None where nothing was written.
+        """
+        if revisions is not None:
+            self.facts["before"], self.facts["revision"] = revisions
 
 
 class Changes:
     """Puts changes on record. `key`, 32 bytes, makes digests of what was changed; `by` says who changes it.
 
-    Where a record is not required, `unrecorded` is told why there is none of a change, and `log` may be None. Raises
-    ConfigError when `by` is no name.
+    Each has two events: one with status "begun" under "<id>.open" before anything is changed, and one under the id
+    itself that says how it ended. An ".open" without the other is a change whose process did not live to say whether
+    it was made: `missing` finds them.
+
+    Where a record is not required, `unrecorded` is told why there is none of a change, and `log` may be None. `step` is
+    told each step; tests stop there. Raises ConfigError when `by` is no name.
     """
 
     def __init__(
-        self, log: AuditLog | None, key: bytes, *, by: str, unrecorded: Callable[[str], None] | None = None
+        self,
+        log: AuditLog | None,
+        key: bytes,
+        *,
+        by: str,
+        unrecorded: Callable[[str], None] | None = None,
+        step: Step = lambda name: None,
     ) -> None:
         if not by.strip() or len(by) > MAX_NAME or not by.isprintable():
             raise ConfigError(f"who changes it: 1 to {MAX_NAME} printable characters are expected")
@@ -63,37 +81,43 @@ class Changes:
         self._key = key
         self._by = by
         self._unrecorded = unrecorded
+        self._step = step
 
     @contextmanager
-    def change(self, action: str, **facts: JSON) -> Iterator[Change]:
+    def change(self, action: str, *, about: Iterable[str] = (), **facts: JSON) -> Iterator[Change]:
         """To be stood around a change; `action` says what is done ("registry-add"), `facts` are kept as they are.
 
-        What raises before anything is named changed nothing, and leaves no event; after that the event says that it
-        failed. Raises AuditError before the change where no record can be written, and after it where this one was not.
+        `about` is what will be changed, as far as that is known: ids of persons, hashes in lower-case hex, the SHA-256
+        of a file. What raises inside is on record as failed. Raises AuditError before the change where no record can
+        be written, and after it where its end was not.
         """
-        if self._unrecorded is None and (self._log is None or not self._log.writable()):
-            raise AuditError(
-                f"{action}: nothing was changed, because the audit log cannot be written; is its disk full or its "
-                "server gone?"
-            )
-        told = Change()
+        change_id, told = f"change-{secrets.token_hex(8)}", Change(about)
+        self._step("asked")
+        try:
+            self._append(f"{change_id}.open", action, {**facts, "status": BEGUN}, told)
+        except AuditError as fault:
+            if self._unrecorded is None:
+                raise AuditError(f"{action}: nothing was changed, as it could not be put on record: {fault}") from None
+        self._step("begun")
         try:
             yield told
         except BaseException as fault:
-            if told.names:
-                told.facts["failed"] = type(fault).__name__
-                with suppress(AuditError):  # the change's own error says more
-                    self._append(action, facts, told)
+            told.facts["failed"] = type(fault).__name__
+            with suppress(AuditError):  # the change's own error says more
+                self._append(change_id, action, facts, told)
             raise
+        self._step("made")
         try:
-            self._append(action, facts, told)
+            self._append(change_id, action, facts, told)
         except AuditError as fault:
             said = f"{action}: was done, but is not on record: {fault}"
             if self._unrecorded is None:
                 raise AuditError(said) from None
             self._unrecorded(said)
+        self._step("ended")
 
-    def _append(self, action: str, facts: Mapping[str, JSON], told: Change) -> None:
+    def _append(self, entry_id: str, action: str, facts: Mapping[str, JSON], told: Change) -> None:
+        """One event, or several where the names are many: the last of them has the id, and is written last."""
         if self._log is None:
             raise AuditError("there is no audit log")
         subjects = [subject_of(name, self._key) for name in dict.fromkeys(told.names)]
@@ -102,9 +126,73 @@ class Changes:
             body = {"by": self._by, **facts, **told.facts, "subject": part}
             if len(parts) > 1:
                 body["part"] = f"{number} of {len(parts)}"
-            self._log.append_wait(
-                Entry("event", f"change-{secrets.token_hex(8)}", time.time(), EVERYBODY, action, body)
-            )
+                self._step("part")
+            named = entry_id if number == len(parts) else f"{entry_id}.{number}"
+            self._log.append_wait(Entry("event", named, time.time(), EVERYBODY, action, body))
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the record does not say of the changes; `record` is the id of the event that shows it, if there is one."""
+
+    record: str | None
+    what: str
+
+
+def missing(events: Iterable[Entry], revisions: Mapping[str, int]) -> list[Missing]:
+    """What was changed, or may have been, and is on record no further than that.
+
+    `events` are all of the log, oldest first; `revisions` are those of the files as they are now, "registry", "bank"
+    and "bank NAME", without any that is not there.
+    """
+    begun, made = dict[str, Entry](), dict[str, list[Entry]]()
+    for entry in events:
+        begun.pop(f"{entry.id}.open", None)
+        if entry.body.get("status") == BEGUN and entry.id.endswith(".open"):
+            begun[entry.id] = entry
+        elif isinstance(entry.body.get("revision"), int):
+            made.setdefault(_file_of(entry), []).append(entry)
+    found = [
+        Missing(
+            name,
+            f"{entry.action} by {entry.body.get('by')} was begun, and its end is not on record: whether it was made is "
+            "not known, unless it is still running",
+        )
+        for name, entry in begun.items()
+    ]
+    for file, entries in made.items():
+        found += _past(file, entries, revisions.get(file))
+    return found
+
+
+def _past(file: str, entries: Sequence[Entry], now: int | None) -> Iterator[Missing]:
+    """What was done to one file past its events; `now` is its revision.
+
+    A revision is made by one change and found by the next; 0 is that of no file. What the first change of all found was
+    made before the log began.
+    """
+    reached = {at for entry in entries if isinstance(at := entry.body["revision"], int)}
+    left = set[int]()
+    left_by = [
+        (entry.id, before) for entry in entries if isinstance(before := entry.body.get("before"), int) and before
+    ]
+    first = min([*reached, *(before for _, before in left_by)])
+    for record, before in left_by:
+        if before not in reached and before != first:
+            yield Missing(record, f"{file}: revision {before}, which this change found, was made by no event")
+        if before in left:
+            yield Missing(record, f"{file}: was put back to revision {before} before this change, by no event")
+        left.add(before)
+    if now is not None and now not in reached:
+        yield Missing(None, f"{file}: its revision is {now}, which was made by no event")
+    elif now in left:
+        yield Missing(None, f"{file}: was put back to revision {now}, by no event")
+
+
+def _file_of(entry: Entry) -> str:
+    """Which file an event is about, as `missing` names it."""
+    file, name = entry.action.partition("-")[0], entry.body.get("bank")
+    return f"{file} {name}" if isinstance(name, str) else file
 
 
 def subject_of(name: str, key: bytes) -> str:

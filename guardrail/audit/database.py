@@ -111,6 +111,13 @@ def said(fault: Exception) -> str:
     return lines[0] if lines else type(cause).__name__
 
 
+def is_broken(fault: Exception) -> bool:
+    """Whether SQLite says that the file is damaged, or none of its own."""
+    cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    code = getattr(cause, "sqlite_errorcode", 0) or 0
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _replacing(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 

@@ -120,8 +120,9 @@ class AuditLog:
         writing; tests stop there. `clock` (seconds) says how long an event loop was held up.
 
         Raises ConfigError when the URL or key is wrong, or the log was written by a newer version; AuditError when
-        it cannot be opened, its head was not signed with this key, or the head kept beside it names records that are
-        not there. Where that head is gone or unreadable, the log is opened, and an event of it says so.
+        it cannot be opened, of which Unfit when its file is broken, its head was not signed with this key, or the head
+        kept beside it names records that are not there. Where that head is gone or unreadable, the log is opened, and
+        an event of it says so.
         """
         place = parse(url)
         check_key(key)

@@ -18,6 +18,12 @@ About = Callable[[Entry], bool]
 # Rows per query of a long walk: some megabytes at most.
 PAGE = 500
 
+SHORTEST = 4
+"""Characters of an id that may stand for the whole."""
+MOST_ALIKE = 1000
+# Rows per query for ids that begin alike; mostly there is one.
+ALIKE_PAGE = 20
+
 _columns = (
     records.c.seq,
     records.c.kind,
@@ -73,6 +79,26 @@ class Reader:
         """The record of this id, None when there is none."""
         found = self._list(select(*_columns).where(records.c.id == entry_id).limit(1))
         return found[0] if found else None
+
+    def beginning(self, beginning: str, most: int = MOST_ALIKE) -> list[Record]:
+        """Records whose id begins so, in the order of their ids, at most `most`.
+
+        Takes as long as there are such records, however many there are in all. Raises AuditError for fewer than
+        SHORTEST characters.
+        """
+        if len(beginning) < SHORTEST:
+            raise AuditError(f"audit: {beginning!r} is too little of an id; give at least {SHORTEST} characters of it")
+        # Walked along the index from there on. An end for the range would depend on how the database sorts letters,
+        # and a pattern would take letters of the id for its own.
+        found: list[Record] = []
+        after = records.c.id >= beginning
+        while len(found) < most:
+            page = self._list(select(*_columns).where(after).order_by(records.c.id).limit(ALIKE_PAGE))
+            found += [record for record in page if record.entry.id.startswith(beginning)]
+            if len(page) < ALIKE_PAGE or not page[-1].entry.id.startswith(beginning):
+                break
+            after = records.c.id > page[-1].entry.id
+        return found[:most]
 
     def entries(
         self,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection
 
 from guardrail.audit.chain import LOG_ID_BYTES, Head, genesis, seal
-from guardrail.audit.database import BUSY_S, Damage, file_of, identity, make_engine, make_file, said, where
+from guardrail.audit.database import BUSY_S, Damage, file_of, identity, is_broken, make_engine, make_file, said, where
 from guardrail.audit.entry import Row, Sealed
 from guardrail.audit.kept import KeptHead
 from guardrail.audit.sync import Checkpointer
@@ -49,6 +49,10 @@ TURN_S = 0.002
 
 class Duplicate(AuditError):
     """A record of the group has an id or a number that is taken. Nothing of the group was written."""
+
+
+class Unfit(AuditError):
+    """The log or the key is not what it should be: it stays so until a person has looked, and trying again is vain."""
 
 
 class Busy(AuditError):
@@ -89,8 +93,8 @@ class Store:
     def open(cls, url: URL, key: bytes, *, full_sync: bool, step: Step) -> Store:
         """Make or migrate the tables as needed, and check that the head was signed with `key`.
 
-        Raises AuditError when the log cannot be opened, its head does not hold, or the head kept beside it names
-        records that are not there; ConfigError when it was written by a newer version.
+        Raises AuditError when the log cannot be opened, of which Unfit when its file is broken, its head does not hold,
+        or the head kept beside it names records that are not there; ConfigError when it was written by a newer version.
         """
         path = file_of(url)
         if path is not None:
@@ -109,7 +113,8 @@ class Store:
                 store._checkpointer = Checkpointer(store._engine, store._begin_journal)
         except (*Damage, store._driver.Error) as fault:
             store.close()
-            raise AuditError(f"audit log {store._where} cannot be opened: {said(fault)}") from None
+            kind = Unfit if is_broken(fault) else AuditError
+            raise kind(f"audit log {store._where} cannot be opened: {said(fault)}") from None
         except BaseException:
             store.close()
             raise
@@ -266,7 +271,7 @@ class Store:
         cursor.execute(self._read)
         found = cursor.fetchone()
         if found is None:
-            raise AuditError(
+            raise Unfit(
                 f"audit log {self._where}: its signed head is gone; nothing is appended to a log that was tampered "
                 "with: see guardrail audit verify, and restore it from a copy or name a new one"
             )
@@ -274,7 +279,7 @@ class Store:
             return self.tip
         head = Head(*found)
         if not head.holds(self._key):
-            raise AuditError(
+            raise Unfit(
                 f"audit log {self._where}: its head was not signed with this key; either the key is not the one that "
                 "the log was begun with, or the log was tampered with: see guardrail audit verify"
             )
@@ -319,14 +324,14 @@ class Store:
         if kept is None:
             pass
         elif kept.log_id != head.log_id:
-            raise AuditError(
+            raise Unfit(
                 f"audit log {self._where}: {beside} names another log, of {kept.seq} records, which stood here before; "
                 f"put that back, or move {beside} away with it to begin anew"
             )
         elif not kept.holds(self._key):
             self.unkept = "it was not signed with this key"
         elif kept.seq > head.seq:
-            raise AuditError(
+            raise Unfit(
                 f"audit log {self._where}: records {head.seq + 1} to {kept.seq} are missing at its end, which "
                 f"{beside} names; was {self._where}-wal deleted or emptied, or an older copy put back? Put the files "
                 f"back together; or move {beside} away to go on without those records, and that goes on record"
@@ -356,9 +361,11 @@ def _use_wal(engine: Engine) -> None:
                 return
             if cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
                 return
-            raise AuditError("audit log: SQLite cannot keep a write-ahead log there; is it on a network drive?")
+            raise Unfit("audit log: SQLite cannot keep a write-ahead log there; is it on a network drive?")
         except sqlite3.OperationalError as fault:
             # SQLite does not wait here by itself: another process that opens the same new log is in the way.
+            if is_broken(fault):
+                raise
             if "locked" not in str(fault) or time.monotonic() > deadline:
                 raise AuditError(f"audit log cannot be opened: {fault}") from None
             time.sleep(0.01)

@@ -54,6 +54,16 @@ _Sealed = list[tuple[str, int, str, bytes]]
 """Rows of templates: person, place, model, sealed."""
 
 
+def new_id() -> str:
+    """An id that no person has yet."""
+    return f"p-{secrets.token_hex(6)}"
+
+
+def file_of(folder: Path, name: str = "registry.sqlite") -> StateFile:
+    """The registry file below `folder`, still shut: its revision can be read without the key."""
+    return StateFile(folder / name, what="registry", application=0x47525250, schema=_SCHEMA, upgrades=_UPGRADES)
+
+
 class Registry:
     """The registry file below `folder`, opened with the operator's key.
 
@@ -64,9 +74,7 @@ class Registry:
     """
 
     def __init__(self, folder: Path, key: bytes, *, model: str, name: str = "registry.sqlite") -> None:
-        self.file = StateFile(
-            folder / name, what="registry", application=0x47525250, schema=_SCHEMA, upgrades=_UPGRADES
-        )
+        self.file = file_of(folder, name)
         self._rows = Rows(key)
         self._model = model
         if self.file.exists:
@@ -83,8 +91,11 @@ class Registry:
         consent: str = "",
         contact: str = "",
         expires: datetime | None = None,
+        person_id: str = "",
     ) -> Person:
-        """Protect a person from `now` on. Raises ConfigError for no or too many templates, or a past `expires`."""
+        """Protect a person from `now` on, under `person_id` where one was made by `new_id` before.
+
+        Raises ConfigError for no or too many templates, or a past `expires`."""
         words = {"label": label, "group": group, "consent": consent, "contact": contact}
         if not label.strip():
             raise ConfigError("registry: a person needs a label; any words that you will recognise")
@@ -95,7 +106,7 @@ class Registry:
             raise ConfigError(f"registry: protection would end at {expires.isoformat()}, which is not in the future")
         _count(len(templates))
         person = Person(
-            id=f"p-{secrets.token_hex(6)}",
+            id=person_id or new_id(),
             created=now,
             expires=expires,
             templates=len(templates),

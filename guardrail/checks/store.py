@@ -56,6 +56,8 @@ class StateFile:
         self._application = application
         self._schema = schema
         self._upgrades = upgrades
+        self.moved: tuple[int, int] | None = None
+        """Its revision before the first and after the last change that was made here; None before there was one."""
 
     @property
     def exists(self) -> bool:
@@ -87,9 +89,12 @@ class StateFile:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self._recognise(connection, make=True)
+                before = revision_in(connection)
                 yield connection
-                connection.execute("UPDATE state SET revision = revision + ?", (1 + secrets.randbelow(STEP),))
+                after = before + 1 + secrets.randbelow(STEP)
+                connection.execute("UPDATE state SET revision = ?", (after,))
                 connection.execute("COMMIT")
+                self.moved = (self.moved[0] if self.moved else before, after)
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

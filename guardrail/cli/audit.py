@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from guardrail.audit import Entry, Head, Reader, export, holds, verify
-from guardrail.cli.audit_view import explained, listed
+from guardrail.audit import Entry, Head, Reader, Record, export, holds, missing, verify
+from guardrail.audit.read import MOST_ALIKE, SHORTEST
+from guardrail.cli.audit_view import explained, listed, named
+from guardrail.cli.changes import revisions
 from guardrail.cli.common import console, logged_in, print_table, progress, settings
 from guardrail.cli.records import Filters, filtered, open_audit, reading
 from guardrail.errors import AuditError, ConfigError
@@ -19,6 +21,12 @@ from guardrail.policy.replay import STREAMING
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
+UNSAID = 3
+"""Exit status of `verify` where the log is whole, and does not say of every change who made it and how it ended."""
+OPENED = ".open"
+"""How the id of a record ends that says how a stream began."""
+MOST_NAMED = 5
+"""Of the records whose ids begin alike, how many are named."""
 MAX_NOTE = 1000
 """Characters of a note: a sentence or two, not a case file."""
 
@@ -36,7 +44,11 @@ def run_verify(
         typer.Option("--head", metavar="HEAD", help="A head kept elsewhere, or the file that holds it."),
     ] = None,
 ) -> None:
-    """Walk the whole log and name every record that is not what was written; exit status 1 when there is one."""
+    """Walk the whole log and name every record that is not what was written; exit status 1 when there is one.
+
+    Where the log is whole, changes of the registry and the banks that it does not account for are named too: exit
+    status 3.
+    """
     chosen = settings(ctx)
     started = time.perf_counter()
     faults = verify(chosen.audit_url, chosen.key("audit"), _head_of(head))
@@ -48,23 +60,34 @@ def run_verify(
         raise typer.Exit(1)
     with reading(chosen) as reader:
         end = _end(reader)
-    beyond = "" if head else "; a head kept elsewhere (export --head) would also show a log put back as a whole"
-    console.print(f"whole: {end.seq} records and their signed head hold ({took_s:.1f} s){beyond}", markup=False)
+        beyond = "" if head else "; a head kept elsewhere (export --head) would also show a log put back as a whole"
+        console.print(f"whole: {end.seq} records and their signed head hold ({took_s:.1f} s){beyond}", markup=False)
+        events = (record.entry for record in reader.scan(kind="event"))
+        unsaid = missing(events, revisions(chosen.home))
+    for one in unsaid:
+        console.print(f"{one.record or 'no record'}: {one.what}", markup=False)
+    if unsaid:
+        progress.print(f"{len(unsaid)} changes of the registry or a bank are not wholly on record", markup=False)
+        raise typer.Exit(UNSAID)
 
 
 @app.command()
-def show(ctx: typer.Context, record_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a receipt.")]) -> None:
+def show(
+    ctx: typer.Context,
+    record_id: Annotated[
+        str,
+        typer.Argument(metavar="ID", help=f"Id of a receipt, or its first {SHORTEST} characters or more."),
+    ],
+) -> None:
     """Explain one record: who decided, what was seen, what was looked at and with what, and what was not.
 
-    Exit status 1 when there is none, or when it or a ruling on it is not what was written.
+    Exit status 1 when there is none, when several ids begin so, or when it or a ruling on it is not what was written.
     """
     configuration = settings(ctx)
     key = configuration.key("audit")
     with reading(configuration) as reader:
-        record, rulings = reader.get(record_id), reader.rulings(record_id)
-    if record is None:
-        progress.print(f"no record with id {record_id!r}; `guardrail audit list` shows the newest", markup=False)
-        raise typer.Exit(1)
+        record = reader.get(record_id) or _only_one(reader, record_id)
+        rulings = reader.rulings(record.entry.id)
     broken = [one.seq for one in (record, *rulings) if not holds(key, one)]
     print_table(explained(record, rulings, broken))
     for seq in broken:
@@ -73,10 +96,29 @@ def show(ctx: typer.Context, record_id: Annotated[str, typer.Argument(metavar="I
         raise typer.Exit(1)
 
 
+@app.command("digest")
+def run_digest(
+    ctx: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="A picture, or a file that holds a text; - is standard input.")
+    ],
+) -> None:
+    """Print the keyed digest that records carry of a picture or text, and the file: was it this one?
+
+    What is compared must be byte for byte what the guard read.
+    """
+    from guardrail.pipeline.receipt import digest_of  # brings model runtimes with it
+
+    key = settings(ctx).key("digest")
+    for file in files:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        typer.echo(f"{digest_of(content, key)}  {file}")
+
+
 @app.command()
 def rule(
     ctx: typer.Context,
-    record_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a decision's record.")],
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a decision's record, whole.")],
     should: Annotated[Literal["allow", "block"], typer.Option("--should", help="What was right: allow or block.")],
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why. It is kept: quote no prompt.")] = "",
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who rules; else who is logged in.")] = "",
@@ -93,9 +135,7 @@ def rule(
         )
         raise typer.Exit(1)
     if record.entry.body.get("status") == STREAMING:
-        said = (
-            f"{record_id} says how a stream began; rule on {record_id.removesuffix('.open')}, which says how it ended"
-        )
+        said = f"{record_id} says how a stream began; rule on {record_id.removesuffix(OPENED)}, which says how it ended"
         progress.print(said, markup=False)
         raise typer.Exit(1)
     body = {"record": record_id, "by": _ruler(by), **({"note": note} if note else {})}
@@ -140,6 +180,30 @@ def run_export(
         count = export(reader.scan(**filters.chosen(configuration)), sys.stdout.buffer)
         sys.stdout.buffer.flush()
     progress.print(f"{count} records exported as {form}", markup=False)
+
+
+def _only_one(reader: Reader, beginning: str) -> Record:
+    """The record whose id begins so; where none or several do, that is said, and typer.Exit raised."""
+    if len(beginning) < SHORTEST:
+        progress.print(f"no record with id {beginning!r}; give {SHORTEST} characters of it or more", markup=False)
+        raise typer.Exit(1)
+    found = reader.beginning(beginning)
+    # A stream has two records: how it began says less than how it ended.
+    ended = {record.entry.id for record in found}
+    found = [record for record in found if record.entry.id.removesuffix(OPENED) not in ended - {record.entry.id}]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        said = f"no record with id {beginning!r}, and none that begins so; `guardrail audit list` shows the newest"
+    else:
+        count = f"{MOST_ALIKE} or more" if len(ended) >= MOST_ALIKE else str(len(found))
+        said = f"{count} records have an id that begins with {beginning!r}; give more of it"
+    progress.print(said, markup=False)
+    for record in found[:MOST_NAMED]:
+        progress.print(f"  {named(record)}", markup=False)
+    if len(found) > MOST_NAMED:
+        progress.print(f"  and {len(found) - MOST_NAMED} more", markup=False)
+    raise typer.Exit(1)
 
 
 def _ruler(by: str) -> str:

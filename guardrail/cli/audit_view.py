@@ -45,6 +45,12 @@ def listed(records: Sequence[Record]) -> RenderableType:
     return table
 
 
+def named(record: Record) -> str:
+    """One record in one line: its time, kind, action and id."""
+    entry = record.entry
+    return f"{_when(entry.at)} UTC  {_clean(entry.kind)}  {_clean(entry.action)}  {_clean(entry.id)}"
+
+
 def _failed(body: Mapping[str, Any]) -> str:
     """What a change ended in, where it failed: it stands where a decision has its rules."""
     return f"failed: {body['failed']}" if "failed" in body else ""

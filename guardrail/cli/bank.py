@@ -64,11 +64,10 @@ def add(
 ) -> None:
     """Add pictures by their PDQ hash and the SHA-256 of their file; the pictures themselves are not kept."""
     entries = [entry for path in pictures for entry in entries_of(path, source=source, note=note, exact=exact)]
-    with _changing(ctx, "bank-add", by) as (bank, change):
+    hashes = [digits for entry in entries for digits in (entry.pdq, entry.sha256) if digits]
+    with _changing(ctx, "bank-add", by, *hashes, source) as (bank, change):
         done = bank.add(entries, now=datetime.now(UTC), again=again)
-        change.about(*(digits for entry in entries for digits in (entry.pdq, entry.sha256) if digits), source)
         change.counts(**vars(done))
-        change.made(bank.file.revision())
     _tell(done, as_json)
 
 
@@ -89,11 +88,9 @@ def import_list(
     named = file.name if source is None else source
     found = read_list(file, source=named)
     left_out = {"other_kinds": found.other_kinds, "low_quality": found.low_quality}
-    with _changing(ctx, "bank-import", by) as (bank, change):
+    with _changing(ctx, "bank-import", by, digest(file), named) as (bank, change):
         done = bank.add(found.entries, withdrawn=found.withdrawn, now=datetime.now(UTC), again=again)
-        change.about(digest(file), named)
         change.counts(**vars(done), **left_out)
-        change.made(bank.file.revision())
         still_known = bank.matching(one.hash for one in found.withdrawn)
     _tell(done, as_json, **left_out, still_known=still_known)
     if found.more:
@@ -156,14 +153,12 @@ def remove(
     if bool(hashes) == (source is not None):
         raise typer.BadParameter("either HASH... or --source is expected")
     wanted = [one.lower() for one in hashes or ()]
-    with _changing(ctx, "bank-remove", by) as (bank, change):
-        change.about(*wanted if source is None else (source,))
+    with _changing(ctx, "bank-remove", by, *wanted if source is None else (source,)) as (bank, change):
         if source is not None:
             done = bank.remove_source(source)
         else:
             done = bank.withdraw(wanted, now=datetime.now(UTC), erase=erase)
         change.counts(entries=done)
-        change.made(bank.file.revision())
     if as_json:
         typer.echo(json.dumps({"removed": done}))
     else:
@@ -203,11 +198,11 @@ def _bank(ctx: typer.Context) -> Bank:
 
 
 @contextmanager
-def _changing(ctx: typer.Context, action: str, by: str) -> Iterator[tuple[Bank, Change]]:
-    """The bank that is meant, and what is told of its change for the record."""
+def _changing(ctx: typer.Context, action: str, by: str, *about: str) -> Iterator[tuple[Bank, Change]]:
+    """The bank that is meant, and what is told of its change for the record; `about` is what will be changed."""
     held, name = settings(ctx), ctx.meta.get(CHOSEN)
     bank = bank_of(held.home, name)
-    with recorded(held, action, by, **({} if name is None else {"bank": name})) as change:
+    with recorded(held, action, by, bank.file, about=about, **({} if name is None else {"bank": name})) as change:
         yield bank, change
 
 

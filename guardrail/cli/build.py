@@ -68,7 +68,7 @@ def try_out(configuration: Configuration, *, decide: bool = True) -> None:
     chosen = configuration.settings.policy
     configuration.key("digest")
     if decide:
-        PolicyBook.open(chosen.default, tenants=chosen.tenants, shadow=chosen.shadow)
+        PolicyBook(chosen.default, tenants=chosen.tenants, shadow=chosen.shadow)
 
 
 def ensure_weights(configuration: Configuration) -> None:

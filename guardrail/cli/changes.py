@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,14 +16,20 @@ from guardrail.cli.records import open_audit
 from guardrail.config import Configuration
 from guardrail.errors import AuditError
 
+if TYPE_CHECKING:
+    from guardrail.checks.store import StateFile
+
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it, for the record; else who is logged in.")]
 
 
 @contextmanager
-def recorded(configuration: Configuration, action: str, by: str, **facts: JSON) -> Iterator[Change]:
-    """To be stood around a change: an event of the audit log says who made it, or it is not made.
+def recorded(
+    configuration: Configuration, action: str, by: str, file: StateFile, *, about: Iterable[str] = (), **facts: JSON
+) -> Iterator[Change]:
+    """To be stood around a change of `file`: events of the audit log say who began it and how it ended.
 
-    With `audit.required: false` a change that cannot be recorded is made all the same, and said. Raises AuditError.
+    Where they cannot, it is not made; with `audit.required: false` it is made all the same, and that is said. `about`
+    is what will be changed, as far as it is known. Raises AuditError.
     """
     required = configuration.settings.audit.required
     with ExitStack() as closing:
@@ -38,7 +45,26 @@ def recorded(configuration: Configuration, action: str, by: str, **facts: JSON) 
             by=by or logged_in() or f"uid {os.getuid()}",
             unrecorded=None if required else _say,
         )
-        yield closing.enter_context(changes.change(action, **facts))
+        change = closing.enter_context(changes.change(action, about=about, **facts))
+        try:
+            yield change
+        finally:
+            change.moved(file.moved)
+
+
+def revisions(home: Path) -> dict[str, int]:
+    """How the registry and each bank of a home folder stand, as `missing` names them; without any that is not there.
+
+    Raises ConfigError when one cannot be read.
+    """
+    from guardrail.checks.known import FOLDER, bank_of  # bring model runtimes with them
+    from guardrail.checks.likeness import FOLDER as REGISTRY
+    from guardrail.checks.registry import file_of
+
+    named = sorted(path.parent.name for path in (home / FOLDER).glob("*/bank.sqlite"))
+    files = {"registry": file_of(home / REGISTRY), "bank": bank_of(home).file}
+    files |= {f"bank {name}": bank_of(home, name).file for name in named}
+    return {name: file.revision() for name, file in files.items() if file.exists}
 
 
 def _say(why: str) -> None:

@@ -44,10 +44,12 @@ app = typer.Typer(add_completion=False, subcommand_metavar="")
 @app.callback(invoke_without_command=True)
 def check(
     ctx: typer.Context,
-    prompt: Annotated[str | None, typer.Option(help="The text to judge.")] = None,
-    inputs: Annotated[list[Path] | None, typer.Option("--input", help="An input picture.")] = None,
-    outputs: Annotated[list[Path] | None, typer.Option("--output", help="A picture that came back.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="The mask of an edit.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to judge.")] = None,
+    inputs: Annotated[list[Path] | None, typer.Option("--input", metavar="FILE", help="An input picture.")] = None,
+    outputs: Annotated[
+        list[Path] | None, typer.Option("--output", metavar="FILE", help="A picture that came back.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="The mask of an edit.")] = None,
     policy: Annotated[str | None, typer.Option(help="Name or path of the policy.")] = None,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Read questions as JSON lines, write answers so.")] = False,
     signals_only: Annotated[bool, typer.Option("--signals-only", help="Say what was seen, decide nothing.")] = False,
@@ -79,6 +81,7 @@ class _Line:
     """A line on its way: what was asked, or why it cannot be."""
 
     identity: Any
+    number: int
     question: Question | None = None
     error: str = ""
 
@@ -241,18 +244,18 @@ def _line(raw: bytes, number: int) -> _Line:
     try:
         read = _object(raw)
     except _Refused as refused:
-        return _Line(None, error=f"line {number}: {refused}")
+        return _Line(None, number, error=str(refused))
     identity = read.get("id")
     stray = sorted(set(read) - FIELDS)
     if stray:
-        return _Line(
-            identity, error=f"line {number}: no field is named {stray[0]!r}; there are {', '.join(sorted(FIELDS))}"
-        )
+        why = f"no field is named {stray[0]!r}; there are {', '.join(sorted(FIELDS))}"
+        return _Line(identity, number, error=why)
     fault = _fault(read)
     if fault:
-        return _Line(identity, error=f"line {number}: {fault}")
+        return _Line(identity, number, error=fault)
     return _Line(
         identity,
+        number,
         Question(
             read.get("prompt"),
             tuple(read.get("inputs") or ()),
@@ -269,8 +272,11 @@ def _fault(read: Mapping[str, Any]) -> str:
             return f"{name}: a text is expected"
     for name in ("inputs", "outputs"):
         listed = read.get(name)
-        if listed is not None and not (isinstance(listed, list) and all(isinstance(path, str) for path in listed)):
+        if listed is not None and not isinstance(listed, list):
             return f"{name}: a list of paths is expected"
+        wrong = next((at for at, path in enumerate(listed or ()) if not isinstance(path, str)), None)
+        if wrong is not None:
+            return f"{name}[{wrong}]: the path of a picture is expected"
     if "id" not in read:
         return "id: is expected, so that answers can be told apart"
     return ""
@@ -278,7 +284,7 @@ def _fault(read: Mapping[str, Any]) -> str:
 
 def _judged(guard: Guard, window: Sequence[_Line], signals_only: bool) -> list[dict[str, Any]]:
     """One answer per line, in order. A question that fails in company is asked again alone."""
-    answers: list[dict[str, Any]] = [{"id": line.identity, "error": line.error} for line in window]
+    answers: list[dict[str, Any]] = [{"id": one.identity, "error": f"line {one.number}: {one.error}"} for one in window]
     good = [at for at, line in enumerate(window) if line.question is not None]
 
     def ask(questions: Sequence[Question]) -> list[dict[str, Any]]:
@@ -290,17 +296,20 @@ def _judged(guard: Guard, window: Sequence[_Line], signals_only: bool) -> list[d
     try:
         said = ask(asked)
     except GuardrailError:
-        said = [_alone(ask, question) for question in asked]
+        said = [_alone(ask, question, window[at].number) for at, question in zip(good, asked, strict=True)]
     for at, answer in zip(good, said, strict=True):
         answers[at] = {"id": window[at].identity, **answer}
     return answers
 
 
-def _alone(ask: Callable[[Sequence[Question]], list[dict[str, Any]]], question: Question) -> dict[str, Any]:
+def _alone(
+    ask: Callable[[Sequence[Question]], list[dict[str, Any]]], question: Question, number: int
+) -> dict[str, Any]:
     try:
         return ask([question])[0]
     except GuardrailError as error:
-        return {"error": str(error) if isinstance(error, BadRequest) else f"{type(error).__name__}: {error}"}
+        why = str(error) if isinstance(error, BadRequest) else f"{type(error).__name__}: {error}"
+        return {"error": f"line {number}: {why}"}
 
 
 def _signals(examined: Examined) -> dict[str, Any]:

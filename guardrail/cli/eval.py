@@ -80,7 +80,9 @@ def run_suite(
     attack: Annotated[str | None, typer.Option(help="Attack every row first: leet, or homoglyphs+spacing.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the attack.")] = 0,
     proxy: Annotated[str | None, typer.Option(metavar="URL", help="Ask a running proxy instead.")] = None,
-    proxy_model: Annotated[str, typer.Option(help="The model that the proxy is asked for.")] = "gpt-image-1",
+    proxy_model: Annotated[
+        str, typer.Option(metavar="NAME", help="The model that the proxy is asked for.")
+    ] = "gpt-image-1",
     headers: Annotated[Path | None, typer.Option(help="File of NAME: VALUE lines for the proxy.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help="Also a peer, on the same rows; may be repeated.")] = None,
     peer_option: Annotated[

@@ -23,7 +23,7 @@ from guardrail.checks.likeness import (
     threshold,
 )
 from guardrail.checks.person import Person, Template
-from guardrail.checks.registry import Registry
+from guardrail.checks.registry import Registry, new_id
 from guardrail.cli.build import open_models
 from guardrail.cli.changes import By, recorded
 from guardrail.cli.common import console, print_table, progress, settings
@@ -93,17 +93,23 @@ def add(
     _warn_unlike(templates, names)
     now = datetime.now(UTC)
     until = last_day(expires, now) if expires else None
-    with recorded(held, "registry-add", by) as change:
+    person_id = to or new_id()
+    with recorded(held, "registry-add", by, registry.file, about=[person_id]) as change:
         if to:
             person = registry.add_templates(to, templates)
             change.counts(templates=len(templates))
         else:
             person = registry.enrol(
-                templates, label=label, group=group, consent=consent, contact=contact, expires=until, now=now
+                templates,
+                label=label,
+                group=group,
+                consent=consent,
+                contact=contact,
+                expires=until,
+                now=now,
+                person_id=person_id,
             )
             change.counts(persons=1, templates=len(templates))
-        change.about(person.id)
-        change.made(registry.file.revision())
     if as_json:
         typer.echo(json.dumps(_said(person, now)))
     else:
@@ -172,11 +178,9 @@ def remove(
         typer.confirm(f"Delete {', '.join(wanted)} for good?", abort=True)
     gone: tuple[str, ...] = ()
     if wanted:
-        with recorded(held, "registry-remove", by) as change:
-            change.about(*wanted)
+        with recorded(held, "registry-remove", by, registry.file, about=wanted) as change:
             gone = registry.remove(wanted)
             change.counts(persons=len(gone))
-            change.made(registry.file.revision())
     if as_json:
         typer.echo(json.dumps({"removed": list(gone)}))
     else:
@@ -192,7 +196,7 @@ def export_backup(
     """Write a backup: the whole registry, sealed under your key as it lies under home."""
     held = settings(ctx)
     registry = _registry(held)
-    with recorded(held, "registry-export", by) as change:
+    with recorded(held, "registry-export", by, registry.file) as change:
         count = registry.copy_to(file)
         change.about(digest(file))
         change.counts(persons=count)
@@ -217,13 +221,12 @@ def import_backup(
     key = _key_in(old_key_file) if old_key_file else held.key(KEY_PURPOSE)
     backup = Registry(file.parent, key, model="", name=file.name)
     registry = _registry(held)
-    with recorded(held, "registry-import", by) as change:
+    with recorded(held, "registry-import", by, registry.file, about=[digest(file)]) as change:
         removed = registry.removed_in(backup)
         taken = registry.take(backup, now=datetime.now(UTC), restore_removed=restore_removed)
         restored = [person for person in taken if person in removed]
-        change.about(digest(file), *taken)
+        change.about(*taken)
         change.counts(persons=len(taken), restored=len(restored))
-        change.made(registry.file.revision())
     stay = [person for person in removed if person not in taken]
     if as_json:
         typer.echo(json.dumps({"added": list(taken), "restored": restored, "stay_removed": stay}))
@@ -247,10 +250,9 @@ def rekey(
     if old == held.key(KEY_PURPOSE):
         raise ConfigError(f"--old-key-file {old_key_file}: this is the key in use; set the new key first")
     registry = Registry(held.home / FOLDER, old, model="")
-    with recorded(held, "registry-rekey", by) as change:
+    with recorded(held, "registry-rekey", by, registry.file) as change:
         count = registry.rekey(held.key(KEY_PURPOSE))
         change.counts(persons=count)
-        change.made(registry.file.revision())
     console.print(f"{_persons(count)} sealed under the key in use. Backups are still under the old one.")
 
 

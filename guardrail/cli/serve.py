@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from guardrail.audit import Unfit
 from guardrail.cli import common
 from guardrail.cli.common import progress, settings
 from guardrail.cli.workers import supervise
@@ -21,10 +22,11 @@ from guardrail.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
     from guardrail.server.settings import ServerSettings, Upstream
+    from guardrail.upstream.fetch import SafeFetch
 
 MB = 1_000_000
 NO_RECORD = 1
-"""Status of a start that could not open the record; one that is set wrongly ends with 2."""
+"""Status of a start that could not reach the record; one that is set wrongly, or that a person must look at, has 2."""
 
 app = typer.Typer(add_completion=False, subcommand_metavar="")
 
@@ -70,7 +72,7 @@ def serve(
 
         if apart := forgetful(configuration):
             progress.print(apart)
-        _try_out(configuration)
+        _check_server(configuration)
         try_out(configuration)
         ensure_weights(configuration)
         stop_logs = start_logs(configuration)
@@ -139,6 +141,8 @@ def run(
             reuse_port=reuse_port,
             on_listening=say,
         )
+    except Unfit:
+        raise  # a wrong key or a broken log is no better the next time: status 2, as for what is set wrongly
     except AuditError as error:
         # Nothing is set wrongly, and a database may come up later: whoever looks after the process tries again.
         sys.stderr.write(f"guardrail: {error}\n")
@@ -166,23 +170,11 @@ def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
     """The generators of a configuration: one at the root, several each under its name unless it says where."""
     from guardrail.server.settings import Upstream
     from guardrail.upstream.dialect import Setup
-    from guardrail.upstream.fetch import FetchLimits, FetchRules, SafeFetch
     from guardrail.upstream.limits import Limits
     from guardrail.upstream.registry import NO_ADDRESS, open_dialect
 
     chosen = configuration.settings
-    sizes, fetch = chosen.limits, chosen.fetch
-    try:
-        networks = tuple(ipaddress.ip_network(network) for network in fetch.allow)
-    except ValueError as error:
-        raise ConfigError(f"fetch.allow: {error}; networks are written as 10.1.0.0/16") from None
-    rules = FetchRules(
-        http=fetch.insecure_http,
-        hosts=frozenset(host.lower() for host in fetch.hosts) or None,
-        networks=networks,
-        ports=frozenset(fetch.ports),
-    )
-    getter = SafeFetch(limits=FetchLimits(sizes.image_mb * MB, fetch.timeout_s), rules=rules)
+    sizes, getter = chosen.limits, _getter(configuration)
     limits = Limits(
         body_bytes=sizes.body_mb * MB,
         images=sizes.images,
@@ -197,7 +189,7 @@ def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
         dialect = open_dialect(speaks, setup)
         if not one.url and speaks not in NO_ADDRESS:
             raise ConfigError(f"server.upstreams: {name} has no address; write {name}: https://host/v1")
-        more: dict[str, Any] = {"fetch": getter, "post": getter.post} if fetch.enabled else {}
+        more: dict[str, Any] = {"fetch": getter, "post": getter.post} if chosen.fetch.enabled else {}
         found[name] = Upstream(
             dialect,
             one.url or None,
@@ -213,6 +205,24 @@ def upstreams_of(configuration: Configuration) -> dict[str, Upstream]:
             **more,
         )
     return found
+
+
+def _getter(configuration: Configuration) -> SafeFetch:
+    """What gets the addresses that callers name. Raises ConfigError for a network that is none."""
+    from guardrail.upstream.fetch import FetchLimits, FetchRules, SafeFetch
+
+    fetch, image_mb = configuration.settings.fetch, configuration.settings.limits.image_mb
+    try:
+        networks = tuple(ipaddress.ip_network(network) for network in fetch.allow)
+    except ValueError as error:
+        raise ConfigError(f"fetch.allow: {error}; networks are written as 10.1.0.0/16") from None
+    rules = FetchRules(
+        http=fetch.insecure_http,
+        hosts=frozenset(host.lower() for host in fetch.hosts) or None,
+        networks=networks,
+        ports=frozenset(fetch.ports),
+    )
+    return SafeFetch(limits=FetchLimits(image_mb * MB, fetch.timeout_s), rules=rules)
 
 
 def server_settings(configuration: Configuration) -> ServerSettings:
@@ -262,8 +272,8 @@ def _upstreams(given: list[str]) -> dict[str, str]:
     return named
 
 
-def _try_out(configuration: Configuration) -> None:
-    """What would stop every worker alike, said once. Raises ConfigError."""
+def _check_server(configuration: Configuration) -> None:
+    """What of the server's settings would stop every worker alike, said once. Raises ConfigError."""
     from guardrail.server.process import listen
 
     chosen = configuration.settings.server

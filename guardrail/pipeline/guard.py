@@ -71,7 +71,7 @@ class Guard:
             book.require(looker.signals)
         self._desk = Desk(looker, book, audit, audit_required, digest_key, queue, dict(absent or {}), heard)
         self._recorded = book.pages if book is not None else None
-        self._warm = False
+        self._warm = self._cold_since_start = False
         self._why_cold = "not started"
 
     @classmethod
@@ -99,7 +99,7 @@ class Guard:
         rule names a signal that none of the checks gives.
         """
         state = home if isinstance(home, Home) else Home(Path(home)) if home is not None else Home.default()
-        book = PolicyBook.open(policy, tenants=tenants, shadow=shadow) if policy is not None else None
+        book = PolicyBook(policy, tenants=tenants, shadow=shadow) if policy is not None else None
         opened = open_checks(checks, models or Models(state.folder("models")), state, options or {})
         missing = {name: "not enabled" for name in installed() if name not in checks}
         return cls(opened, book, digest_key=state.key("digest"), audit=audit, absent=missing, **settings)
@@ -174,11 +174,15 @@ class Guard:
         """Raises Overloaded when pictures would have to wait behind a full queue, or too many workers hang."""
         self._desk.admit()
 
-    async def start(self) -> None:
-        """Warm the models up; until this is done `ready` says no.
+    async def start(self) -> str:
+        """Warm the models up; until this is done `ready` says no. Returns why they are not warm, empty when they are.
 
         A first look makes what later ones have; where a slow machine needs more than a deadline, it is tried again.
+        Called once more after it failed, it tries once: not while workers hang, which such a look would add to.
         """
+        tries = 1 if self._cold_since_start else WARM_TRIES
+        if self._cold_since_start and not (self.looker.pictures.at_ease and self.looker.texts.at_ease):
+            return self._why_cold
         began = time.perf_counter()
         blank = _blank()
         subjects: list[Subject] = [
@@ -187,14 +191,16 @@ class Guard:
             Artifact(Kind.OUTPUT, "warm-up", data=blank),
         ]
         subjects += receipts.pairs([subjects[1]], subjects[2])  # type: ignore[list-item,arg-type]
-        for _ in range(WARM_TRIES):
+        for _ in range(tries):
             looked = await self.looker.look([one for one in subjects if self.looker.checks_of(one.kind)])
             failed = sorted({f"{s.check}: {s.error}" for signals in looked for s in signals if s.error is not None})
             self._why_cold = "; ".join(failed)
             self._warm = not failed
             if self._warm:
                 break
+        self._cold_since_start = not self._warm
         self._desk.observer.stage("warm-up", time.perf_counter() - began)
+        return self._why_cold
 
     def ready(self) -> tuple[bool, Mapping[str, str]]:
         """Whether requests can be judged and recorded now, and for each part that is not ready, why."""
@@ -330,13 +336,13 @@ def _windows(questions: Iterable[Sequence[tuple[Stage, Subject]]], pictures: int
         yield window
 
 
-def _decode(artifact: Artifact, limits: Limits) -> None:
+def _decode(artifact: Artifact, limits: Limits) -> tuple[str, ...]:
     """Decode a picture within the operator's limits; every check then shares it, or the reason that there is none."""
     try:
-        # What a check noted of the same picture before is kept.
-        artifact.notes = tuple(dict.fromkeys((*picture(artifact, limits).notes, *artifact.notes)))
+        return picture(artifact, limits).notes
     except CheckError as error:
         artifact.fault = str(error)
+        return ()
 
 
 def _blank() -> bytes:

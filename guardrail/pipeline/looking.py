@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from guardrail.errors import CheckError, ConfigError
 from guardrail.pipeline.workers import Workers
@@ -28,8 +28,6 @@ more than a second, and ordinary ones (a few hundred) must not wait behind it.""
 log = logging.getLogger("guardrail.pipeline")
 
 Key = tuple[str, tuple[str, ...], Kind, bytes]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Observer(Protocol):
@@ -51,46 +49,37 @@ class Unobserved:
     def queue(self, depth: Callable[[], int]) -> None: ...
 
 
+class Verdict(NamedTuple):
+    """What one check said of some bytes: its scores, and what it and the decoder noted of them."""
+
+    scores: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
 class Verdicts:
     """Remembers what checks said of bytes that were looked at before; the least recently used go first.
 
     Only whole, errorless verdicts are kept, under the names of the models that gave them: a changed registry or
-    model never answers with what the old one said. What a receipt notes of a picture is kept beside them.
+    model never answers with what the old one said. Nothing is kept that a request said of its picture.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._kept: OrderedDict[Key, Mapping[str, float]] = OrderedDict()
-        self._notes: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+        self._kept: OrderedDict[Key, Verdict] = OrderedDict()
 
-    def get(self, key: Key) -> Mapping[str, float] | None:
-        return _used(self._kept, key)
+    def get(self, key: Key) -> Verdict | None:
+        """What is kept under `key`, which from now on is the last to go."""
+        found = self._kept.get(key)
+        if found is not None:
+            with suppress(KeyError):  # just thrown out by another thread
+                self._kept.move_to_end(key)
+        return found
 
-    def put(self, key: Key, scores: Mapping[str, float]) -> None:
-        self._keep(self._kept, key, scores)
-
-    def notes(self, digest: bytes) -> tuple[str, ...]:
-        return _used(self._notes, digest) or ()
-
-    def note(self, digest: bytes, notes: tuple[str, ...]) -> None:
-        if notes:
-            self._keep(self._notes, digest, notes)
-
-    def _keep(self, kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-        if self.size:
-            kept[key] = value
-            while len(kept) > self.size:
-                with suppress(KeyError):
-                    kept.popitem(last=False)
-
-
-def _used(kept: OrderedDict[K, V], key: K) -> V | None:
-    """What is kept under `key`, which from now on is the last to go."""
-    found = kept.get(key)
-    if found is not None:
-        with suppress(KeyError):  # just thrown out by another thread
-            kept.move_to_end(key)
-    return found
+    def put(self, key: Key, verdict: Verdict) -> None:
+        self._kept[key] = verdict
+        while len(self._kept) > self.size:
+            with suppress(KeyError):
+                self._kept.popitem(last=False)
 
 
 def _pictures(subjects: Iterable[Subject]) -> Iterator[Artifact]:
@@ -119,15 +108,27 @@ def _batches(texts: Mapping[int, int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _as_it_is(artifact: Artifact) -> None:
-    """Nothing is prepared."""
+def _as_it_is(artifact: Artifact) -> tuple[str, ...]:
+    """Nothing is prepared, nothing noted."""
+    return ()
+
+
+def _noted(subject: Subject) -> tuple[str, ...]:
+    """The notes of a picture or a text; a pair has none of its own."""
+    return subject.notes if isinstance(subject, Artifact) else ()
+
+
+def _note(subject: Subject, notes: Iterable[str]) -> None:
+    """Note of a picture or a text what is not noted yet."""
+    if isinstance(subject, Artifact):
+        subject.notes = tuple(dict.fromkeys((*subject.notes, *notes)))
 
 
 class Looker:
     """Runs every check on every subject of its kinds, texts in batches, pictures each on a worker.
 
     `prepare` is called on the worker with each picture before any check sees it: it decodes it within the operator's
-    limits and leaves `notes` or `fault` on the artifact.
+    limits, and gives what is to be noted of it or leaves a `fault` on the artifact.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Looker:
         deadline_s: float,
         cache: int = 0,
         observer: Observer | None = None,
-        prepare: Callable[[Artifact], None] = _as_it_is,
+        prepare: Callable[[Artifact], tuple[str, ...]] = _as_it_is,
     ) -> None:
         names = [check.name for check in checks]
         if not checks:
@@ -251,13 +252,12 @@ class Looker:
         missing: list[int] = []
         models = check.models
         for at, subject in enumerate(subjects):
-            scores = self._verdicts.get((check.name, models, subject.kind, subject.digest))
-            if scores is None:
+            verdict = self._verdicts.get((check.name, models, subject.kind, subject.digest))
+            if verdict is None:
                 missing.append(at)
             else:
-                said[at][check.name] = _scored(check, subject, scores)
-                if isinstance(subject, Artifact):
-                    subject.notes = self._verdicts.notes(subject.digest)
+                said[at][check.name] = _scored(check, subject, verdict.scores)
+                _note(subject, verdict.notes)
         return missing
 
     def _job(
@@ -268,45 +268,34 @@ class Looker:
         deadline: float,
     ) -> None:
         """Ask each check about the subjects it has yet to see, writing what it says into `said` as it goes."""
+        shown = dict[bytes, tuple[str, ...]]()  # what the decoder notes of each picture
         for picture in _pictures(subjects):
             try:
-                self._prepare(picture)
+                shown[picture.digest] = self._prepare(picture)
+                _note(picture, shown[picture.digest])
             except Exception as error:
                 picture.fault = _why("what prepares pictures", error)
-        try:
-            self._ask_all(todo, subjects, said, deadline)
-        finally:
-            # A check may have something to say of a picture besides its scores.
-            for subject in subjects:
-                if isinstance(subject, Artifact):
-                    self._verdicts.note(subject.digest, subject.notes)
-
-    def _ask_all(
-        self,
-        todo: Sequence[tuple[Check, list[int]]],
-        subjects: Sequence[Subject],
-        said: Sequence[dict[str, tuple[Signal, ...]]],
-        deadline: float,
-    ) -> None:
         for check, missing in todo:
             if not missing:
                 continue
             if time.monotonic() > deadline:
                 return
             began = time.perf_counter()
-            models = check.models
+            models, before = check.models, [_noted(subjects[at]) for at in missing]
             answers = _asked(check, [subjects[at] for at in missing])
             # By which of the two a registry that changed meanwhile was asked, nobody knows.
             lasting = self._verdicts.size > 0 and check.models == models
-            for at, scores in zip(missing, answers, strict=True):
+            for at, scores, old in zip(missing, answers, before, strict=True):
                 if isinstance(scores, str):
                     said[at][check.name] = _errors(check, subjects[at], scores)
                     continue
                 signals = _scored(check, subjects[at], scores)
                 said[at][check.name] = signals
                 if lasting and all(signal.score is not None for signal in signals):
-                    key = (check.name, models, subjects[at].kind, subjects[at].digest)
-                    self._verdicts.put(key, {factor: float(scores[factor]) for factor in check.factors})  # type: ignore[arg-type]
+                    digest = subjects[at].digest
+                    notes = *shown.get(digest, ()), *(one for one in _noted(subjects[at]) if one not in old)
+                    kept = {factor: float(scores[factor]) for factor in check.factors}  # type: ignore[arg-type]
+                    self._verdicts.put((check.name, models, subjects[at].kind, digest), Verdict(kept, notes))
             self._observer.stage(f"check:{check.name}", time.perf_counter() - began)
 
     def close(self) -> None:

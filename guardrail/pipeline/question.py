@@ -15,6 +15,9 @@ Picture = bytes | str | Path
 MOST_BYTES = 256 << 20
 """Largest file that is read at all; the guard's own limit on pictures is lower and says what it is."""
 
+MOST_NAMED = 200
+"""Characters of a path that an error repeats."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -32,19 +35,21 @@ class Question:
     def request(self) -> Request:
         """The question as a request, pictures read.
 
-        Raises BadRequest when it holds nothing, or when a file cannot be read.
+        Raises BadRequest when it holds nothing, or when a file cannot be read: it names the field and the path.
         """
         texts = () if self.prompt is None else (Artifact(Kind.PROMPT, "prompt", text=self.prompt),)
-        inputs = [_artifact(Kind.INPUT, f"image[{at}]", given) for at, given in enumerate(self.inputs)]
+        inputs = [_artifact(Kind.INPUT, f"image[{at}]", given, f"inputs[{at}]") for at, given in enumerate(self.inputs)]
         if self.mask is not None:
-            inputs.append(_artifact(Kind.INPUT, "mask", self.mask))
+            inputs.append(_artifact(Kind.INPUT, "mask", self.mask, "mask"))
         if not texts and not inputs and not self.outputs:
             raise BadRequest("nothing to judge: a prompt, an input picture or an output picture is expected")
         return Request(texts=texts, inputs=tuple(inputs), tenant=self.tenant)
 
     def answer(self) -> tuple[Artifact, ...]:
         """The output pictures, read. Raises BadRequest when a file cannot be read."""
-        return tuple(_artifact(Kind.OUTPUT, f"data[{at}]", given) for at, given in enumerate(self.outputs))
+        return tuple(
+            _artifact(Kind.OUTPUT, f"data[{at}]", given, f"outputs[{at}]") for at, given in enumerate(self.outputs)
+        )
 
 
 @dataclass(frozen=True)
@@ -60,17 +65,25 @@ class Examined:
         return Evidence(tuple(signal for _, _, signals in self.looked for signal in signals))
 
 
-def _artifact(kind: Kind, slot: str, given: Picture) -> Artifact:
+def _artifact(kind: Kind, slot: str, given: Picture, named: str) -> Artifact:
+    """The picture that stands at `named` in the question, and in the receipt at `slot`."""
     if isinstance(given, bytes):
         return Artifact(kind, slot, data=given)
-    path = Path(given)
     try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise BadRequest(f"{slot}: the file cannot be read: not a file", param=slot)
-        if info.st_size > MOST_BYTES:
-            raise BadRequest(f"{slot}: the file is larger than {MOST_BYTES} bytes, which no picture is", param=slot)
-        return Artifact(kind, slot, data=path.read_bytes())
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        why = getattr(error, "strerror", None) or "not a path"
-        raise BadRequest(f"{slot}: the file cannot be read: {why}", param=slot) from None
+        return Artifact(kind, slot, data=_read(Path(given)))
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it, or what is said below
+        why = getattr(error, "strerror", None) or str(error)
+        raise BadRequest(
+            f"{named}: the path of a picture is expected; {str(given)[:MOST_NAMED]!r} cannot be read: {why}",
+            param=named,
+            code="unreadable_file",
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise ValueError("it is no file")
+    if info.st_size > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES} bytes, which no picture is")
+    return path.read_bytes()

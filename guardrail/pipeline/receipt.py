@@ -12,7 +12,7 @@ from typing import Any
 from blake3 import blake3
 
 from guardrail.audit import keyed_digest
-from guardrail.types import Artifact, Decision, Evidence, Look, Pair, Receipt, Signal, Subject
+from guardrail.types import Artifact, Decision, Evidence, Kind, Look, Pair, Receipt, Signal, Subject
 
 NOT_REACHED = {"*": "not looked at: the request was refused before"}
 UNCOVERED = {"no check": "none that is enabled looks at such a thing"}
@@ -29,11 +29,20 @@ def look(subject: Subject, signals: Sequence[Signal] | None, key: bytes) -> Look
     return Look(
         slot=subject.slot,
         kind=subject.kind,
-        digest=keyed_digest(key, subject.digest)[:DIGEST_CHARS],
+        digest=_keyed(subject.digest, key),
         checked=tuple(name for name in checked if name not in unchecked),
         unchecked=unchecked,
-        notes=subject.notes if isinstance(subject, Artifact) else (),
+        notes=(*subject.notes, *subject.remarks) if isinstance(subject, Artifact) else (),
     )
+
+
+def digest_of(content: bytes, key: bytes) -> str:
+    """What receipts and records carry in place of a picture with these bytes, or of a text that is encoded so."""
+    return _keyed(Artifact(Kind.INPUT, "file", data=content).digest, key)
+
+
+def _keyed(digest: bytes, key: bytes) -> str:
+    return keyed_digest(key, digest)[:DIGEST_CHARS]
 
 
 def subject(told: str, tenant: str, key: bytes) -> str:

@@ -63,6 +63,11 @@ class Workers:
         """False when more jobs hang than there are spare workers."""
         return len(self._lost) <= self._spare
 
+    @property
+    def at_ease(self) -> bool:
+        """True while fewer than half of the spare workers are lost: one may be risked on what nobody waits for."""
+        return 2 * len(self._lost) < self._spare
+
     def submit(self, job: Callable[[], T], size: int = 0) -> Future[T]:
         """Queue a job. A future that is cancelled before it runs never runs."""
         future: Future[T] = Future()

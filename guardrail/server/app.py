@@ -40,6 +40,7 @@ API_KEY_FIELDS = frozenset({b"key"})  # of a query: Google's APIs take a key the
 ASKS = frozenset({Door.JUDGED, Door.PASSED})
 LAST_RECORDS_S = 5.0
 WATCH_S = 1.0
+LONGEST_PAUSE_S = 60.0  # between two tries of a warm-up
 
 
 def build_app(guard: Guard, upstreams: Mapping[str, Upstream], settings: ServerSettings, observer: Metrics) -> App:
@@ -280,11 +281,23 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
 
     async def _warm(self) -> None:
+        """Warm the guard up, and try again until it is: not ready meanwhile, and what is asked fails closed."""
+        pause_s, told = self.settings.warm_pause_s, False
+        while why := await self._cold():
+            if not told:
+                # Once: /readyz has the reason of the last try.
+                log.error("the guard is not warm and is tried again", extra={"fields": {"why": why}})
+                told = True
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        if told:
+            log.warning("the guard is warm")
+
+    async def _cold(self) -> str:
         try:
-            await self.guard.start()
+            return await self.guard.start()
         except Exception as error:
-            # Not ready, and /readyz says so; what is asked meanwhile fails closed.
-            log.error("the guard could not warm up", extra={"fields": {"fault": where(error)}})
+            return where(error)
 
     async def _stop(self) -> None:
         """Let requests that a shutdown cut off write their records, then close what they were written to."""

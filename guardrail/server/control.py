@@ -42,7 +42,9 @@ def control(guard: Guard, metrics: Metrics, gates: Sequence[tuple[Upstream, Gate
 
     @app.get("/metrics")
     async def page() -> Response:
-        """Counts, as Prometheus reads them."""
+        """Counts, as Prometheus reads them, and whether the guard is ready: asked as /readyz asks."""
+        ready, _ = await asyncio.to_thread(guard.ready)
+        metrics.ready(ready)
         return Response(metrics.page(), headers={"content-type": CONTENT_TYPE})
 
     return app

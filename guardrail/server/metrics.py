@@ -6,6 +6,7 @@ sent: routes, actions, stages and signals are fixed words.
 
 from __future__ import annotations
 
+import math
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -116,6 +117,11 @@ class Metrics:
             registry=self.registry,
         )
         self._bytes = Gauge("guardrail_in_flight_bytes", "Bytes of bodies that are held.", registry=self.registry)
+        self._ready = Gauge(
+            "guardrail_ready", "1 while requests can be judged and recorded, as /readyz says.", registry=self.registry
+        )
+        # A program that counts without a server never says: neither ready nor not.
+        self._ready.set(math.nan)
 
         self._upstream_in_flight = Gauge(
             "guardrail_upstream_in_flight", "Calls in flight, by generator.", ("upstream",), registry=self.registry
@@ -175,6 +181,9 @@ class Metrics:
         self._in_flight.set_function(requests)
         self._connections.set_function(connections)
         self._bytes.set_function(held)
+
+    def ready(self, ready: bool) -> None:
+        self._ready.set(ready)
 
     def watch_gate(self, gate: Gate) -> None:
         """Read the state of a generator from its gate, when metrics are asked for."""

@@ -141,6 +141,7 @@ class ServerSettings:
     linger_s: float = 2.0
     linger_bytes: int = 64 * MIB
     retry_after_s: float = 1.0
+    warm_pause_s: float = 5.0
     access_keys: frozenset[str] = frozenset()
     tenant_header: str | None = None
     tenant_keys: Mapping[str, str] = field(default_factory=dict)

@@ -26,14 +26,19 @@ def changes(log):
 
 
 def events(log):
-    return [record.entry for record in reversed(log.entries(kind="event"))]
+    """How changes ended."""
+    told = [record.entry for record in reversed(log.entries(kind="event"))]
+    return [entry for entry in told if entry.body.get("status") != "begun"]
 
 
 def test_a_change_is_on_record_with_who_what_and_how_many_and_no_name(log, changes, url):
     with changes.change("registry-add", file="x") as change:
+        [begun] = [record.entry for record in log.entries()]
         change.about("p-1234")
         change.counts(templates=2)
     [entry] = events(log)
+    assert (begun.id, begun.action, begun.body["by"]) == (f"{entry.id}.open", "registry-add", "anna")
+    assert (begun.body["status"], begun.body["file"], begun.body["subject"]) == ("begun", "x", [])
     assert (entry.action, entry.tenant) == ("registry-add", "*")
     assert entry.body["by"] == "anna"
     assert entry.body["counts"] == {"templates": 2}
@@ -54,20 +59,16 @@ def test_whoever_has_the_key_and_the_name_finds_the_change_and_nobody_else(log, 
     assert not concerns({}, "x", OTHER_KEY)
 
 
-def test_a_change_that_ends_in_an_error_before_anything_is_named_is_none(log, changes):
-    with pytest.raises(ConfigError), changes.change("registry-add"):
-        raise ConfigError("no face")
-    assert events(log) == []
+def test_what_is_to_be_changed_is_on_record_before_it_is(log, changes):
+    with changes.change("registry-remove", about=["p-1"]):
+        [begun] = [record.entry for record in log.entries()]
+    assert concerns(begun.body, "p-1", OTHER_KEY)
+    assert [concerns(entry.body, "p-1", OTHER_KEY) for entry in events(log)] == [True]
 
 
-def test_a_change_that_ends_in_an_error_after_that_is_on_record_as_such(log, changes):
-    def fails():
-        with changes.change("registry-remove") as change:
-            change.about("p-1")
-            raise ConfigError("the file could not be rebuilt")
-
-    with pytest.raises(ConfigError):
-        fails()
+def test_a_change_that_ends_in_an_error_is_on_record_as_such(log, changes):
+    with pytest.raises(ConfigError), changes.change("registry-remove", about=["p-1"]):
+        raise ConfigError("the file could not be rebuilt")
     [entry] = events(log)
     assert entry.body["failed"] == "ConfigError"
     assert concerns(entry.body, "p-1", OTHER_KEY)
@@ -89,7 +90,7 @@ def test_nothing_is_changed_where_records_cannot_be_written(tmp_path):
     done = []
     with AuditLog.open(url, KEY) as log:
         other = sqlite3.connect(tmp_path / "audit.db")
-        other.execute("DROP TABLE guardrail_audit_probe")
+        other.execute("DROP TABLE guardrail_audit_records")
         with pytest.raises(AuditError, match="nothing was changed"), Changes(log, KEY, by="a").change("bank-add"):
             done.append(1)
     assert done == []

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 
 from guardrail.audit import AuditLog, Reader, export
-from guardrail.audit.read import PAGE
+from guardrail.audit.read import ALIKE_PAGE, PAGE
 from guardrail.errors import AuditError
 
 from .support import KEY, entry, fill
@@ -33,6 +33,34 @@ def ids(records) -> list[str]:
 def test_a_record_is_found_by_its_id(reader):
     assert reader.get("r3").seq == 3
     assert reader.get("r33") is None
+
+
+def test_records_are_found_by_how_their_ids_begin_and_by_no_pattern(url):
+    wanted = [f"abcd{n:03}" for n in range(ALIKE_PAGE + 5)]
+    with AuditLog.open(url, KEY) as log:
+        for name in ("abc", "abce", "abcdé", "ABCD", "ab%d", "abcd-", *reversed(wanted)):
+            log.append_wait(entry(name))
+    reader = Reader.open(url)
+    try:
+        assert sorted(ids(reader.beginning("abcd"))) == sorted([*wanted, "abcd-", "abcdé"])
+        assert len(reader.beginning("abcd", most=7)) == 7
+        assert ids(reader.beginning("abcd01")) == [f"abcd{n:03}" for n in range(10, 20)]
+        assert ids(reader.beginning("ab%d")) == ["ab%d"]
+        assert ids(reader.beginning("abc%")) == []
+        with pytest.raises(AuditError, match="at least 4 characters"):
+            reader.beginning("abc")
+    finally:
+        reader.close()
+
+
+def test_ids_that_begin_alike_are_found_through_the_index(sqlite_url):
+    with AuditLog.open(sqlite_url, KEY) as log:
+        log.append_wait(entry("abcd1"))
+    conn = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+    (plan,) = conn.execute(
+        "EXPLAIN QUERY PLAN SELECT body FROM guardrail_audit_records WHERE id >= 'abcd' ORDER BY id LIMIT 20"
+    )
+    assert "USING INDEX guardrail_audit_records_id (id>?)" in plan[-1]
 
 
 def test_the_newest_come_first_and_pages_follow_each_other(reader):

@@ -19,7 +19,8 @@ from guardrail.audit import AuditLog, Entry
 from guardrail.cli import app
 from guardrail.cli.audit_view import explained, listed
 from guardrail.errors import AuditError
-from guardrail.pipeline.receipt import subject
+from guardrail.pipeline.receipt import look, subject
+from guardrail.types import Artifact, Kind
 
 BODY = {
     "receipt": {
@@ -184,6 +185,95 @@ def test_records_of_a_subject_are_found_by_the_name_that_none_of_them_has(audit,
 
 def test_show_of_an_id_that_is_not_there_fails(audit, log):
     assert audit("show", "rcpt-9").exit_code == 1
+
+
+@pytest.fixture
+def alike(log):
+    """Ids that begin alike, one of them a stream that has two records."""
+    for n, record_id in enumerate(("8f3a11", "8f3a22", "8f3b00.open", "8f3b00", "8f%_00")):
+        log.append_wait(replace(DECISION, id=record_id, at=DECISION.at + n))
+    log.append_wait(replace(RULING, id="rule-2", body={"record": "8f3a22", "by": "berta"}))
+    return log
+
+
+def test_show_takes_the_beginning_of_an_id_that_no_other_begins_with(audit, alike):
+    shown = audit("show", "8f3a2")
+    assert shown.exit_code == 0
+    assert "decision 8f3a22," in shown.stdout
+    assert "berta" in shown.stdout
+    stream = audit("show", "8f3b")
+    assert stream.exit_code == 0
+    assert "decision 8f3b00," in stream.stdout
+
+
+def test_show_names_those_that_begin_alike_with_their_times_and_picks_none(audit, alike):
+    shown = audit("show", "8f3a")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    first, *lines = shown.stderr.splitlines()
+    assert first == "2 records have an id that begins with '8f3a'; give more of it"
+    assert [line.split() for line in lines] == [
+        ["2023-11-14", "22:13:20", "UTC", "decision", "block", "8f3a11"],
+        ["2023-11-14", "22:13:21", "UTC", "decision", "block", "8f3a22"],
+    ]
+
+
+def test_show_names_a_few_of_many(audit, alike):
+    for n in range(12, 19):
+        alike.append_wait(replace(DECISION, id=f"8f3a{n}"))
+    told = audit("show", "8f3a1").stderr.splitlines()
+    assert told[0].startswith("8 records have an id")
+    assert (len(told), told[-1]) == (7, "  and 3 more")
+
+
+@pytest.mark.parametrize("given", ["8f3", "8f_", "%", ""])
+def test_show_takes_no_less_than_four_characters_for_an_id(audit, alike, given):
+    shown = audit("show", given)
+    assert shown.exit_code == 1
+    assert "give 4 characters of it or more" in shown.stderr
+
+
+@pytest.mark.parametrize("given", ["8f3c", "8f__", "8f%%", "8F3A2", "8f3a222"])
+def test_what_begins_no_id_finds_none(audit, alike, given):
+    shown = audit("show", given)
+    assert shown.exit_code == 1
+    assert "none that begins so" in shown.stderr
+
+
+def test_a_ruling_takes_the_whole_id(audit, alike):
+    before = len(alike.entries())
+    done = audit("rule", "8f3a2", "--should", "allow", "--by", "anna")
+    assert done.exit_code == 1
+    assert "no decision with id '8f3a2'" in done.stderr
+    assert len(alike.entries()) == before
+
+
+def test_digest_prints_what_records_carry_of_a_picture_or_text(audit, log, place, tmp_path):
+    picture, text = b"\x89PNG of a street", "een zonnig bos, café"
+    key = place.key("digest")
+    looks = [
+        look(Artifact(Kind.INPUT, "image[0]", data=picture), (), key),
+        look(Artifact(Kind.PROMPT, "prompt", text=text), (), key),
+    ]
+    (tmp_path / "street.png").write_bytes(picture)
+    (tmp_path / "prompt.txt").write_bytes(text.encode())
+    (tmp_path / "other.png").write_bytes(picture + b"\n")
+    files = [str(tmp_path / name) for name in ("street.png", "prompt.txt", "other.png")]
+    done = audit("digest", *files)
+    assert done.exit_code == 0
+    lines = [line.split("  ") for line in done.stdout.splitlines()]
+    assert [file for _, file in lines] == files
+    assert [digest for digest, _ in lines[:2]] == [each.digest for each in looks]
+    assert lines[2][0] not in {each.digest for each in looks}
+
+
+def test_digest_reads_standard_input(home, place):
+    done = CliRunner().invoke(app, ["--home", str(home), "audit", "digest", "-"], input="een bos")
+    expected = look(Artifact(Kind.PROMPT, "prompt", text="een bos"), (), place.key("digest")).digest
+    assert done.stdout == f"{expected}  -\n"
+
+
+def test_digest_of_a_file_that_is_not_there_is_said(audit, tmp_path):
+    assert isinstance(audit("digest", str(tmp_path / "gone.png")).exception, FileNotFoundError)
 
 
 def test_list_gives_each_record_a_line_and_its_id_whole(audit, log):

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from guardrail import config
-from guardrail.audit import AuditLog, verify
+from guardrail.audit import AuditLog, Entry, verify
 from guardrail.checks.known import bank_of
 from guardrail.checks.registry import Registry, Template
 from guardrail.cli import app
@@ -49,9 +49,14 @@ def person(place):
 @pytest.fixture
 def events(run):
     def events() -> list[dict]:
+        """How each change ended; the event before it says that it was begun."""
         exported = run("audit", "export", "--kind", "event")
         assert exported.exit_code == 0, exported.exception
-        return [json.loads(line) for line in exported.stdout.splitlines()]
+        told = [json.loads(line) for line in exported.stdout.splitlines()]
+        begun, ended = told[::2], told[1::2]
+        assert [one["id"] for one in begun] == [f"{one['id']}.open" for one in ended]
+        assert {one["body"]["status"] for one in begun} <= {"begun"}
+        return ended
 
     return events
 
@@ -106,7 +111,7 @@ def test_a_backup_that_goes_out_and_comes_back_is_on_record(run, person, events,
     assert events()[3]["body"]["counts"] == {"persons": 1, "restored": 1}
     assert len(events()[3]["body"]["subject"]) == 2  # the file and the person
     found = run("audit", "list", "--subject", file_digest(backup)).stdout
-    assert [found.count(action) for action in ("registry-export", "registry-remove", "registry-import")] == [1, 0, 2]
+    assert [found.count(action) for action in ("registry-export", "registry-remove", "registry-import")] == [1, 0, 4]
 
 
 def test_a_registry_that_is_sealed_anew_says_so_in_the_record_that_begins_with_the_key(run, person, events, place):
@@ -114,7 +119,7 @@ def test_a_registry_that_is_sealed_anew_says_so_in_the_record_that_begins_with_t
     (place.home / "key").rename(old)
     assert run("registry", "rekey", "--old-key-file", old).exit_code == 0
     [event] = events()
-    assert (event["seq"], event["action"], event["body"]["counts"]) == (1, "registry-rekey", {"persons": 1})
+    assert (event["seq"], event["action"], event["body"]["counts"]) == (2, "registry-rekey", {"persons": 1})
 
 
 @pytest.mark.weights
@@ -129,7 +134,7 @@ def test_a_person_who_is_added_is_on_record_without_their_name(run, events, monk
     assert [one["body"]["counts"] for one in (first, second)] == [{"persons": 1, "templates": 1}, {"templates": 1}]
     for told in (LABEL, added["id"], "file 12", "legal", "collins"):
         assert told not in json.dumps([first, second]), told
-    assert run("audit", "list", "--subject", added["id"]).stdout.count("registry-add") == 2
+    assert run("audit", "list", "--subject", added["id"]).stdout.count("registry-add") == 4
 
 
 def test_a_hash_is_on_record_from_its_adding_to_its_removal(run, events, place, tmp_path):
@@ -149,7 +154,7 @@ def test_a_hash_is_on_record_from_its_adding_to_its_removal(run, events, place, 
     assert [one["body"].get("bank") for one in (added, removed, exact, source)] == [None, None, "acme", "acme"]
     for told in (digits, file_digest(path), "hotline", "case 7", "scene"):
         assert told not in json.dumps([added, removed, exact, source]), told
-    for name, count in ((digits, 2), (digits.upper(), 2), (file_digest(path), 2), ("hotline", 3)):
+    for name, count in ((digits, 4), (digits.upper(), 4), (file_digest(path), 4), ("hotline", 6)):
         assert run("audit", "list", "--subject", name).stdout.count("bank-") == count, name
 
 
@@ -187,4 +192,44 @@ def test_the_log_of_a_running_server_takes_the_event(run, person, place, events)
     with AuditLog.open(place.audit_url, place.key("audit")) as log:
         assert log.writable()
         assert run("registry", "remove", person, "--yes").exit_code == 0
-        assert [record.entry.action for record in log.entries()] == ["registry-remove"]
+        assert [record.entry.action for record in log.entries()] == ["registry-remove"] * 2
+
+
+def test_a_change_past_the_commands_is_named_where_the_log_is_verified(run, events, place, tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(encoded(scene(1)))
+    assert run("bank", "--bank", "acme", "add", path).exit_code == 0
+    assert run("audit", "verify").exit_code == 0
+    bank = bank_of(place.home, "acme")
+    bank.withdraw([bank.entries()[0].pdq], now=NOW)
+    found = run("audit", "verify")
+    assert found.exit_code == 3
+    revision = bank.file.revision()
+    assert f"no record: bank acme: its revision is {revision}, which was made by no event" in found.stdout
+    assert "whole: 2 records" in found.stdout
+    assert run("bank", "--bank", "acme", "add", path, "--again").exit_code == 0
+    found = run("audit", "verify")
+    assert found.exit_code == 3
+    assert f"{events()[1]['id']}: bank acme: revision {revision}, which this change found" in found.stdout
+
+
+def test_a_change_that_was_cut_short_is_named_where_the_log_is_verified(run, place, tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(encoded(scene(1)))
+    assert run("bank", "add", path).exit_code == 0
+    with AuditLog.open(place.audit_url, place.key("audit")) as log:
+        body = {"by": "anna", "status": "begun", "subject": []}
+        log.append_wait(Entry("event", "change-1.open", NOW.timestamp(), "*", "bank-remove", body))
+    found = run("audit", "verify")
+    assert found.exit_code == 3
+    assert "change-1.open: bank-remove by anna was begun, and its end is not on record" in found.stdout
+
+
+def test_a_log_is_verified_though_a_bank_beside_it_cannot_be_read(run, place, tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(encoded(scene(1)))
+    assert run("bank", "add", path).exit_code == 0
+    bank_of(place.home).file.path.write_bytes(b"no database, and not empty either" * 40)
+    found = run("audit", "verify")
+    assert "whole: 2 records" in found.stdout
+    assert isinstance(found.exception, ConfigError)

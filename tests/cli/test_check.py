@@ -39,7 +39,7 @@ def guard(tmp_path, texts):
     pictures = Asks(
         lambda artifact: {"blood": 0.8 if b"blood" in artifact.data else 0.0}, ["blood"], [Kind.OUTPUT], "p"
     )
-    made = Guard([texts, pictures], PolicyBook.open(tmp_path / "policy.yaml"), digest_key=b"d" * 32, threads=2)
+    made = Guard([texts, pictures], PolicyBook(tmp_path / "policy.yaml"), digest_key=b"d" * 32, threads=2)
     yield made
     made.looker.close()
 
@@ -78,9 +78,12 @@ def test_ten_thousand_prompts_are_not_ten_thousand_model_calls(guard, texts, cap
         (b'{"id": 1, "prompt": 7}', "prompt: a text is expected"),
         (b'{"id": 1, "inputs": "a.png"}', "inputs: a list of paths"),
         (b'{"id": 1, "promt": "x"}', "'promt'"),
+        (b'{"id": 1, "inputs": ["a.png", 7]}', "inputs[1]: the path of a picture"),
         (b'{"id": 1}', "nothing to judge"),
-        (b'{"id": 1, "inputs": ["/no/such/file.png"]}', "cannot be read"),
-        (b'{"id": 1, "inputs": ["a\\u0000b"]}', "cannot be read"),
+        (b'{"id": 1, "inputs": ["/no/such/file.png"]}', "inputs[0]: the path of a picture is expected; '/no/such/file"),
+        (b'{"id": 1, "outputs": ["/no/such/file.png"]}', "outputs[0]: the path of a picture is expected; '/no/such/fi"),
+        (b'{"id": 1, "prompt": "a cat", "mask": "/"}', "mask: the path of a picture is expected; '/' cannot be read"),
+        (b'{"id": 1, "inputs": ["a\\u0000b"]}', "'a\\x00b' cannot be read"),
         (b"[" * 100_000, "not JSON"),
         (b"\xff\xfe", "not UTF-8"),
         (b'{"id": 1, "prompt": "blood", "prompt": "a cat"}', "'prompt' stands twice"),
@@ -93,6 +96,17 @@ def test_a_bad_line_is_named_and_its_neighbours_are_judged(guard, capsys, bad, s
     assert status == 1
     assert [answer.get("action") for answer in answers] == ["block", None, "allow"]
     assert said in answers[1]["error"]
+    assert answers[1]["error"].startswith("line 2: ")
+
+
+def test_of_several_pictures_the_one_that_cannot_be_read_is_named(guard, capsys, tmp_path):
+    (tmp_path / "out.png").write_bytes(png("x"))
+    there, gone = str(tmp_path / "out.png"), str(tmp_path / "gone.png")
+    status, [answer] = run(guard, capsys, {"id": "q", "inputs": [there], "mask": there, "outputs": [there, gone]})
+    assert (status, answer["id"]) == (1, "q")
+    assert answer["error"] == (
+        f"line 1: outputs[1]: the path of a picture is expected; {gone!r} cannot be read: No such file or directory"
+    )
 
 
 def test_pictures_are_read_and_judged(guard, capsys, tmp_path):
@@ -105,7 +119,7 @@ def test_a_line_is_judged_by_the_policy_of_its_tenant(tmp_path, texts, capsys):
     (tmp_path / "policy.yaml").write_text(POLICY.partition("  - id: gore-output")[0])
     lenient = POLICY.partition("  - id: gore-output")[0].replace("action: block", "action: flag")
     (tmp_path / "studio.yaml").write_text(lenient.replace("gore-block", "gore-flag"))
-    book = PolicyBook.open(tmp_path / "policy.yaml", tenants={"studio": tmp_path / "studio.yaml"})
+    book = PolicyBook(tmp_path / "policy.yaml", tenants={"studio": tmp_path / "studio.yaml"})
     guard = Guard([texts], book, digest_key=b"d" * 32, threads=1)
     asked = [{"id": name, "prompt": "gore", **more} for name, more in (("a", {}), ("b", {"tenant": "studio"}))]
     _, answers = run(guard, capsys, *asked, {"id": "c", "prompt": "gore", "tenant": "nobody we know"})

@@ -95,7 +95,7 @@ def test_a_record_that_cannot_be_opened_holds_back_the_worker_that_starts_and_no
     log_id = whole.split(b".")[1]
     kept.write_bytes(whole.replace(log_id, b"0" * len(log_id), 1))
     os.kill(served.workers()[0], signal.SIGKILL)
-    wait_for(lambda: [line["ended"] for line in served.lines("a worker ended and is replaced")][1:2] == ["status 1"])
+    wait_for(lambda: [line["ended"] for line in served.lines("a worker ended and is replaced")][1:2] == ["status 2"])
     assert "names another log" in served.said
     assert served.rules() == ["first"]
     kept.unlink()
@@ -115,16 +115,17 @@ def test_workers_of_whom_none_can_start_say_why_and_all_end(house):
 
 def test_a_start_without_its_record_says_why_and_ends_so_that_it_is_tried_again(house):
     assert house.serve().end() == 0
-    kept = house.home / "audit/audit.db-head"
-    whole = kept.read_bytes()
-    kept.write_bytes(whole.replace(whole.split(b".")[1], b"0" * 32, 1))
+    record = house.home / "audit/audit.db"
+    away = record.rename(record.with_name("away"))
+    record.mkdir()  # as a volume that is not there yet
     served = house.serve(ready=False)
     assert served.process.wait(PATIENCE_S) == 1
-    assert "names another log" in served.said
+    assert "cannot be made: Is a directory" in served.said
     assert "Traceback" not in served.said
     workers = house.serve("--workers", "2", port=free_port(), ready=False)
     wait_for(lambda: len(workers.lines("a worker ended and is replaced")) >= 2)
-    kept.write_bytes(whole)
+    record.rmdir()
+    away.rename(record)
     workers.wait_ready(2)
     assert workers.ask().status == 200
     assert workers.end() == 0

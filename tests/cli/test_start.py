@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from guardrail.audit import AuditLog, Entry, Head
+from guardrail.audit.chain import genesis
+from guardrail.audit.kept import KeptHead
 from guardrail.cli import app, common
 from guardrail.cli.serve import run
 from guardrail.cli.workers import status_of
@@ -147,6 +151,53 @@ def test_a_record_that_cannot_be_opened_has_a_status_of_its_own(tmp_path, capsys
         common.run(lambda: run(load(None, chosen, {})))
     assert ended.value.code == 1
     assert f"guardrail: audit log {tmp_path} cannot be made: Is a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("key", "its head was not signed with this key"),
+        ("head", "its signed head is gone"),
+        ("kept", "records 1 to 1 are missing at its end"),
+        ("file", "cannot be opened: file is not a database"),
+    ],
+)
+def test_a_record_that_no_second_start_would_open_ends_as_what_is_set_wrongly(tmp_path, capsys, spoil, words):
+    """A service manager would start it again every five seconds, for ever."""
+    chosen = {
+        "home": str(tmp_path / "home"),
+        "server.upstreams": "{openai: 'http://127.0.0.1:9'}",
+        "server.port": 0,
+        "checks.enabled": "[known]",
+    }
+    place = load(None, chosen, {})
+    file = tmp_path / "home/audit/audit.db"
+    with AuditLog.open(place.audit_url, b"k" * 32 if spoil == "key" else place.key("audit")) as log:
+        if spoil != "key":
+            log.append_wait(Entry("event", "e1", 1.0, "*", "test", {}))
+    if spoil == "head":
+        with contextlib.closing(sqlite3.connect(file)) as conn:
+            conn.execute("DELETE FROM guardrail_audit_head")
+            conn.commit()
+    elif spoil == "kept":
+        key = place.key("audit")
+        kept = KeptHead(file)
+        head = kept.read()
+        assert head is not None
+        with contextlib.closing(sqlite3.connect(file)) as conn:
+            begun = Head.signed(key, head.log_id, 0, genesis(key, head.log_id))
+            conn.execute("DELETE FROM guardrail_audit_records")
+            conn.execute("UPDATE guardrail_audit_head SET seq = 0, digest = ?, mac = ?", (begun.digest, begun.mac))
+            conn.commit()
+        kept.close()
+    elif spoil == "file":
+        file.write_bytes(b"no database" * 1000)
+    with pytest.raises(SystemExit) as ended:
+        common.run(lambda: run(place))
+    assert ended.value.code == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("guardrail: ")]
+    assert len(told) == 1
+    assert words in told[0]
 
 
 def test_a_fault_of_ours_is_not_taken_for_one_of_the_operators():

@@ -66,7 +66,7 @@ def checks():
 def book(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(POLICY)
-    return PolicyBook.open(path)
+    return PolicyBook(path)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_a_record_tells_its_policy_beyond_doubt_and_what_only_watched(checks, au
     path.write_text(
         "version: 1\nname: p\nmode: shadow\nrules:\n  - {id: undress, when: {prompt.undress: 0.5}, action: block}\n"
     )
-    book = PolicyBook.open(path)
+    book = PolicyBook(path)
     guard = Guard(checks, book, digest_key=b"d" * 32, audit=audit, threads=1)
     decision = guard.check(prompt="undress her")
     assert decision.action is Action.ALLOW
@@ -95,9 +95,12 @@ def test_nothing_to_judge_is_no_pass(guard):
         guard.check()
 
 
-def test_a_file_that_cannot_be_read_is_named_by_its_slot(guard, tmp_path):
-    with pytest.raises(BadRequest, match=r"image\[0\]: the file cannot be read"):
+def test_a_file_that_cannot_be_read_is_named_by_its_argument_and_path(guard, tmp_path):
+    with pytest.raises(
+        BadRequest, match=r"inputs\[0\]: .* is expected; '.*missing\.jpg' cannot be read: No such"
+    ) as told:
         guard.check(inputs=[tmp_path / "missing.jpg"])
+    assert told.value.param == "inputs[0]"
 
 
 def test_several_questions_are_judged_at_once_and_in_order(guard, checks):
@@ -123,7 +126,7 @@ def test_a_policy_that_names_a_signal_no_check_gives_is_refused_at_start(tmp_pat
     path = tmp_path / "policy.yaml"
     path.write_text("version: 1\nname: x\nrules:\n  - id: r\n    when: {prompt.sexual: 0.5}\n    action: block\n")
     with pytest.raises(ConfigError, match=r"prompt\.sexual"):
-        Guard([Says({"gore": 0.0})], PolicyBook.open(path), digest_key=b"d" * 32)
+        Guard([Says({"gore": 0.0})], PolicyBook(path), digest_key=b"d" * 32)
 
 
 def test_an_unknown_signal_holds(guard, checks):
@@ -204,7 +207,7 @@ def test_a_candidate_in_shadow_judges_each_output_for_itself_too(checks, audit, 
         "version: 1\nname: p\nrules:\n"
         "  - {id: bare-person, when: {output.person: 0.5, output.exposure: 0.5}, action: block}\n"
     )
-    guard = Guard(checks, PolicyBook.open(path, shadow=[path]), digest_key=b"d" * 32, audit=audit, threads=1)
+    guard = Guard(checks, PolicyBook(path, shadow=[path]), digest_key=b"d" * 32, audit=audit, threads=1)
 
     async def ask(*pictures):
         case = guard.open(Request(texts=(Artifact(Kind.PROMPT, "prompt", text="x"),), inputs=()), route="test")
@@ -239,7 +242,7 @@ def test_a_record_of_the_library_says_how_long_looking_took(checks, book, audit)
 def test_a_picture_that_no_enabled_check_looks_at_is_not_said_to_have_been_refused(tmp_path, audit):
     path = tmp_path / "texts.yaml"
     path.write_text("version: 1\nname: p\nrules:\n  - {id: r, when: {prompt.sexual: 0.5}, action: block}\n")
-    texts_only = Guard([Says({"sexual": 0.0})], PolicyBook.open(path), digest_key=b"d" * 32, audit=audit)
+    texts_only = Guard([Says({"sexual": 0.0})], PolicyBook(path), digest_key=b"d" * 32, audit=audit)
     decision = texts_only.check(prompt="clean", inputs=[png("x")])
     [_, look] = decision.receipt.looks
     assert decision.action is Action.ALLOW
@@ -332,6 +335,35 @@ def test_a_first_look_that_takes_longer_than_the_deadline_does_not_keep_the_guar
     guard.looker.close()
 
 
+def test_a_guard_that_stayed_cold_is_warm_once_its_check_looks_again(guard, checks):
+    answer = checks[1].answer
+    checks[1].answer = lambda subject: {}
+    why = asyncio.run(guard.start())
+    assert why == guard.ready()[1]["models"] != ""
+    checks[1].answer = answer
+    assert asyncio.run(guard.start()) == ""
+    assert guard.ready() == (True, {})
+
+
+def test_a_second_warm_up_loses_no_more_workers_to_a_check_that_hangs(checks, book):
+    hangs = Hangs(["undress", "sexual"], [Kind.PROMPT], "words")
+    guard = Guard([hangs, *checks[1:]], book, digest_key=b"d" * 32, threads=2, deadline_s=0.1)
+    try:
+        assert "words" in asyncio.run(guard.start())
+        began = time.perf_counter()
+        assert "words" in asyncio.run(guard.start())
+        assert time.perf_counter() - began < 0.09, "it was tried again"
+        assert guard.looker.texts.healthy
+        hangs.let_go.set()
+        until = time.monotonic() + 5
+        while asyncio.run(guard.start()) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert guard.ready() == (True, {})
+    finally:
+        hangs.let_go.set()
+        guard.looker.close()
+
+
 def test_an_input_that_cannot_be_read_is_the_callers_to_mend(guard):
     async def ask():
         await guard.open(request("clean", png("fine"), png("cut")[:-20]), route="test").judge_request()
@@ -357,6 +389,19 @@ def test_a_receipt_keeps_its_notes_when_the_verdict_is_remembered(guard):
     trailing = png("x") + b"0123456789"
     first, again = (guard.check(inputs=[trailing]).receipt.looks[0].notes for _ in range(2))
     assert first == again != ()
+
+
+def test_a_receipt_says_what_its_own_request_said_of_a_picture(guard):
+    async def looks(remarks):
+        asked = request("clean", png("x") + b"0123456789")
+        case = guard.open(asked, route="test")
+        decision = await case.judge_request()
+        asked.inputs[0].remarks = remarks
+        return (await case.seal(decision, status="answered")).looks[1].notes
+
+    told, later = asyncio.run(looks(("the mask was not looked at",))), asyncio.run(looks(()))
+    assert told == (*later, "the mask was not looked at")
+    assert later == ("10 bytes after the end of the picture",)
 
 
 def test_every_reload_that_changes_something_has_a_record_of_its_own(guard, book, audit):
@@ -388,7 +433,7 @@ def test_a_tenant_that_moves_to_a_policy_which_another_has_already_is_a_reload_o
     files = {name: tmp_path / f"{name}.yaml" for name in ("default", "a", "b")}
     for name, text in (("default", one), ("a", one), ("b", two)):
         files[name].write_text(text)
-    book = PolicyBook.open(files["default"], tenants={"a": files["a"], "b": files["b"]})
+    book = PolicyBook(files["default"], tenants={"a": files["a"], "b": files["b"]})
     guard = Guard(checks, book, digest_key=b"d" * 32, audit=audit, threads=1)
     assert asyncio.run(guard.reload()) == []
     assert audit.entries(kind="event") == []
@@ -503,7 +548,7 @@ def test_a_broken_picture_does_not_take_back_what_is_known_of_the_rest(guard):
 def test_what_is_not_a_file_is_never_read(guard, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
-        with pytest.raises(BadRequest, match="not a file"):
+        with pytest.raises(BadRequest, match="it is no file"):
             guard.check(inputs=[path])
 
 

@@ -81,6 +81,7 @@ def test_a_picture_that_nobody_could_prepare_is_clean_to_no_check_and_its_neighb
     def prepare(artifact):
         if artifact.data == b"bad":
             raise MemoryError("hush")
+        return ()
 
     bad, good = picture(b"bad"), picture(b"good", "data[1]")
     [[unread], [seen]] = look([Says({"gore": 0.1}, [Kind.OUTPUT])], [bad, good], prepare=prepare)
@@ -96,6 +97,7 @@ def test_a_pair_is_looked_at_only_where_both_of_its_pictures_can_be_read(asked, 
     def prepare(artifact):
         if artifact.data == b"bad":
             raise MemoryError("hush")
+        return ()
 
     pair = Pair(Artifact(Kind.INPUT, "image[0]", data=asked), picture(made))
     [[signal]] = look([Says({"same_face": 0.1}, [Kind.PAIR])], [pair], prepare=prepare)
@@ -312,9 +314,53 @@ def test_what_a_check_notes_of_a_picture_is_remembered_with_its_verdict():
     assert first.notes == second.notes == ("looks 23 years old",)
 
 
+def test_what_a_request_says_of_its_picture_is_said_in_no_other_request():
+    looker = Looker([Says({"gore": 0.1}, [Kind.OUTPUT])], threads=1, deadline_s=5.0, cache=8)
+    first, second, third = picture(), picture(), picture()
+    first.notes, third.notes = ("called holiday.png",), ("called again.png",)
+    for one in (first, second, third):
+        asyncio.run(looker.look([one]))
+    looker.close()
+    assert (first.notes, second.notes, third.notes) == (("called holiday.png",), (), ("called again.png",))
+
+
+def test_a_note_of_an_input_is_none_of_the_same_picture_as_an_output():
+    def answer(subject):
+        subject.notes = (*subject.notes, "a passport")
+        return {"document": 0.5}
+
+    of_inputs = Asks(answer, ["document"], [Kind.INPUT], "documents")
+    looker = Looker([of_inputs, Says({"gore": 0.1}, [Kind.INPUT, Kind.OUTPUT])], threads=1, deadline_s=5.0, cache=8)
+    sent, made, again = Artifact(Kind.INPUT, "image[0]", data=b"same"), picture(b"same"), picture(b"same")
+    for one in (sent, made, again):
+        asyncio.run(looker.look([one]))
+    looker.close()
+    assert (sent.notes, made.notes, again.notes) == (("a passport",), (), ())
+
+
+def test_what_an_earlier_model_noted_is_not_said_beside_the_score_of_the_next():
+    age = Asks(lambda subject: {"minor": 0.5}, ["minor"], [Kind.OUTPUT], "age")
+
+    def reads(years):
+        def answer(subject):
+            subject.notes = (*subject.notes, f"looks {years} years old")
+            return {"minor": 0.5}
+
+        return answer
+
+    looker = Looker([age, Says({"gore": 0.1}, [Kind.OUTPUT])], threads=1, deadline_s=5.0, cache=8)
+    found = []
+    for model, years in (("age@1", 23), ("age@2", 31)):
+        age.models, age.answer = (model,), reads(years)
+        found.append(picture(b"same"))
+        asyncio.run(looker.look([found[-1]]))
+    looker.close()
+    assert [one.notes for one in found] == [("looks 23 years old",), ("looks 31 years old",)]
+
+
 def test_notes_stay_as_long_as_the_verdict_that_they_belong_to():
     def prepare(artifact):
-        artifact.notes = (f"{artifact.data.decode()}: 8 of 40 frames",)
+        return (f"{artifact.data.decode()}: 8 of 40 frames",)
 
     check = Says({"gore": 0.1}, [Kind.OUTPUT])
     looker = Looker([check], threads=1, deadline_s=5.0, cache=2, prepare=prepare)
@@ -349,6 +395,7 @@ def test_a_verdict_is_not_remembered_where_what_it_rests_on_changed_meanwhile():
 def test_a_pair_is_made_of_pictures_prepared_as_the_operator_says_though_their_verdicts_are_remembered():
     def prepare(artifact):
         artifact.once("frames", lambda: 12)
+        return ()
 
     pairs = Asks(lambda pair: {"seen": pair.input.once("frames", lambda: 8) / 100}, ["seen"], [Kind.PAIR], "pairs")
     looker = Looker(
@@ -368,6 +415,7 @@ def test_of_a_pair_with_a_picture_that_nobody_could_prepare_no_check_says_anythi
     def prepare(artifact):
         if artifact.data == b"bad":
             raise MemoryError
+        return ()
 
     pair = Pair(Artifact(Kind.INPUT, "image[0]", data=b"bad"), picture(b"good"))
     [[signal]] = look([Says({"same": 0.0}, [Kind.PAIR])], [pair], prepare=prepare)

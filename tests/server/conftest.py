@@ -112,8 +112,8 @@ def start(upstream: ScriptedUpstream) -> Iterator[Start]:
     """Starts servers with settings of a test's own, and stops them."""
     with ExitStack() as stack:
 
-        def begin(settings: ServerSettings | None = None, **more: Any) -> Running:
-            return stack.enter_context(Running(WordGuard(), upstream, settings or ServerSettings(), **more))
+        def begin(settings: ServerSettings | None = None, guard: WordGuard | None = None, **more: Any) -> Running:
+            return stack.enter_context(Running(guard or WordGuard(), upstream, settings or ServerSettings(), **more))
 
         yield begin
 

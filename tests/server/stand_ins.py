@@ -160,6 +160,8 @@ class WordGuard:
         self.closed_with: int | None = None
         self.reloads = 0
         self.warm_s = 0.0
+        # Why the next warm-ups fail, one after another.
+        self.cold: list[str | Exception] = []
 
     def ready(self) -> tuple[bool, Mapping[str, str]]:
         return (True, {}) if self.started else (False, {"models": "not started"})
@@ -175,9 +177,15 @@ class WordGuard:
         self.reloads += 1
         return []
 
-    async def start(self) -> None:
+    async def start(self) -> str:
         await asyncio.sleep(self.warm_s)
+        if self.cold:
+            why = self.cold.pop(0)
+            if isinstance(why, Exception):
+                raise why
+            return why
         self.started = True
+        return ""
 
     async def close(self) -> None:
         self.closed_with = len(self.records)

@@ -35,6 +35,54 @@ def test_ready_says_why_not(running):
     assert (got.status, got.json) == (503, {"ready": False, "reasons": {"models": "not started"}})
 
 
+def test_a_warm_up_that_fails_is_logged_once_and_tried_until_it_does_not(start):
+    guard = WordGuard()
+    guard.cold = ["age: took longer than 20 s", "age: took longer than 21 s", ValueError("quotes a secret")]
+    running = start(ServerSettings(warm_pause_s=0.05), guard)
+    assert running.logged(event="the guard is warm", level="warning")
+    assert running.call("GET", "/readyz").status == 200
+    (told,) = (line for line in running.lines() if line["event"] == "the guard is not warm and is tried again")
+    assert (told["level"], told["why"]) == ("error", "age: took longer than 20 s")
+    assert "secret" not in running.log.getvalue()
+
+
+def test_a_warm_up_that_raises_is_logged_without_its_message(start):
+    guard = WordGuard()
+    guard.cold = [ValueError("quotes a secret")]
+    running = start(ServerSettings(warm_pause_s=0.05), guard)
+    assert running.logged(event="the guard is warm")
+    (told,) = (line for line in running.lines() if line["event"] == "the guard is not warm and is tried again")
+    assert told["why"].startswith("ValueError at stand_ins.py:")
+    assert "secret" not in running.log.getvalue()
+
+
+def test_a_guard_that_is_warm_at_once_says_nothing_of_it(running):
+    assert eventually(lambda: running.guard.started)
+    assert not [line for line in running.lines() if "warm" in line["event"]]
+
+
+def test_a_server_ends_while_its_guard_is_cold(start):
+    guard = WordGuard()
+    guard.cold = ["no"]
+    running = start(ServerSettings(warm_pause_s=60.0), guard)
+    assert running.logged(event="the guard is not warm and is tried again")
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < 10
+    assert not guard.started
+
+
+def test_ready_is_counted_as_readyz_says_it(running):
+    assert eventually(lambda: running.guard.started)
+    assert b"\nguardrail_ready 1.0\n" in running.call("GET", "/metrics").body
+    running.guard.started = False
+    assert b"\nguardrail_ready 0.0\n" in running.call("GET", "/metrics").body
+
+
+def test_who_counts_without_a_server_says_neither_ready_nor_not():
+    assert b"\nguardrail_ready NaN\n" in Metrics().page()
+
+
 def test_metrics_count_requests_by_decision(running):
     running.ask()
     running.ask("forbidden")
