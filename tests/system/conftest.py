@@ -230,7 +230,7 @@ def begin(models: Models, session_folder: Path) -> Iterator[Begin]:
             audit = AuditLog.open(f"sqlite:///{home.folder() / 'audit.db'}", home.key("audit"))
             guard = Guard(
                 [*open_checks(DEFAULT_CHECKS, models, home, {}), *checks],
-                PolicyBook.open(policy),
+                PolicyBook(policy),
                 digest_key=home.key("digest"),
                 audit=audit,
                 threads=2,
