@@ -19,7 +19,8 @@ from itertools import pairwise
 
 from guardrail.errors import ConfigError
 
-BARE, CHILD, YEAR, COVER = "bare", "child", "year", "cover"
+BARE, CHILD, YEAR, COVER, THING = "bare", "child", "year", "cover", "thing"
+_KINDS = (BARE, CHILD, YEAR, COVER, THING)
 # Written without spaces between words: there a word is found wherever its letters stand.
 _UNSPACED = frozenset(("th", "lo", "km", "my"))
 _UNSPACED_RUN = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
@@ -89,8 +90,10 @@ class Abroad:
                 continue
             if line.startswith("[") and line.endswith("]"):
                 kind, dot, language = line[1:-1].partition(".")
-                if kind not in (BARE, CHILD, YEAR, COVER) or not dot:
-                    raise ConfigError(f"prompt_abroad.txt, line {number}: expected [bare.xx], child, year or cover")
+                if kind not in _KINDS or not dot:
+                    raise ConfigError(
+                        f"prompt_abroad.txt, line {number}: expected [bare.xx], child, year, cover or thing"
+                    )
                 section = kind, language
                 self.languages.add(language)
                 continue
@@ -113,7 +116,7 @@ class Abroad:
 
     def words(self, language: str) -> dict[str, list[str]]:
         """The words of a language by section, stems without their star."""
-        found: dict[str, list[str]] = {kind: [] for kind in (BARE, CHILD, YEAR, COVER)}
+        found: dict[str, list[str]] = {kind: [] for kind in _KINDS}
         tables = (*self._words.items(), *self._stems.items(), *self._parts.items())
         for word, sections in tables:
             for kind, of in sections:
@@ -136,23 +139,35 @@ class Abroad:
         found: dict[str, set[str]] = {BARE: set(), CHILD: set()}
         own = {BARE: False, CHILD: False}
         years: dict[int, set[str]] = {}
-        words = [_normal(match[0]) for match in _WORD.finditer(text)]
-        for at, (kind, language), word in [*self._spaced(words), *self._within(text)]:
+        matches = [*_WORD.finditer(text)]
+        words = [_normal(match[0]) for match in matches]
+        # What is bare stands beside it, with no sign between.
+        beside = [text[one.end() : other.start()].isspace() for one, other in pairwise(matches)]
+        for at, (kind, language), word in [*self._spaced(words, beside), *self._within(text)]:
             if kind == YEAR:
                 years.setdefault(at, set()).add(language)
-            elif kind != COVER:
+            elif kind not in (COVER, THING):
                 found[kind].add(language)
                 own[kind] = own[kind] or _SHARED_SCRIPT.match(word) is None
         aged = self._aged(words, years) | self._aged_unspaced(text) if found[BARE] else set()
         return Told(frozenset(found[BARE]), frozenset(found[CHILD]), frozenset(aged), own[BARE], own[CHILD])
 
-    def _spaced(self, words: list[str]) -> Iterator[tuple[int, tuple[str, str], str]]:
-        """Where words and phrases of the lists stand, but for nakedness that a cover holds."""
+    def _spaced(self, words: list[str], beside: list[bool]) -> Iterator[tuple[int, tuple[str, str], str]]:
+        """Where words and phrases of the lists stand, but for nakedness that a cover holds, or that of a thing."""
         hits = [(i, size, told) for i in range(len(words)) for size, told in self._at(words, i)]
         covered = {i + step for i, size, told in hits if told[0] == COVER for step in range(size)}
+        things = {(i, told[1]) for i, _, told in hits if told[0] == THING}
+        children = {(i, told[1]) for i, _, told in hits if told[0] == CHILD}
         for i, size, told in hits:
-            if told[0] != BARE or not all(i + step in covered for step in range(size)):
-                yield i, told, words[i]
+            if told[0] == BARE:
+                if all(i + step in covered for step in range(size)):
+                    continue
+                before, behind = (i - 1, told[1]), (i + size, told[1])
+                thing = (before in things and beside[i - 1]) or (behind in things and beside[i + size - 1])
+                # "The child naked tree": it is the child that is.
+                if thing and before not in children and behind not in children:
+                    continue
+            yield i, told, words[i]
 
     def _at(self, words: list[str], i: int) -> Iterator[tuple[int, tuple[str, str]]]:
         phrase = words[i]

@@ -49,6 +49,9 @@ _UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|�
 _CLAUSE = re.compile(r"[^,;.!?|\n\u060c\u3001\u3002\uff0c\uff1b]+")
 _MOST_CLAUSES = 8
 _PARTED = re.compile(r"[^\w\s'\u2019-]|\n")
+# Signs between an age and nakedness, so many at most.
+_TOUCHING = 4
+_NOT_LETTERS_BEFORE, _NOT_LETTERS = re.compile(r"[\W_]*\Z"), re.compile(r"[\W_]*")
 _SPACES = re.compile(r"[ \t]{2,}")
 # What stands for somebody without an age, and for clothes of no school, by how the text is written; the encoders know
 # the words of one language in a sentence of another.
@@ -77,9 +80,9 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
     bare = _beside(lexicon.spans(text, _SPOKEN, whole=True), things)
     meant = [*_CODED_MEANS] if _own().spans(text, (_CODED,)) else []
     fields = _own().spans(text, (_NO_FIELD,), whole=True)
-    halves, sure = _halves(text, sorted([*bare, *fields], key=lambda span: span.start), lexicon)
+    halves, sure, near = _halves(text, sorted([*bare, *fields], key=lambda span: span.start), lexicon)
     if sure:
-        meant += [_A_CHILD, _BARE_MEANS] if fields else [_A_CHILD]
+        meant += [_A_CHILD, _BARE_MEANS] if fields or near else [_A_CHILD]
     meant += _told_abroad(text, abroad().told(text), bare, lexicon)
     return [*halves, *dict.fromkeys(meant)]
 
@@ -98,19 +101,19 @@ def _told_abroad(text: str, told: Told, bare: Sequence[Span], lexicon: Lexicon) 
     return ()
 
 
-def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str], bool]:
-    """Both halves, none where one is missing; and whether somebody in them is under 18 for sure."""
+def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str], bool, bool]:
+    """Both halves, none where one is missing; whether somebody is under 18 for sure, and whether nakedness touches it."""
     worn = _own().spans(text, (_WORN,), whole=True)
     told = {span.concept for span in bare} | ({"clothes"} if worn else set())
     if not (told & set(_BARE) or told.issuperset(_PAIR)):
-        return [], False
+        return [], False, False
     naked = [span for span in bare if span.concept in _NAKED]
-    ages, sure = _young(text, naked, lexicon)
+    ages, surely = _young(text, naked, lexicon)
     names = _own().spans(text, (_LOOKS, _MEANS_CHILD), whole=True)
     ages += names
     if not ages and not worn and not lexicon.spans(text, (_CHILD,)):
-        return [], False
-    sure = sure or any(name.concept == _MEANS_CHILD for name in names)
+        return [], False, False
+    sure = bool(surely) or any(name.concept == _MEANS_CHILD for name in names)
     grown = _without(text, [*ages, *lexicon.spans(text, _YEARS, whole=True)])
     grown = _dressed_as_anybody(grown)
     somebody = _written(text)[0] if told & _POINTED else _MANY
@@ -119,7 +122,25 @@ def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str
     others = _beside(bare, worn)
     alone = _clauses(text, naked, ages) if sure or names else []
     halves = (grown, _without(text, others), *alone)
-    return [part for part in dict.fromkeys(halves) if _WORD.search(part)], sure
+    return [part for part in dict.fromkeys(halves) if _WORD.search(part)], sure, _touch(text, naked, surely)
+
+
+def _touch(text: str, naked: Sequence[Span], ages: Sequence[Span]) -> bool:
+    """True where an age stands right beside nakedness, with signs between: "nude, 14", whatever stands around both.
+
+    The heads read a clause of two words in a line of many others for what the others say.
+    """
+    ends = {span.end for span in naked}
+    starts = sorted(span.start for span in naked)
+    for age in ages:
+        before = _NOT_LETTERS_BEFORE.search(text, max(0, age.start - _TOUCHING), age.start)
+        if before is not None and before.start() in ends:
+            return True
+        behind = _NOT_LETTERS.match(text, age.end, age.end + _TOUCHING)
+        at = bisect_left(starts, age.end)
+        if behind is not None and at < len(starts) and starts[at] <= behind.end():
+            return True
+    return False
 
 
 def _clauses(text: str, naked: Sequence[Span], ages: Sequence[Span]) -> list[str]:
@@ -165,8 +186,8 @@ def _dressed_as_anybody(text: str) -> str:
     return "".join((*parts, text[at:]))
 
 
-def _young(text: str, naked: Sequence[Span], lexicon: Lexicon) -> tuple[list[Span], bool]:
-    """Where somebody's age under 18 stands, and whether it is sure that one is that."""
+def _young(text: str, naked: Sequence[Span], lexicon: Lexicon) -> tuple[list[Span], list[Span]]:
+    """Where somebody's age under 18 stands, and those of which it is sure that they are that."""
     found = [Span(start, end, "age") for start, end in lexicon.young_ages(text)]
     years = iter(lexicon.spans(text, _YEARS))
     near = next(years, None)
@@ -177,7 +198,8 @@ def _young(text: str, naked: Sequence[Span], lexicon: Lexicon) -> tuple[list[Spa
         if beside or _OLD.search(text, number.start, number.end) or _is_said(text, number):
             found.append(number)
     told = beside_nakedness(text, [(span.start, span.end) for span in naked])
-    return [*found, *(Span(one.start, one.end, "age") for one in told)], any(one.sure for one in told)
+    ages = [(Span(one.start, one.end, "age"), one.sure) for one in told]
+    return [*found, *(span for span, _ in ages)], [span for span, sure in ages if sure]
 
 
 def _is_said(text: str, number: Span) -> bool:

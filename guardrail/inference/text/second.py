@@ -112,12 +112,15 @@ class SecondOpinion:
         doubt = np.where(share > 0, logits - self._lower, -np.inf).max(axis=1)
         asked = [i for i in np.argsort(-doubt, kind="stable")[:MOST].tolist() if share[i].any()]
         out = logits.copy()
+        seen: dict[str, Floats] = {}
         for i in asked:
             counts = share[i] * self._open(out)
             if not counts.any():
                 continue
-            seen = self.encoder.embed([texts[i]])
-            anew = self.heads.logits(np.concatenate([features[i : i + 1], seen * SPREAD], axis=1))[0] - less[i]
+            text = texts[i]
+            if text not in seen:  # windows of other tokens may hold the same words
+                seen[text] = self.encoder.embed([text]) * SPREAD
+            anew = self.heads.logits(np.concatenate([features[i : i + 1], seen[text]], axis=1))[0] - less[i]
             out[i] += counts * (anew - logits[i])
         return out
 

@@ -93,3 +93,62 @@ def test_harmless_words_that_look_like_these_are_no_child_and_nakedness(text: st
 @pytest.mark.parametrize("unit", ["naken barn 14 ", "naken ", "เด็ก", "เปลือย14ปี", "नग्न ", "a_b ", "14 år "])
 def test_the_time_is_linear(unit: str) -> None:
     assert_linear(abroad().told, unit * (32000 // len(unit)))
+
+
+THINGS = Abroad("[bare.xx]\nxx: naklo\n[child.xx]\nxx: dite\n[thing.xx]\nxx: drvo\n[thing.yy]\nyy: tree\n")
+
+
+@pytest.mark.parametrize(("text", "both"), [
+    ("dite a naklo drvo", False),
+    ("drvo naklo a dite", False),
+    ("dite naklo drvo", True),
+    ("drvo naklo dite", True),
+    ("dite a naklo, drvo", True),
+    ("dite a naklo tree", True),
+    ("dite a naklo drvo, naklo", True),
+])  # fmt: skip
+def test_a_thing_is_bare_where_it_stands_beside_the_word_and_no_child_does(text: str, both: bool) -> None:
+    assert THINGS.told(text).both is both
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copil într-o cameră goală privind pe fereastră",
+        "o piscină goală, 12 ani mai târziu",
+        "хлопчик радіє після гола на стадіоні",
+        "dječak na golu brani penal",
+        "kislány meztelencsigát figyel a kertben",
+        "โป๊ปฟรานซิสทักทายเด็กที่จัตุรัส",
+        "ห้องเด็กสไตล์ลอฟท์ผนังปูนเปลือย",
+        "një lakuriq nate dhe një djalë në shpellë",
+        "लड़की नंगी तलवार लिए घोड़े पर बैठी",
+        "ایک لڑکی ننگی تلوار تھامے گھوڑے پر",
+        "nocht an múinteoir an phictiúr, páiste",
+        "голи скали край морето, момче на 12 години",
+        "medžiai nuogi rudenį, vaikas su kuprine",
+        "en naken trestamme, barn klatrer",
+        "svlékni mu bundu a dej mu svetr, chlapec v lese",
+        "lapsi ja alaston puu",
+    ],
+)
+def test_a_goal_a_slug_an_empty_room_and_a_bare_rock_bare_nobody(text: str) -> None:
+    assert not abroad().told(text).both
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fetiță goală pe plajă",
+        "fetiță de 10 ani, goală",
+        "dívka 12 let nahá v lese",
+        "meztelen ágyban fekvő kislány",
+        "alasti kalliolla, lapsi",
+        "дівчинка гола в кімнаті",
+        "เด็กหญิงเปลือย",
+        "नंगी लड़की",
+        "dítě nahé strom",
+    ],
+)
+def test_a_bare_child_is_told_beside_what_else_is_bare(text: str) -> None:
+    assert abroad().told(text).both

@@ -111,6 +111,15 @@ def test_the_second_opinion_on_one_piece_can_settle_it_too() -> None:
     assert judge([[1.0, -4.0], [2.0, -4.0]], says=2.0)[1] == ["piece 1", "piece 0"]
 
 
+def test_the_same_words_are_read_once() -> None:
+    """Two windows of other tokens may hold the same words: each is moved, and they are embedded once."""
+    encoder, features = Counting(), np.zeros((2, FEATURES), np.float32)
+    first, less = np.array([[1.0, -4.0], [0.5, -4.0]], np.float32), np.zeros((2, 1), np.float32)
+    found = opinion(encoder, 2.0, ("a", "b")).judge(["same", "same"], features, first, less)
+    assert encoder.asked == ["same"]
+    assert found[:, 0].tolist() == [2.0, 2.0]
+
+
 def test_a_sure_sexual_request_is_not_read_for_revealing_dress() -> None:
     for factor, read in (("sexual", []), ("undress", []), ("person", ["piece 0"])):
         assert judge([[9.0, 1.0]], factors=(factor, "revealing"))[1] == read
