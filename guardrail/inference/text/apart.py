@@ -102,7 +102,7 @@ def _told_abroad(text: str, told: Told, bare: Sequence[Span], lexicon: Lexicon) 
 
 
 def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str], bool, bool]:
-    """Both halves, none where one is missing; whether somebody is under 18 for sure, and nakedness right beside that."""
+    """Both halves, none where one is missing; whether somebody is surely under 18; whether nakedness touches that."""
     worn = _own().spans(text, (_WORN,), whole=True)
     told = {span.concept for span in bare} | ({"clothes"} if worn else set())
     if not (told & set(_BARE) or told.issuperset(_PAIR)):
