@@ -26,9 +26,9 @@ SHORT = 2000
 _EACH, _ANY = 1.0, 6000
 # What of these is kept for reading closely, however many the windows take.
 _CLOSELY = 6000
-# Tokens that a prompt may have of its own, beside the same allowance. In no language does a character make more than
-# one; signs that stand for several letters (\u33d8 for "p.m.") make four.
-_MOST = 1.25
+# Tokens that a prompt may have of its own, beside the same allowance: 1.04 a character of 32,000. In no language does
+# one make more than 1.0; signs that stand for several letters (\u33d8 for "p.m.") make four.
+_MOST = 0.85
 # Marks of begin and end.
 _MARKS = 2
 _SIZE = WINDOW - _MARKS

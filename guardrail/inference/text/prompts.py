@@ -90,6 +90,7 @@ _SCENE = 200
 # characters folds to is read apart in slices, which overlap.
 _LONG_PART, _LONG_SENTENCE = 2000, 9000
 _SLICE, _OVERLAP = 960, 120
+_LAST = 32
 # A negative prompt is a list of tags of so many words: "extra fingers on the left hand".
 _TAG_WORDS = 6
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -230,7 +231,8 @@ class PromptReader:
         if unread := blind or dense.unreadable(characters, len(ids)):
             return _reading(folded, (), self._features(()), unread)
         found: dict[tuple[tuple[int, ...], str], _Piece] = {}
-        for section in (widest, "\n".join(lines)):
+        # What stands last is read by itself as well: that is where a wish behind padding stands.
+        for section in (widest, widest[-_LAST:], "\n".join(lines)):
             for ids, shown in dense.windows(_small(section), self.encoder):
                 found.setdefault((tuple(ids), shown), _Piece(ids, shown))
         windows = [*found.values()]
