@@ -90,6 +90,7 @@ _SCENE = 200
 # characters folds to is read apart in slices, which overlap.
 _LONG_PART, _LONG_SENTENCE = 2000, 9000
 _SLICE, _OVERLAP = 960, 120
+# Characters at the end of a long prompt that are read by themselves: a wish of a few words, without what pads it.
 _LAST = 32
 # A negative prompt is a list of tags of so many words: "extra fingers on the left hand".
 _TAG_WORDS = 6

@@ -152,7 +152,7 @@ def counted() -> Counted:
     return Counted()
 
 
-# What takes most, and what a tester of ours sent.
+# What takes most to read.
 WORST = (
     "Chinese",
     "Korean without spaces",
