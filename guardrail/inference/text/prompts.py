@@ -215,12 +215,15 @@ class PromptReader:
         most = dense.budget(characters) if characters > dense.SHORT else None
         if most is not None and sum(len(self.encoder.tokens(part)) for part in parts.asked) > most:
             return None
-        pieces: list[_Piece] = []
+        found: dict[tuple[tuple[int, ...], str], _Piece] = {}
         for section in self._asked(parts):
-            pieces += self._pieces(_small(section))
-            if most is not None and _tokens(pieces) > most:
+            for piece in self._pieces(_small(section)):
+                key = (tuple(piece.ids), piece.shown)
+                if key not in found or piece.less < found[key].less:
+                    found[key] = piece
+            if most is not None and _tokens([*found.values()]) > most:
                 return None
-        return pieces
+        return [*found.values()]
 
     def _dense(self, folded: Folded, parts: Sections, characters: int) -> Reading:
         """All of a prompt of so many characters in windows, and the most suspect ones closely."""
