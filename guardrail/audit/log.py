@@ -168,10 +168,14 @@ class AuditLog:
     def writable(self, timeout_s: float = 1.0) -> bool:
         """Whether the log can be written now: true after a write within the last second, else one is tried.
 
-        The try goes through the writer, so a writer that hangs or has a full queue reads as not writable. Blocks
-        for at most `timeout_s`; usually about a millisecond.
+        The try goes through the writer, so a writer that hangs or has a full queue reads as not writable, and so does
+        a disk that is late and does not catch up. Blocks for at most `timeout_s`; usually about a millisecond.
         """
-        if self._syncer is not None and self._syncer.failed:
+        until = time.monotonic() + timeout_s
+        try:
+            if self._syncer is not None:
+                self._syncer.wait(timeout_s)
+        except AuditError:
             return False
         probe: Future[bool] = Future()
         with self._door:
@@ -181,7 +185,7 @@ class AuditLog:
                 return True
             self._queue.put(probe)
         try:
-            return probe.result(timeout_s)
+            return probe.result(max(0.0, until - time.monotonic()))
         except TimeoutError:
             return False
 

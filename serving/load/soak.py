@@ -207,7 +207,9 @@ class Caller:
 
     async def looks(self) -> int:
         async with self.session.get(f"{self.guard}/{self.chance.choice(('healthz', 'readyz', 'metrics'))}") as answer:
-            await answer.read()
+            said = await answer.text()
+            if answer.status != 200:
+                self.heard.wrong[f"health and metrics: {said[:200]}"] += 1
             return answer.status
 
 

@@ -319,7 +319,7 @@ def test_a_disk_that_is_late_does_not_hold_an_event_loop_up(sqlite_url):
 
     async def late(log: AuditLog) -> None:
         await log.append(entry("a"))
-        while log.writable():  # noqa: ASYNC110 - a state of the disk
+        while log.writable(timeout_s=0):  # noqa: ASYNC110 - a state of the disk
             await asyncio.sleep(0.005)
         waiting = asyncio.create_task(log.append(entry("b")))
         began = time.monotonic()
@@ -374,6 +374,17 @@ def test_a_writer_that_hangs_reads_as_not_writable_and_a_thread_does_not_wait_fo
         assert not log.writable(timeout_s=0.05)
         steps.release.set()
         log.append_wait(entry("b"))
+        assert log.writable()
+
+
+def test_a_disk_that_is_late_for_a_moment_reads_as_writable_and_one_that_stays_late_does_not(sqlite_url):
+    steps = Steps()
+    steps.held = "syncing"
+    with AuditLog.open(sqlite_url, KEY, window_s=0.02, step=steps) as log:
+        log.append_wait(entry("a"))
+        time.sleep(0.1)
+        assert not log.writable(timeout_s=0.05)
+        threading.Timer(0.2, steps.release.set).start()
         assert log.writable()
 
 
