@@ -107,8 +107,9 @@ def run(
     from guardrail.cli.build import open_guard
     from guardrail.server import Metrics, build_app, logs
     from guardrail.server import serve as listen_and_serve
-    from guardrail.server.process import listen
+    from guardrail.server.process import listen, tune_malloc
 
+    tune_malloc()  # before there are threads, each of which would keep memory of its own
     chosen = configuration.settings
     metrics = Metrics()
     text = chosen.log.format == "text"

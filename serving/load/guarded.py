@@ -22,6 +22,7 @@ from guardrail.inference.weights import Models
 from guardrail.pipeline import Guard
 from guardrail.policy import PolicyBook
 from guardrail.server import Metrics, ServerSettings, Upstream, build_app, logs, serve
+from guardrail.server.process import tune_malloc
 from guardrail.types import Kind
 from guardrail.upstream.openai import OpenAIImages
 
@@ -71,6 +72,7 @@ def guard(mode: str, home: Path, weights: Path | None, metrics: Metrics) -> Guar
 def main() -> None:
     mode, port, upstream, home = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
     weights = Path(sys.argv[5]) if len(sys.argv) > 5 else None
+    tune_malloc()
     metrics = Metrics()
     stop = logs.start(logging.INFO)
     app = build_app(

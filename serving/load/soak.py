@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import base64
 import json
+import logging
 import os
 import random
 import shutil
@@ -356,6 +357,7 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="guardrail-soak-"))
     (home / "models").symlink_to(Home.default().folder("models").resolve())
     guard, heard = Guard.at(home), Heard()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # callers that hang up are meant to
     try:
         faults = asyncio.run(soaked(options, guard, heard))
         print("\n| asked: answered with | times |\n|---|--:|")
