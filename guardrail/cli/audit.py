@@ -15,7 +15,8 @@ from guardrail.audit.read import MOST_ALIKE, SHORTEST
 from guardrail.cli.audit_view import explained, listed, named
 from guardrail.cli.changes import revisions
 from guardrail.cli.common import console, logged_in, print_table, progress, settings
-from guardrail.cli.records import Filters, filtered, open_audit, reading
+from guardrail.cli.options import grouped
+from guardrail.cli.records import Filters, open_audit, reading
 from guardrail.errors import AuditError, ConfigError
 from guardrail.policy.replay import STREAMING
 
@@ -56,7 +57,7 @@ def run_verify(
     for fault in faults:
         console.print(f"record {fault.seq}: {fault.what}" if fault.seq else f"log: {fault.what}", markup=False)
     if faults:
-        progress.print(f"{len(faults)} faults: the log is not what was written", markup=False)
+        progress.print(f"{len(faults)} fault{'s' * (len(faults) != 1)}: the log is not what was written", markup=False)
         raise typer.Exit(1)
     with reading(chosen) as reader:
         end = _end(reader)
@@ -147,7 +148,7 @@ def rule(
 
 
 @app.command("list")
-@filtered
+@grouped
 def run_list(
     ctx: typer.Context,
     filters: Filters,
@@ -162,7 +163,7 @@ def run_list(
 
 
 @app.command("export")
-@filtered
+@grouped
 def run_export(
     ctx: typer.Context,
     filters: Filters,

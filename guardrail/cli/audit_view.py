@@ -21,6 +21,7 @@ MOST_SAID = 8
 """Items of a list that are shown; a change may be about thousands."""
 # What has a place of its own in the explanation; the rest of a decision's body is shown as it is.
 _SHOWN = {"receipt", "signals", "reasons", "stage", "would", "policy", "policy_sha256", "route", "status", "took_ms"}
+_USUAL = {"answered", "judged", "refused", "partly_refused", "begun"}
 _COLOUR = {"allow": "green", "flag": "cyan", "hold": "yellow", "block": "red"}
 
 
@@ -40,7 +41,7 @@ def listed(records: Sequence[Record]) -> RenderableType:
             _action(entry.action),
             _text(entry.tenant),
             _text(entry.id),
-            _text(", ".join(rules) or _failed(entry.body)),
+            _text(", ".join(rules) or _came_of(entry.body)),
         )
     return table
 
@@ -51,9 +52,15 @@ def named(record: Record) -> str:
     return f"{_when(entry.at)} UTC  {_clean(entry.kind)}  {_clean(entry.action)}  {_clean(entry.id)}"
 
 
-def _failed(body: Mapping[str, Any]) -> str:
-    """What a change ended in, where it failed: it stands where a decision has its rules."""
-    return f"failed: {body['failed']}" if "failed" in body else ""
+def _came_of(body: Mapping[str, Any]) -> str:
+    """What stands in the place of rules: how a request ended that got no judged answer, which policies began to hold,
+    or what a change failed in."""
+    if "failed" in body:
+        return f"failed: {body['failed']}"
+    if _items(body.get("after")):
+        return _in_words(body["after"])
+    status = body.get("status")
+    return str(status) if isinstance(status, str) and status not in _USUAL else ""
 
 
 def explained(record: Record, rulings: Sequence[Record], broken: Collection[int]) -> RenderableType:
@@ -222,12 +229,19 @@ def _text(value: object) -> Text:
 
 def _in_words(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {held}" for name, held in value.items())
+        return ", ".join(f"{name}: {_within(held)}" for name, held in value.items()) or "none"
+    if value is None or (isinstance(value, list | tuple) and not value):
+        return "none"
     items = _items(value)
     if not items:
         return str(value)
     more = f" and {len(items) - MOST_SAID} more" if len(items) > MOST_SAID else ""
-    return ", ".join(map(str, items[:MOST_SAID])) + more
+    return ", ".join(map(_within, items[:MOST_SAID])) + more
+
+
+def _within(value: object) -> str:
+    """What stands inside another: in brackets, where it has parts of its own."""
+    return f"({_in_words(value)})" if isinstance(value, Mapping) or _items(value) else _in_words(value)
 
 
 def _clean(value: object) -> str:

@@ -170,7 +170,10 @@ def _print(told: Replay, policy: Policy, skipped: int) -> None:
             "what is ruled on is seldom a fair sample: held cases are looked at, allowed ones not", style="dim"
         )
     if skipped:
-        console.print(f"{skipped} records are no whole decision (streams that began, other shapes)", style="dim")
+        console.print(
+            f"{skipped} records are no whole decision (streams that began, requests broken off, other shapes)",
+            style="dim",
+        )
 
 
 def _print_version(version: Version) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from typing import Annotated, Any
 
 import typer
@@ -55,23 +53,6 @@ class Filters:
             "kind": self.kind,
             "about": None if self.subject is None else _about(self.subject, configuration.key("digest")),
         }
-
-
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of `Filters` in place of its parameter `filters`."""
-    options = list(inspect.signature(Filters, eval_str=True).parameters.values())
-    own = list(inspect.signature(command, eval_str=True).parameters.values())
-    shown = [one for each in own for one in (options if each.name == "filters" else [each])]
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        filters = Filters(**{option.name: given.pop(option.name) for option in options})
-        command(filters=filters, **given)
-
-    # What typer reads the options from.
-    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in shown}
-    return run
 
 
 def open_audit(configuration: Configuration) -> AuditLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,21 +79,12 @@ def add(
     held = settings(ctx)
     if held.settings.registry.require_consent and not to and not consent.strip():
         raise ConfigError("registry.require_consent is set: --consent says where this person's consent is kept")
+    now = datetime.now(UTC)
+    until = last_day(expires, now) if expires else None
     models = open_models(held)
     finder, ages = FaceFinder(models), AgeReader(models) if models.has(AGE_V1) else None
     registry = Registry(held.home / FOLDER, held.key(KEY_PURPOSE), model=finder.template_model)
-    names = [str(path) for path in pictures or ()]
-    templates = [template_from(finder, _bytes(Path(name)), named=name, child=child, ages=ages) for name in names]
-    for name, made in zip(names, templates, strict=True):
-        if made.child and not child:
-            progress.print(f"[yellow]{escape(name)}: looks like a child's face, and is compared as one[/yellow]")
-    for path in template or ():
-        more = templates_in(path, child=child)
-        templates += more
-        names += [f"{path}, template {at}" for at in range(len(more))]
-    _warn_unlike(templates, names)
-    now = datetime.now(UTC)
-    until = last_day(expires, now) if expires else None
+    templates = _alike([*_of_pictures(finder, ages, pictures or (), child), *_of_files(template or (), child)])
     person_id = to or new_id()
     with recorded(held, "registry-add", by, registry.file, about=[person_id]) as change:
         if to:
@@ -113,11 +105,7 @@ def add(
     if as_json:
         typer.echo(json.dumps(_said(person, now)))
     else:
-        console.print(
-            f"{person.id} is protected, with {person.templates} template{'s' * (person.templates != 1)}"
-            f"{f', until {person.expires:%Y-%m-%d %H:%M} UTC' if person.expires else ''}. "
-            "A running server sees it within a second."
-        )
+        console.print(f"{_protected(person)} A running server sees it within a second.")
 
 
 @app.command("list")
@@ -294,6 +282,12 @@ def thresholds(
     )
 
 
+def _protected(person: Person) -> str:
+    templates = f"{person.templates} template{'s' * (person.templates != 1)}"
+    until = f", until {person.expires:%Y-%m-%d %H:%M} UTC" if person.expires else ""
+    return f"{person.id} is protected, with {templates}{until}."
+
+
 def _persons(count: int) -> str:
     return f"{count} person{'s' * (count != 1)}"
 
@@ -328,11 +322,32 @@ def _bytes(path: Path) -> bytes:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _warn_unlike(templates: list[Template], names: list[str]) -> None:
+def _of_pictures(
+    finder: FaceFinder, ages: AgeReader | None, pictures: Iterable[Path], child: bool
+) -> Iterator[tuple[str, Template]]:
+    """The template of the face in each picture, and what to call it. Says which looks like a child's, unasked."""
+    for path in pictures:
+        made = template_from(finder, _bytes(path), named=str(path), child=child, ages=ages)
+        if made.child and not child:
+            progress.print(f"[yellow]{escape(str(path))}: looks like a child's face, and is compared as one[/yellow]")
+        yield str(path), made
+
+
+def _of_files(files: Iterable[Path], child: bool) -> Iterator[tuple[str, Template]]:
+    """The templates that files hold, and what to call each."""
+    for path in files:
+        for at, made in enumerate(templates_in(path, child=child)):
+            yield f"{path}, template {at}", made
+
+
+def _alike(named: Sequence[tuple[str, Template]]) -> list[Template]:
+    """The templates of one person; warns of each that looks like none of the others."""
+    templates = [made for _, made in named]
     for at in unlike(templates):
         progress.print(
-            f"[yellow]{escape(names[at])}: this face looks like none of the others; is it the same person?[/yellow]"
+            f"[yellow]{escape(named[at][0])}: this face looks like none of the others; is it the same person?[/yellow]"
         )
+    return templates
 
 
 def _said(person: Person, now: datetime) -> dict[str, Any]:

@@ -14,15 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from guardrail.audit import AuditLog, Entry
+from guardrail.audit import AuditLog
 from guardrail.checks import Tools, installed, open_check
-from guardrail.errors import BadRequest, CheckError, ConfigError
+from guardrail.errors import AuditError, BadRequest, CheckError, ConfigError
 from guardrail.home import Home
 from guardrail.inference.image.decode import Limits, picture
 from guardrail.inference.weights import Models
 from guardrail.pipeline import receipt as receipts
 from guardrail.pipeline.case import Case
 from guardrail.pipeline.desk import Desk
+from guardrail.pipeline.inforce import in_force
 from guardrail.pipeline.looking import Looker, Observer, Unobserved
 from guardrail.pipeline.question import Examined, Picture, Question
 from guardrail.policy import Policy, PolicyBook, decide
@@ -31,6 +32,7 @@ from guardrail.types import Artifact, Check, Decision, Evidence, Kind, Request, 
 T = TypeVar("T")
 DEFAULT_CHECKS = ("prompt-safety", "face", "age", "exposure", "medium", "protected", "known", "pair")
 WARM_TRIES = 3
+UNRECORDED = "the policies in force are not on record yet"
 TEXTS, PICTURES_A_WORKER = 256, 8
 """Of several questions, how many texts and how many pictures of each worker share a deadline: seconds of work."""
 
@@ -71,6 +73,8 @@ class Guard:
             book.require(looker.signals)
         self._desk = Desk(looker, book, audit, audit_required, digest_key, queue, dict(absent or {}), heard)
         self._recorded = book.pages if book is not None else None
+        self._id = secrets.token_hex(4)
+        self._said, self._unrecorded = False, ""
         self._warm = self._cold_since_start = False
         self._why_cold = "not started"
 
@@ -175,11 +179,17 @@ class Guard:
         self._desk.admit()
 
     async def start(self) -> str:
-        """Warm the models up; until this is done `ready` says no. Returns why they are not warm, empty when they are.
+        """Put the policies in force on record and warm the models up; until both are done `ready` says no.
 
-        A first look makes what later ones have; where a slow machine needs more than a deadline, it is tried again.
-        Called once more after it failed, it tries once: not while workers hang, which such a look would add to.
+        Returns why not, empty when they are. A first look makes what later ones have; where a slow machine needs more
+        than a deadline, it is tried again. Called once more after it failed, it tries once: not while workers hang,
+        which such a look would add to.
         """
+        # First of all: what is decided meanwhile stands behind it.
+        self._unrecorded = await self._say_in_force()
+        return await self._warm_up() or self._unrecorded
+
+    async def _warm_up(self) -> str:
         tries = 1 if self._cold_since_start else WARM_TRIES
         if self._cold_since_start and not (self.looker.pictures.at_ease and self.looker.texts.at_ease):
             return self._why_cold
@@ -211,6 +221,8 @@ class Guard:
             wrong["workers"] = "too many checks hang"
         if self._desk.audit is not None and self._desk.audit_required and not self._desk.audit.writable():
             wrong["audit"] = "records cannot be written"
+        elif self._unrecorded:
+            wrong["audit"] = self._unrecorded
         return not wrong, wrong
 
     async def reload(self) -> list[str]:
@@ -223,37 +235,25 @@ class Guard:
         before = self._recorded or after
         if audit is None or (not faults and after == before):
             return faults
-        moved = {
-            tenant: [before.policy_of(tenant).label, policy.label]
-            for tenant, policy in after.tenants.items()
-            if policy != before.policy_of(tenant)
-        }
-        was, now = before.digests(), after.digests()
         self._recorded = after
         try:
-            await audit.append(
-                Entry(
-                    kind="event",
-                    id=f"reload-{secrets.token_hex(8)}",
-                    at=time.time(),
-                    tenant="*",
-                    action="kept" if faults else "reloaded",
-                    body={
-                        "before": before.labels(),
-                        "after": after.labels(),
-                        "sha256": {
-                            "before": {sha256: label for sha256, label in was.items() if sha256 not in now},
-                            "after": {sha256: label for sha256, label in now.items() if sha256 not in was},
-                        },
-                        "tenants": moved,
-                        "faults": faults,
-                    },
-                )
-            )
+            await audit.append(in_force("kept" if faults else "reloaded", self._id, after, before, faults))
         except BaseException:
             self._recorded = before
             raise
         return faults
+
+    async def _say_in_force(self) -> str:
+        """Put on record, once, under which policies this guard begins. Returns why they are not, where they must be."""
+        audit, book = self._desk.audit, self._desk.policies
+        if self._said or audit is None or book is None:
+            return ""
+        try:
+            await audit.append(in_force("started", self._id, book.pages))
+        except AuditError:  # the log says why
+            return UNRECORDED if self._desk.audit_required else ""
+        self._said = True
+        return ""
 
     async def close(self) -> None:
         """Let workers go and write what is still queued for the audit log."""

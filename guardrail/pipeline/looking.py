@@ -31,12 +31,16 @@ Key = tuple[str, tuple[str, ...], Kind, bytes]
 
 
 class Observer(Protocol):
-    """Hears what the pipeline does; metrics stand behind it. `queue` is told once where to read how many pictures wait
-    or are being looked at."""
+    """Hears what the pipeline does; metrics stand behind it.
+
+    Told once: `signals`, which signals there may be, and `queue`, where to read how many pictures wait or are being
+    looked at.
+    """
 
     def stage(self, name: str, seconds: float) -> None: ...
     def decision(self, action: str, stage: str) -> None: ...
     def unknown(self, signal: str) -> None: ...
+    def signals(self, names: Iterable[str]) -> None: ...
     def queue(self, depth: Callable[[], int]) -> None: ...
 
 
@@ -46,6 +50,7 @@ class Unobserved:
     def stage(self, name: str, seconds: float) -> None: ...
     def decision(self, action: str, stage: str) -> None: ...
     def unknown(self, signal: str) -> None: ...
+    def signals(self, names: Iterable[str]) -> None: ...
     def queue(self, depth: Callable[[], int]) -> None: ...
 
 
@@ -160,6 +165,7 @@ class Looker:
         }
         self._verdicts = Verdicts(cache)
         self._observer = observer or Unobserved()
+        self._observer.signals(sorted(self.signals))
         self._observer.queue(lambda: self.depth)
 
     @property

@@ -16,6 +16,8 @@ MOST_VERSIONS = 100
 OTHER = ("others",)
 STREAMING = "streaming"
 """Status of a record that was written before the end of its answer was known; another follows it."""
+_BROKEN_OFF = frozenset({STREAMING, "unreadable_input", "turned_away", "failed", "client_gone", "shutdown"})
+"""How records of requests end that were decided on less than the records hold."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +183,11 @@ def _count(counts: Counter[str], should: Action, old: Action, new: Action) -> No
 def stored_of(entry_id: str, action: str, body: Mapping[str, Any]) -> Stored | None:
     """A recorded decision from its action and body, as the pipeline writes them.
 
-    None for what is no whole decision: a record that says how a stream began, and a body of another shape.
+    None for what is no whole decision: a record that says how a stream began, or of a request that ended before all of
+    it was judged, and a body of another shape.
     """
     receipt, signals = body.get("receipt"), body.get("signals")
-    if body.get("status") == STREAMING or action not in ACTIONS:
+    if body.get("status") in _BROKEN_OFF or action not in ACTIONS:
         return None
     if not isinstance(signals, Sequence) or not isinstance(receipt, Mapping):
         return None

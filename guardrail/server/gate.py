@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Literal, get_args
 
 from guardrail.errors import Overloaded, UpstreamError
 
@@ -19,10 +20,25 @@ BUDGET = 0.1
 MOST_BUDGET = 10.0
 
 
+Trouble = Literal[
+    "unreachable",
+    "timeout",
+    "cut",
+    "tls",
+    "redirect",
+    "too_large",
+    "bad_answer",
+    "reference",  # it points at a picture that cannot be had
+    "open",  # not asked, because it had not answered
+    "pictures",  # on a route that is passed on unjudged
+]
+TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
+
+
 class UpstreamFault(UpstreamError):
     """An answer that did not come; `kind` is the word for metrics and records."""
 
-    def __init__(self, kind: str, message: str, *, status: int = 502, retry_after_s: float | None = None) -> None:
+    def __init__(self, kind: Trouble, message: str, *, status: int = 502, retry_after_s: float | None = None) -> None:
         super().__init__(message, status=status)
         self.kind = kind
         self.retry_after_s = retry_after_s

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import accumulate
 
 from prometheus_client import (
@@ -23,7 +24,9 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from guardrail.server.gate import Gate
+from guardrail.server.connections import Full
+from guardrail.server.gate import TROUBLES, Gate, Trouble
+from guardrail.types import Action, Stage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # From a cached verdict (well under 1 ms) to a slow generator (minutes).
@@ -72,11 +75,11 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._requests = Counter(
-            "guardrail_requests",
-            "Requests answered, by route, what was decided, and HTTP status.",
-            ("route", "decision", "status"),
-            registry=self.registry,
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+
+        of_request = ("route", "decision", "status")
+        self._requests = counter(
+            "guardrail_requests", "Requests answered, by route, what was decided, and HTTP status.", of_request
         )
         self._request_seconds = Timings(
             "guardrail_request_seconds", "From the first byte of a request to the last of its answer.", "route"
@@ -84,68 +87,56 @@ class Metrics:
         self._stage_seconds = Timings("guardrail_stage_seconds", "Time spent in one stage of a request.", "stage")
         self.registry.register(self._request_seconds)
         self.registry.register(self._stage_seconds)
-        self._decisions = Counter(
-            "guardrail_decisions", "Decisions taken, by action and stage.", ("action", "stage"), registry=self.registry
+        self._decisions = counter("guardrail_decisions", "Decisions taken, by action and stage.", ("action", "stage"))
+        self._unknown = counter("guardrail_unknown_signals", "Signals that could not be told, by signal.", ("signal",))
+        self._queue = gauge("guardrail_queue_depth", "Pictures that wait to be judged.")
+        self._upstream_errors = counter(
+            "guardrail_upstream_errors", "Answers that a generator did not give, by what went wrong.", ("kind",)
         )
-        self._unknown = Counter(
-            "guardrail_unknown_signals",
-            "Signals that could not be told, by signal.",
-            ("signal",),
-            registry=self.registry,
+        self._audit_failures = counter("guardrail_audit_failures", "Records that could not be written.")
+        self._refused_early = counter("guardrail_turned_away", "Requests turned away unread because of load.")
+        self._in_flight = gauge("guardrail_in_flight_requests", "Requests in flight.")
+        self._connections = gauge("guardrail_connections", "Connections that callers hold open.")
+        self._connections_refused = counter(
+            "guardrail_connections_refused", "Connections turned away, by the limit they were over.", ("limit",)
         )
-        self._queue = Gauge("guardrail_queue_depth", "Pictures that wait to be judged.", registry=self.registry)
-        self._upstream_errors = Counter(
-            "guardrail_upstream_errors",
-            "Answers that a generator did not give, by what went wrong.",
-            ("kind",),
-            registry=self.registry,
-        )
-        self._audit_failures = Counter(
-            "guardrail_audit_failures", "Records that could not be written.", registry=self.registry
-        )
-        self._refused_early = Counter(
-            "guardrail_turned_away", "Requests turned away unread because of load.", registry=self.registry
-        )
-        self._in_flight = Gauge("guardrail_in_flight_requests", "Requests in flight.", registry=self.registry)
-        self._connections = Gauge(
-            "guardrail_connections", "Connections that callers hold open.", registry=self.registry
-        )
-        self._connections_refused = Counter(
-            "guardrail_connections_refused",
-            "Connections turned away, by the limit they were over.",
-            ("limit",),
-            registry=self.registry,
-        )
-        self._bytes = Gauge("guardrail_in_flight_bytes", "Bytes of bodies that are held.", registry=self.registry)
-        self._ready = Gauge(
-            "guardrail_ready", "1 while requests can be judged and recorded, as /readyz says.", registry=self.registry
-        )
+        self._bytes = gauge("guardrail_in_flight_bytes", "Bytes of bodies that are held.")
+        self._ready = gauge("guardrail_ready", "1 while requests can be judged and recorded, as /readyz says.")
         # A program that counts without a server never says: neither ready nor not.
         self._ready.set(math.nan)
-
-        self._upstream_in_flight = Gauge(
-            "guardrail_upstream_in_flight", "Calls in flight, by generator.", ("upstream",), registry=self.registry
+        self._upstream_in_flight = gauge(
+            "guardrail_upstream_in_flight", "Calls in flight, by generator.", ("upstream",)
         )
-        self._upstream_open = Gauge(
-            "guardrail_upstream_open",
-            "1 while a generator is not asked because it did not answer.",
-            ("upstream",),
-            registry=self.registry,
+        self._upstream_open = gauge(
+            "guardrail_upstream_open", "1 while a generator is not asked because it did not answer.", ("upstream",)
         )
 
         # Looking a label up takes longer than counting; the words are few, so each is looked up once.
         self._answers: dict[tuple[str, str, int], Counter] = {}
-        self._decided: dict[tuple[str, str], Counter] = {}
+        self._decided = {
+            (action.word, stage.value): self._decisions.labels(action.word, stage.value)
+            for action in Action
+            for stage in Stage
+        }
+        self._begin()
+
+    def _begin(self) -> None:
+        """Count from 0 what may come: of a series that begins with its first event, rates and alerts miss that one."""
+        for kind in TROUBLES:
+            self._upstream_errors.labels(kind)
+        for limit in Full:
+            self._connections_refused.labels(limit.value)
 
     # What the pipeline says.
     def stage(self, name: str, seconds: float) -> None:
         self._stage_seconds.observe(name, seconds)
 
     def decision(self, action: str, stage: str) -> None:
-        found = self._decided.get((action, stage))
-        if found is None:
-            found = self._decided[action, stage] = self._decisions.labels(action, stage)
-        found.inc()
+        self._decided[action, stage].inc()
+
+    def signals(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._unknown.labels(name)
 
     def unknown(self, signal: str) -> None:
         self._unknown.labels(signal).inc()
@@ -162,7 +153,7 @@ class Metrics:
         answers.inc()
         self._request_seconds.observe(route, seconds)
 
-    def upstream_error(self, kind: str) -> None:
+    def upstream_error(self, kind: Trouble) -> None:
         self._upstream_errors.labels(kind).inc()
 
     def audit_failure(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from guardrail.errors import UpstreamError
@@ -38,15 +38,26 @@ def check_encoding(headers: Headers) -> None:
         raise UpstreamError("it came in a content encoding that was not asked for")
 
 
-def error_of(status: int, headers: Headers, body: bytes, limits: Limits) -> Answer | None:
-    """An answer that is an error of the generator, which goes on as it came; None for one that is to be read.
+def failed(status: int, headers: Headers, body: bytes, limits: Limits) -> Answer:
+    """An error of a generator, as it came. Raises UpstreamError for one that nobody may see."""
+    check_error(headers, body, limits)
+    return Answer(status, end_to_end(headers, LENGTH), body, (), ())
+
+
+def error_of(
+    status: int,
+    headers: Headers,
+    body: bytes,
+    limits: Limits,
+    as_error: Callable[[int, Headers, bytes, Limits], Answer] = failed,
+) -> Answer | None:
+    """An answer that is an error of the generator, as `as_error` lets it go on; None for one that is to be read.
 
     Raises UpstreamError for an error that nobody may see, a content encoding, and a status that is no answer.
     """
     check_encoding(headers)
     if status >= 400:
-        check_error(headers, body, limits)
-        return Answer(status, end_to_end(headers, LENGTH), body, (), ())
+        return as_error(status, headers, body, limits)
     if not 200 <= status < 300:
         raise UpstreamError(f"it answered with status {status}")
     return None

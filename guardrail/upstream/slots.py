@@ -43,7 +43,8 @@ _FILE_ID = re.compile(r"file[-_][A-Za-z0-9_-]{6,120}")
 _ANY_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WORD = re.compile(r"[^\W\d_]+")
 _RUN = re.compile(r"[!-~]+")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+# With the brackets in which forms number their parts: image[], image[0].
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}(?:\[[0-9]{0,3}\])?")
 _OPAQUE = 1024  # characters without a space in a field nobody knows: no word of any language, no id
 _LONGEST_URL = 10_000  # characters; what is longer is refused as opaque
 _LONGEST = 200_000  # characters; no text of a request is longer, so none is gone through

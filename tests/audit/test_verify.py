@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from guardrail.audit import AuditLog, Fault, Head, Reader, holds, verify
 from guardrail.audit.read import PAGE
@@ -20,6 +21,9 @@ HEAD = "guardrail_audit_head"
 COLUMNS = "id, kind, at, tenant, action, body, prev, digest"
 
 
+ZEROS = {"sqlite": "zeroblob(32)", "postgresql": "decode(repeat('00', 32), 'hex')"}
+
+
 @pytest.fixture
 def log(sqlite_url: str) -> str:
     """A log of eight records."""
@@ -27,16 +31,32 @@ def log(sqlite_url: str) -> str:
     return sqlite_url
 
 
+@pytest.fixture
+def either(url: str) -> str:
+    """A log of eight records, in SQLite and in PostgreSQL."""
+    fill(url, 8)
+    return url
+
+
 def file_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def tamper(url: str, *statements: str, values: Sequence[object] = ()) -> None:
-    conn = sqlite3.connect(file_of(url))
-    for statement in statements:
-        conn.execute(statement, values)
-    conn.commit()
-    conn.close()
+def tamper(url: str, *statements: str) -> None:
+    """Change a log past the guard, as whoever may write to the database can. ZEROS stands for 32 bytes of zero."""
+    place = sa.make_url(url)
+    if place.drivername == "postgresql":
+        place = place.set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(place)
+    with engine.begin() as conn:
+        for statement in statements:
+            conn.exec_driver_sql(statement.replace("ZEROS", ZEROS[engine.dialect.name]))
+    engine.dispose()
+
+
+def blob(url: str, value: bytes) -> str:
+    """Bytes as the database of this log writes them."""
+    return f"x'{value.hex()}'" if url.startswith("sqlite") else f"decode('{value.hex()}', 'hex')"
 
 
 def head_of(url: str) -> Head:
@@ -72,107 +92,114 @@ def test_a_log_without_records_has_no_fault(url):
         "action = 'block'",
         "body = replace(body, '1.5', '1.6')",
         "body = ' ' || body",
-        "prev = zeroblob(32)",
-        "digest = zeroblob(32)",
-        "at = 'text'",
-        "body = zeroblob(3)",
-        "body = CAST(x'ff' AS TEXT)",
-        "prev = 'text'",
-        "digest = 5",
+        "prev = ZEROS",
+        "digest = ZEROS",
     ],
 )
-def test_a_change_to_any_column_is_found_and_names_its_record(log, change):
+def test_a_change_to_any_column_is_found_and_names_its_record(either, change):
+    tamper(either, f"UPDATE {RECORDS} SET {change} WHERE seq = 4")
+    faults = verify(either, KEY)
+    assert faults[0].seq == 4
+    assert {fault.seq for fault in faults} <= {4, 5}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["at = 'text'", "body = zeroblob(3)", "body = CAST(x'ff' AS TEXT)", "prev = 'text'", "digest = 5"],
+)
+def test_a_change_to_what_a_column_cannot_hold_is_found(log, change):
     tamper(log, f"UPDATE {RECORDS} SET {change} WHERE seq = 4")
     faults = verify(log, KEY)
     assert faults[0].seq == 4
     assert {fault.seq for fault in faults} <= {4, 5}
 
 
-def test_a_record_deleted_from_the_middle_is_named(log):
-    tamper(log, f"DELETE FROM {RECORDS} WHERE seq = 4")
-    assert verify(log, KEY) == [Fault(4, "record 4 is missing: deleted, or renumbered")]
+def test_a_record_deleted_from_the_middle_is_named(either):
+    tamper(either, f"DELETE FROM {RECORDS} WHERE seq = 4")
+    assert verify(either, KEY) == [Fault(4, "record 4 is missing: deleted, or renumbered")]
 
 
-def test_the_first_records_deleted_are_named(log):
-    tamper(log, f"DELETE FROM {RECORDS} WHERE seq <= 3")
-    assert verify(log, KEY) == [Fault(1, "records 1 to 3 are missing: deleted, or renumbered")]
+def test_the_first_records_deleted_are_named(either):
+    tamper(either, f"DELETE FROM {RECORDS} WHERE seq <= 3")
+    assert verify(either, KEY) == [Fault(1, "records 1 to 3 are missing: deleted, or renumbered")]
 
 
-def test_a_deleted_record_stays_found_when_the_later_ones_are_renumbered(log):
+def test_a_deleted_record_stays_found_when_the_later_ones_are_renumbered(either):
     tamper(
-        log,
+        either,
         f"DELETE FROM {RECORDS} WHERE seq = 4",
         f"UPDATE {RECORDS} SET seq = seq + 1000 WHERE seq > 4",
         f"UPDATE {RECORDS} SET seq = seq - 1001 WHERE seq > 1000",
     )
-    faults = verify(log, KEY)
+    faults = verify(either, KEY)
     assert faults[0] == Fault(4, "record 4 was written as record 5: moved, copied or reordered")
     assert faults[-1] == Fault(8, "record 8 is missing at the end: cut off")
 
 
-def test_records_cut_off_at_the_end_are_named(log):
-    tamper(log, f"DELETE FROM {RECORDS} WHERE seq > 5")
-    assert verify(log, KEY) == [Fault(6, "records 6 to 8 are missing at the end: cut off")]
+def test_records_cut_off_at_the_end_are_named(either):
+    tamper(either, f"DELETE FROM {RECORDS} WHERE seq > 5")
+    assert verify(either, KEY) == [Fault(6, "records 6 to 8 are missing at the end: cut off")]
 
 
-def test_all_records_deleted_are_named(log):
-    tamper(log, f"DELETE FROM {RECORDS}")
-    assert verify(log, KEY) == [Fault(1, "records 1 to 8 are missing at the end: cut off")]
+def test_all_records_deleted_are_named(either):
+    tamper(either, f"DELETE FROM {RECORDS}")
+    assert verify(either, KEY) == [Fault(1, "records 1 to 8 are missing at the end: cut off")]
 
 
-def test_a_cut_that_also_rewrites_the_head_without_the_key_is_found(log):
+def test_a_cut_that_also_rewrites_the_head_without_the_key_is_found(either):
     tamper(
-        log,
+        either,
         f"DELETE FROM {RECORDS} WHERE seq > 5",
         f"UPDATE {HEAD} SET seq = 5, digest = (SELECT digest FROM {RECORDS} WHERE seq = 5)",
     )
-    # The head says that it was changed, the one kept beside the log which records are gone.
-    assert [fault.seq for fault in verify(log, KEY)] == [0, 6]
+    # The head says that it was changed; one kept beside the log, which SQLite has, which records are gone.
+    found = [fault.seq for fault in verify(either, KEY)]
+    assert found == ([0, 6] if either.startswith("sqlite") else [0])
 
 
-def test_a_head_that_was_deleted_is_found(log):
-    tamper(log, f"DELETE FROM {HEAD}")
-    assert "head is gone" in verify(log, KEY)[0].what
+def test_a_head_that_was_deleted_is_found(either):
+    tamper(either, f"DELETE FROM {HEAD}")
+    assert "head is gone" in verify(either, KEY)[0].what
 
 
-def test_two_records_that_changed_places_are_named_with_their_own_numbers(log):
+def test_two_records_that_changed_places_are_named_with_their_own_numbers(either):
     tamper(
-        log,
+        either,
         f"UPDATE {RECORDS} SET seq = 1000 WHERE seq = 3",
         f"UPDATE {RECORDS} SET seq = 3 WHERE seq = 6",
         f"UPDATE {RECORDS} SET seq = 6 WHERE seq = 1000",
     )
-    faults = {fault.seq: fault.what for fault in verify(log, KEY)}
+    faults = {fault.seq: fault.what for fault in verify(either, KEY)}
     assert "was written as record 6" in faults[3]
     assert "was written as record 3" in faults[6]
 
 
-def test_a_record_inserted_after_the_end_is_named(log):
+def test_a_record_inserted_after_the_end_is_named(either):
     tamper(
-        log,
+        either,
         f"INSERT INTO {RECORDS} (seq, {COLUMNS}) SELECT 9, 'r9', kind, at, tenant, action, body, digest, "
-        f"zeroblob(32) FROM {RECORDS} WHERE seq = 8",
+        f"ZEROS FROM {RECORDS} WHERE seq = 8",
     )
-    assert [fault.seq for fault in verify(log, KEY)] == [9, 9]
+    assert [fault.seq for fault in verify(either, KEY)] == [9, 9]
 
 
-def test_a_true_record_copied_over_another_is_named(log):
+def test_a_true_record_copied_over_another_is_named(either):
     tamper(
-        log,
+        either,
         f"DELETE FROM {RECORDS} WHERE seq = 5",
         f"INSERT INTO {RECORDS} (seq, {COLUMNS}) SELECT 5, 'r5', kind, at, tenant, action, body, prev, digest "
         f"FROM {RECORDS} WHERE seq = 2",
     )
-    assert verify(log, KEY)[0].seq == 5
+    assert verify(either, KEY)[0].seq == 5
 
 
-def test_a_record_numbered_below_one_is_named(log):
+def test_a_record_numbered_below_one_is_named(either):
     tamper(
-        log,
+        either,
         f"INSERT INTO {RECORDS} (seq, {COLUMNS}) SELECT -3, 'r0', kind, at, tenant, action, body, prev, digest "
         f"FROM {RECORDS} WHERE seq = 2",
     )
-    assert verify(log, KEY)[0] == Fault(-3, "record -3 was inserted: numbers begin at 1")
+    assert verify(either, KEY)[0] == Fault(-3, "record -3 was inserted: numbers begin at 1")
 
 
 def test_a_record_of_another_log_under_the_same_key_does_not_fit(log, tmp_path):
@@ -199,6 +226,22 @@ def test_a_log_put_back_as_a_whole_is_found_only_by_a_head_kept_elsewhere(log, t
     shutil.copy(tmp_path / "old.db-head", f"{file_of(log)}-head")
     assert verify(log, KEY) == []
     assert says(verify(log, KEY, kept)) == [(9, "the log was put back to before the given head")]
+
+
+def test_records_cut_off_together_with_a_head_of_before_are_found_only_by_a_head_kept_elsewhere(url):
+    """Whoever may write to the database can put back a head that once was true; SQLite keeps another beside it."""
+    fill(url, 5)
+    then = head_of(url)
+    with AuditLog.open(url, KEY) as more:
+        more.append_wait(entry("r6"))
+    kept = head_of(url).token
+    tamper(
+        url,
+        f"DELETE FROM {RECORDS} WHERE seq > 5",
+        f"UPDATE {HEAD} SET seq = 5, digest = {blob(url, then.digest)}, mac = {blob(url, then.mac)}",
+    )
+    assert [fault.seq for fault in verify(url, KEY)] == ([6] if url.startswith("sqlite") else [])
+    assert (6, "the log was put back to before the given head") in says(verify(url, KEY, kept))
 
 
 def test_a_log_rewritten_by_somebody_with_the_key_is_found_by_a_head_kept_elsewhere(log, tmp_path):
@@ -333,6 +376,21 @@ def test_a_record_without_a_number_is_found_and_hides_no_other(log, number):
         (7, "its content or its digests were changed"),
         (0, "inserted"),
     ]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("number", ["5", "NULL"])
+def test_a_record_that_shares_a_number_or_has_none_is_found_in_postgresql_too(postgres_url, number):
+    fill(postgres_url, 8)
+    tamper(
+        postgres_url,
+        f"ALTER TABLE {RECORDS} DROP CONSTRAINT {RECORDS}_pkey",
+        f"ALTER TABLE {RECORDS} ALTER seq DROP NOT NULL",
+        f"INSERT INTO {RECORDS} (seq, {COLUMNS}) SELECT {number}, {FORGED} FROM {RECORDS} WHERE seq = 5",
+    )
+    assert "inserted" in " ".join(fault.what for fault in verify(postgres_url, KEY))
+    tamper(postgres_url, f"UPDATE {RECORDS} SET tenant = 'x' WHERE seq = 7")
+    assert 7 in {fault.seq for fault in verify(postgres_url, KEY)}
 
 
 def test_a_second_record_under_the_last_number_of_a_page_is_found(sqlite_url):

@@ -284,6 +284,17 @@ def test_list_gives_each_record_a_line_and_its_id_whole(audit, log):
     assert "undress-request" in lines[1]
 
 
+def test_list_says_how_a_request_ended_that_was_neither_refused_nor_answered(audit, log):
+    """An allow that got no answer must not look like one that did."""
+    for status in ("answered", "unreadable_input"):
+        log.append_wait(
+            replace(DECISION, id=status[:8], action="allow", body={**BODY, "reasons": [], "status": status})
+        )
+    _, unreadable, answered, *_ = audit("list").stdout.splitlines()
+    assert answered.split()[-1] == "answered"  # its id: there is nothing more to say
+    assert unreadable.split()[-2:] == ["unreadab", "unreadable_input"]
+
+
 def test_list_filters(audit, log):
     assert [word in audit("list", "--kind", "ruling").stdout for word in ("rule-1", "undress-request")] == [True, False]
     assert [word in audit("list", "--action", "block").stdout for word in ("rule-1", "rcpt-1")] == [False, True]

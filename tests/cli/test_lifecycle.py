@@ -20,6 +20,7 @@ from tests.cli import plugin
 from tests.cli.served import CLEAN, PATIENCE_S, ROUTE, House, Served, free_port, wait_for
 from tests.server import upstream as script
 from tests.server.upstream import ScriptedUpstream
+from tests.system.conftest import FULL
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix"),
@@ -49,6 +50,43 @@ def test_a_policy_saved_while_checks_open_holds_as_soon_as_requests_are_taken(ho
     wait_for(lambda: served.rules() == ["second"])
     (line,) = served.lines("policies reloaded")
     assert not line["faults"]
+
+
+def test_the_record_says_when_which_policy_began_to_hold_also_after_a_restart_with_another_file(house):
+    first = house.serve()
+    assert first.ask().status == 200
+    assert first.end() == 0
+    house.policy.write_text(plugin.policy("second"))
+    again = house.serve()
+    assert again.ask().status == 200
+    house.policy.write_text(plugin.policy("third"))
+    wait_for(lambda: again.rules() == ["third"])
+    assert again.end() == 0
+
+    told = [json.loads(line) for line in house.run("audit", "export").stdout.splitlines()]
+    spoke = [
+        (one["action"], one["body"].get("policy_sha256") or next(iter(one["body"]["sha256"]["after"])))
+        for one in told
+        if one["kind"] == "event" or one["action"] == "allow"
+    ]
+    began, second, third = spoke[0][1], spoke[2][1], spoke[4][1]
+    assert len({began, second, third}) == 3
+    assert spoke[:5] == [
+        ("started", began),
+        ("allow", began),
+        ("started", second),
+        ("allow", second),
+        ("reloaded", third),
+    ]
+    shown = house.run("policy", "show", str(house.policy)).stdout
+    assert third in shown.splitlines()[0]
+    listed = house.run("audit", "list", "--action", "started").stdout
+    assert [f"@{digest[:8]}" in listed for digest in (began, second, third)] == [True, True, False]
+    (event,) = (one for one in told if one["action"] == "reloaded")
+    explained = " ".join(house.run("audit", "show", event["id"]).stdout.split())
+    assert f"@{second[:8]}" in explained
+    assert third in explained
+    assert house.run("audit", "verify").returncode == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -184,7 +222,7 @@ def streaming(served: Served) -> Iterator[list[bytes | Exception]]:
 
 def statuses(house) -> list[str]:
     """How the cases on record ended, oldest first."""
-    told = house.run("audit", "export").stdout
+    told = house.run("audit", "export", "--kind", "decision").stdout
     return [json.loads(line)["body"]["status"] for line in told.splitlines()]
 
 
@@ -229,8 +267,7 @@ def test_a_stream_that_is_cut_off_at_the_end_is_not_taken_for_whole_and_on_recor
 def test_why_records_cannot_be_written_is_said_once_and_when_they_are_again(house):
     served = house.serve()
     assert served.ask().status == 200
-    largest = max(file.stat().st_size for file in house.home.rglob("audit*") if file.is_file())
-    limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (largest // 2, resource.RLIM_INFINITY))
+    limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (FULL, resource.RLIM_INFINITY))
     assert [served.ask().status for _ in range(3)] == [503] * 3
     assert served.call("GET", "/readyz").status == 503
     wait_for(lambda: bool(served.lines("records cannot be written")))
@@ -240,6 +277,20 @@ def test_why_records_cannot_be_written_is_said_once_and_when_they_are_again(hous
     (line,) = served.lines("records cannot be written")
     assert "audit.db cannot be written" in line["why"]
     assert line["level"] == "error"
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux only")
+def test_where_no_record_is_required_answers_leave_without_one_and_say_so(house):
+    served = house.serve(GUARDRAIL_AUDIT_REQUIRED="false")
+    assert "not-recorded" not in served.ask().headers["x-guardrail-receipt"]
+    limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (FULL, resource.RLIM_INFINITY))
+    answered, refused = served.ask(), served.ask("forbidden")
+    assert (answered.status, refused.status) == (200, 400)
+    for got in (answered, refused):
+        assert got.headers["x-guardrail-receipt"].endswith("; not-recorded")
+    assert served.call("GET", "/readyz").status == 200
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, limits)
+    wait_for(lambda: "not-recorded" not in served.ask().headers["x-guardrail-receipt"])
 
 
 def test_two_guards_of_one_home_keep_one_record(house):

@@ -446,18 +446,114 @@ def test_a_tenant_that_moves_to_a_policy_which_another_has_already_is_a_reload_o
     guard.looker.close()
 
 
+class Full:
+    """An audit log on a full disk, until there is room."""
+
+    def __init__(self, log):
+        self.log, self.room = log, False
+
+    async def append(self, entry):
+        if not self.room:
+            raise AuditError("no space")
+        return await self.log.append(entry)
+
+    def writable(self):
+        return self.room
+
+
+def test_a_start_puts_on_record_which_policies_hold_for_whom_from_then_on(checks, book, audit, tmp_path):
+    own = "version: 1\nname: {}\nrules:\n  - {{id: r, when: {{prompt.sexual: 0.5}}, action: block}}\n"
+    files = {name: tmp_path / f"{name}.yaml" for name in ("school", "candidate")}
+    for name, file in files.items():
+        file.write_text(own.format(name))
+    book = PolicyBook(book.files[0], tenants={"school": files["school"]}, shadow=[files["candidate"]])
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=audit, threads=1)
+    assert asyncio.run(guard.start()) == ""
+    [event] = [record.entry for record in audit.entries()]
+    school, candidate = book.policy_of("school"), book.shadow[0]
+    assert (event.kind, event.action, event.tenant) == ("event", "started", "*")
+    assert event.body == {
+        "guard": event.body["guard"],
+        "before": [],
+        "after": [book.default.label, school.label, candidate.label],
+        "sha256": {"before": {}, "after": {one.digest: one.label for one in (book.default, school, candidate)}},
+        "tenants": {"school": [None, school.label]},
+        "shadow": [candidate.label],
+        "faults": [],
+    }
+    guard.looker.close()
+
+
+def test_a_start_that_takes_several_tries_is_on_record_once_and_before_what_it_decides(guard, checks, audit):
+    answer = checks[1].answer
+    checks[1].answer = lambda subject: {}
+    assert asyncio.run(guard.start()) != ""
+    guard.check(prompt="clean")
+    checks[1].answer = answer
+    assert asyncio.run(guard.start()) == ""
+    assert [record.entry.action for record in audit.reader.scan()] == ["started", "allow"]
+
+
+def test_a_guard_whose_policies_are_not_on_record_is_not_ready_until_they_are(checks, book, audit):
+    log = Full(audit)
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=log, threads=1)
+    assert "not on record" in asyncio.run(guard.start())
+    log.room = True
+    fine, why = guard.ready()
+    assert (fine, list(why)) == (False, ["audit"])
+    assert asyncio.run(guard.start()) == ""
+    assert guard.ready() == (True, {})
+    assert [record.entry.action for record in audit.entries()] == ["started"]
+    guard.looker.close()
+
+
+def test_a_guard_that_need_not_record_starts_where_it_cannot(checks, book, audit):
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=Full(audit), audit_required=False, threads=1)
+    assert asyncio.run(guard.start()) == ""
+    assert guard.ready() == (True, {})
+    guard.looker.close()
+
+
+def test_where_a_record_is_required_no_decision_is_given_without_one(checks, book, audit):
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=Full(audit), threads=1)
+    with pytest.raises(AuditError):
+        guard.check(prompt="clean")
+    guard.looker.close()
+
+
+def test_where_no_record_is_required_the_receipt_says_that_there_is_none(checks, book, audit):
+    log = Full(audit)
+    guard = Guard(checks, book, digest_key=b"d" * 32, audit=log, audit_required=False, threads=1)
+
+    async def ask():
+        case = guard.open(request("clean"), route="test")
+        decision = await case.judge_request()
+        receipt = await case.seal(decision, status="answered")
+        return receipt, dict(case.headers(decision, receipt))["x-guardrail-receipt"]
+
+    receipt, said = asyncio.run(ask())
+    assert (receipt.recorded, said) == (False, f"{receipt.id}; not-recorded")
+    assert guard.check(prompt="explicit").action is Action.BLOCK
+    log.room = True
+    receipt, said = asyncio.run(ask())
+    assert (receipt.recorded, said) == (True, receipt.id)
+    assert [record.entry.id for record in audit.entries()] == [receipt.id]
+    guard.looker.close()
+
+
+def test_a_reload_after_a_start_says_what_held_since_then(guard, book, audit):
+    asyncio.run(guard.start())
+    began = book.default
+    book.files[0].write_text(book.files[0].read_text().replace("action: flag", "action: block"))
+    assert asyncio.run(guard.reload()) == []
+    started, reloaded = (record.entry for record in audit.reader.scan(kind="event"))
+    assert started.body["guard"] == reloaded.body["guard"] != ""
+    assert started.body["after"] == reloaded.body["before"] == [began.label]
+    assert reloaded.body["sha256"]["before"] == {began.digest: began.label}
+
+
 def test_a_reload_that_could_not_be_recorded_is_recorded_with_the_next_one(checks, book, audit):
-    class Full:
-        """An audit log on a full disk, until there is room."""
-
-        room = False
-
-        async def append(self, entry):
-            if not self.room:
-                raise AuditError("no space")
-            return await audit.append(entry)
-
-    log = Full()
+    log = Full(audit)
     guard = Guard(checks, book, digest_key=b"d" * 32, audit=log, threads=1)
     before = book.labels()
     book.files[0].write_text(book.files[0].read_text().replace("action: flag", "action: block"))

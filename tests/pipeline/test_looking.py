@@ -124,6 +124,17 @@ def test_how_many_pictures_wait_is_read_when_it_is_asked_for():
     looker.close()
 
 
+def test_which_signals_there_may_be_is_told_before_anything_is_asked():
+    class Hears(Unobserved):
+        def signals(self, names):
+            self.names = list(names)
+
+    heard = Hears()
+    check = Says({"gore": 0.1, "minor": 0.2}, [Kind.INPUT, Kind.OUTPUT])
+    Looker([check], threads=1, deadline_s=1.0, observer=heard).close()
+    assert heard.names == ["input.gore", "input.minor", "output.gore", "output.minor"]
+
+
 def test_too_few_answers_are_an_error_for_every_subject():
     class Short(Says):
         def score(self, batch):

@@ -125,6 +125,14 @@ def body(**more):
     }
 
 
+@pytest.mark.parametrize(
+    "status", ["streaming", "unreadable_input", "client_gone", "turned_away", "failed", "shutdown"]
+)
+def test_a_request_that_ended_before_all_was_judged_is_no_decision(status):
+    assert stored_of("x", "allow", body(status=status)) is None
+    assert stored_of("x", "allow", body(status="upstream_timeout")) is not None
+
+
 def test_a_record_is_read_back():
     told = stored_of("x", "block", body(would="block", reasons=[{"rule": "r", "action": "block"}]))
     assert told == Stored("x", told.parts, Action.BLOCK, frozenset({"r"}), "p@12345678", ("m@1",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from guardrail.errors import ConfigError
 from guardrail.server import Metrics, ServerSettings, build_app
+from guardrail.server.gate import TROUBLES
 from guardrail.server.metrics import BUCKETS
 from guardrail.server.process import SWITCH_S, listen
 from tests.server import upstream as script
@@ -93,6 +95,31 @@ def test_metrics_count_requests_by_decision(running):
     assert 'guardrail_requests_total{decision="block",route="generate",status="400"} 1.0' in text
     assert 'guardrail_stage_seconds_count{stage="upstream"} 1.0' in text
     assert "guardrail_in_flight_requests 0.0" in text
+
+
+def test_what_may_be_counted_is_counted_from_zero_so_that_the_first_of_a_kind_is_seen_to_come():
+    """`increase()` of a series that begins at 1 is 0: an alert would miss the first connection that is turned away."""
+    kinds = documented("guardrail_upstream_errors_total")
+    assert kinds == set(TROUBLES)
+    assert documented("guardrail_connections_refused_total") == {"all", "address"}
+    metrics = Metrics()
+    metrics.signals(["prompt.minor"])
+    expected = [("guardrail_upstream_errors_total", {"kind": kind}) for kind in kinds]
+    expected += [("guardrail_connections_refused_total", {"limit": limit}) for limit in ("all", "address")]
+    expected += [
+        ("guardrail_decisions_total", {"action": action, "stage": stage})
+        for action in ("allow", "flag", "hold", "block")
+        for stage in ("prompt", "input", "output")
+    ]
+    expected.append(("guardrail_unknown_signals_total", {"signal": "prompt.minor"}))
+    assert [one for one in expected if metrics.registry.get_sample_value(*one) != 0.0] == []
+
+
+def documented(metric: str) -> set[str]:
+    """The values of a metric's label, as its line in the reference has them, before what stands in brackets."""
+    page = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text()
+    line = next(one for one in page.splitlines() if one.startswith(f"| `{metric}`"))
+    return set(re.findall(r"`([a-z_]+)`", re.sub(r"\([^)]*\)", "", line.rpartition("|")[0].rpartition("|")[2])))
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,9 @@ class System:
 JSON = {"content-type": "application/json"}
 CLEAN = paint("hills")
 BOUNDARY = "c0ffee"
+FULL = 8192
+"""Bytes that a file may have on a disk that is full: one record takes more in the write-ahead log, wherever in it the
+next one goes, and what a server says of a few requests less."""
 MANY = 1000
 """More records than one session of these tests writes."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from guardrail.inference.weights import Models
 from tests.system import hostile
@@ -66,6 +67,23 @@ def test_prompts_and_pictures_are_judged_by_the_contract(environ, tmp_path):
     assert answers[4]["signals"]["pair.same_face"] > 0.9
     assert answers[5]["errors"]["input.exposure"]
     assert "guardrail check: 7 lines judged in all" in said
+
+
+def test_the_operators_limits_of_pictures_hold(environ, tmp_path):
+    grey = Image.new("RGB", (1001, 1000), (90, 90, 90))
+    files = {
+        "many pixels.png": hostile.encoded(grey, "PNG"),
+        "many bytes.jpg": CLEAN + bytes(1_000_001 - len(CLEAN)),
+        "within.png": hostile.encoded(grey.crop((0, 0, 1000, 1000)), "PNG"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    limits = {"GUARDRAIL_LIMITS_MEGAPIXELS": "1", "GUARDRAIL_LIMITS_IMAGE_MB": "1"}
+    lines = [{"id": name, "outputs": [str(tmp_path / name)]} for name in files]
+    _, (pixels, size, within), _ = check({**environ, **limits}, lines)
+    assert [answer["action"] for answer in (pixels, size, within)] == ["hold", "hold", "allow"]
+    assert "the limit is 1000000 in all" in pixels["errors"]["output.exposure"]
+    assert "1000000" in size["errors"]["output.exposure"]
 
 
 def test_bad_lines_are_answered_in_their_place_and_the_rest_is_judged(environ):

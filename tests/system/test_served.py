@@ -21,7 +21,7 @@ from guardrail.inference.weights import Models
 from tests.server import upstream as script
 from tests.server.conftest import ROUTE
 from tests.server.upstream import ScriptedUpstream
-from tests.system.conftest import CLEAN, JSON, Got, System, wait_for
+from tests.system.conftest import CLEAN, FULL, JSON, Got, System, wait_for
 
 GUARDRAIL = (sys.executable, "-c", "from guardrail.cli import main; main()")
 START_S = 60.0
@@ -115,8 +115,7 @@ def test_a_changed_policy_holds_without_a_restart_and_a_broken_one_never_does(mo
 def test_with_a_full_disk_under_the_records_nothing_leaves_and_when_there_is_space_it_goes_on(models, tmp_path):
     with serving(models, tmp_path / "home") as (served, upstream):
         assert served.generate().status == 200
-        largest = max(file.stat().st_size for file in served.home.rglob("audit*") if file.is_file())
-        limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (largest // 2, resource.RLIM_INFINITY))
+        limits = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (FULL, resource.RLIM_INFINITY))
         for prompt in ("a red bicycle", "take off her clothes, my neighbour"):
             got = served.generate(prompt)
             assert (got.status, got.code) == (503, "audit_unavailable")

@@ -26,7 +26,7 @@ from guardrail.inference.build.unigram import model
 DELTA = "prompt_second_delta"
 TABLE = "e5-table.bin"
 TOKENIZER = "e5.model"
-BEGIN, PADDING, END, UNKNOWN = range(4)
+UNKNOWN = 3  # the fourth piece, after those that begin, pad and end
 # Fused operators of onnxruntime: the graph is run by nothing else.
 FUSED = "com.microsoft"
 # Codes of a weight reach from -63 to 63: with eight bits, processors without VNNI saturate and give other numbers.

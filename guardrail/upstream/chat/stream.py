@@ -15,34 +15,19 @@ from guardrail.upstream.openai.stream import EventReader
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Json, Node, Path
-from guardrail.upstream.sse import Cutter, Sent
-from guardrail.upstream.telling import Telling
+from guardrail.upstream.spoken import SpokenReader
+from guardrail.upstream.sse import Sent
 
 _DONE = b"[DONE]"
 
 
-class ChunkReader:
+class ChunkReader(SpokenReader):
     """Fulfils `StreamReader`. `count` is how many choices were asked for; an event is final when one is done."""
 
     def __init__(self, limits: Limits, count: int) -> None:
-        self._limits = limits
-        self._cutter = Cutter(limits.event_bytes)
-        self._telling = Telling(limits)
+        super().__init__(limits)
         self._count = count
         self._finished: set[int] = set()
-        self._ended = False
-
-    def feed(self, chunk: bytes) -> Sequence[Event]:
-        """Take the next bytes; the events that may leave. Raises UpstreamError."""
-        return [event for sent in self._cutter.feed(chunk) for event in self._event(sent)]
-
-    def close(self) -> Sequence[Event]:
-        """The stream ended. Raises UpstreamError when it did so inside an event, or before a choice was done."""
-        events = [event for sent in self._cutter.close() for event in self._event(sent)]
-        events += self._telling.close()
-        if not self._ended:
-            raise UpstreamError("its stream ended before its answer was whole")
-        return events
 
     def refuse(self, decision: Decision) -> bytes:
         """The refusal as the last event, which clients raise."""

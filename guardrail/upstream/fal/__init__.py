@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from guardrail.errors import ConfigError, GuardrailError
 from guardrail.types import Decision, Stage
@@ -29,12 +25,11 @@ from guardrail.upstream.dialect import (
 from guardrail.upstream.fal import answer as answers
 from guardrail.upstream.fal import hooks, read, refuse, routes
 from guardrail.upstream.fal.routes import Route
-from guardrail.upstream.fal.state import PUBLIC, State
+from guardrail.upstream.fal.state import State
 from guardrail.upstream.fal.stream import EventReader
 from guardrail.upstream.jobs import hooks as addresses
 from guardrail.upstream.jobs import shelf
-from guardrail.upstream.jobs.inputs import TEXTS, Rules
-from guardrail.upstream.jobs.seal import Seal
+from guardrail.upstream.jobs.state import PUBLIC
 
 __all__ = ["Fal"]
 
@@ -50,21 +45,15 @@ class Fal:
     name = "fal"
 
     def __init__(self, setup: Setup) -> None:
-        limits, options = setup.limits, setup.options
+        options = setup.options
         unknown = options.get("unknown_jobs", "refuse")
         if unknown not in ("refuse", "judge"):
             raise ConfigError('server.upstreams: fal: unknown_jobs must be "refuse" or "judge"')
-        self._setup = setup
         self._state = State(
-            replace(limits, texts=max(limits.texts, TEXTS)),
-            Rules.of(options, self.name),
-            Seal(setup.key("fal addresses") if setup.key is not None else None),
-            Ed25519PrivateKey.from_private_bytes(
-                setup.key("fal webhooks") if setup.key is not None else secrets.token_bytes(32)
-            ),
+            setup,
+            self.name,
             _origin(options, "queue_url", QUEUE_URL),
             str(options.get("jwks_url", JWKS_URL)),
-            hooks=setup.public_url if setup.public_url.startswith("https://") else "",
             judge_unknown=unknown == "judge",
         )
 
@@ -95,7 +84,7 @@ class Fal:
         state = self._state
         check_size(body, state.limits)
         one = read.asked(state, method, path, query, headers)
-        public = self._setup.public(headers)
+        public = state.public(headers)
         if one.route in _BEGINNING:
             return await read.begin(state, one, headers, body, fetch, public)
         if one.route is Route.UPLOAD:

@@ -7,14 +7,15 @@ from urllib.parse import urlsplit
 
 from guardrail.errors import UpstreamError
 from guardrail.types import Decision, Stage
-from guardrail.upstream.answers import CHANGED, LENGTH, check_encoding, parse, strictest
+from guardrail.upstream.answers import CHANGED, LENGTH, error_of, parse, strictest
 from guardrail.upstream.dialect import Answer, Call, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.fal import refuse, routes
 from guardrail.upstream.fal.routes import QUEUE, Route
-from guardrail.upstream.fal.state import HOOKS, PUBLIC, ROUTE, State
+from guardrail.upstream.fal.state import State
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.jobs.found import Found, failed
 from guardrail.upstream.jobs.known import Job
+from guardrail.upstream.jobs.state import HOOKS, PUBLIC, ROUTE
 from guardrail.upstream.spans import Json, Node, text_of
 
 _FOUND, _FLAGS = "found", "flags"
@@ -26,12 +27,10 @@ _SHOWING = frozenset({Route.RUN, Route.RESULT, Route.NEWS, Route.STREAM})
 
 async def read_answer(state: State, call: Call, status: int, headers: Headers, body: bytes, fetch: Fetch) -> Answer:
     """Find every picture of an answer, and remember what it tells. Raises UpstreamError for what is no answer."""
+    error = error_of(status, headers, body, state.limits, failed)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        return failed(status, headers, body, state.limits)
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     route: Route = call.state[ROUTE]
     root = parse(body, state.limits)
     found = Found(body, state.limits, call.request.inputs)

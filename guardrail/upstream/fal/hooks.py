@@ -14,13 +14,14 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from guardrail.errors import BadRequest, Overloaded
+from guardrail.errors import Overloaded
 from guardrail.upstream.bodies import no_such_route
-from guardrail.upstream.dialect import Call, Fetch, Forward, Headers, News, Reply
+from guardrail.upstream.dialect import Fetch, Headers, News, Reply
 from guardrail.upstream.fal.routes import Route
-from guardrail.upstream.fal.state import JOB_ID, PUBLIC, ROUTE, State
+from guardrail.upstream.fal.state import State
 from guardrail.upstream.jobs import hooks
-from guardrail.upstream.spans import JsonFault, scan, text_of
+from guardrail.upstream.jobs.state import JOB_ID, PUBLIC, ROUTE
+from guardrail.upstream.spans import scan, text_of
 
 HEADER = "x-fal-webhook-"
 _SIGNED = "signed"
@@ -58,19 +59,9 @@ async def called(state: State, path: str, headers: Headers, body: bytes, fetch: 
     message = signed(request_id, user_id, timestamp, body)
     if not any(_verifies(key, signature, message) for key in await _keys(state, fetch)):
         raise hooks.unsigned("its signature is wrong")
-    try:
-        root = scan(body, state.limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the news is not the JSON expected: {fault}", code="invalid_json") from None
-    job_id = text_of(root, "request_id", body)
-    job = await state.jobs.wait(job_id, state.wait_s)
-    if job is None:
-        # Whose job it is, and so by which policy it is judged, is known to the process alone that began it.
-        raise Overloaded("the job is not known to this process", retry_after_s=10.0)
-    hooks.check_job(said, job)
+    job_id, job = await hooks.job_of(body, "request_id", said, state.jobs, state.limits, state.wait_s)
     told = {PUBLIC: state.hooks, JOB_ID: job_id, ROUTE: Route.NEWS, _SIGNED: (request_id, user_id)}
-    call = Call(job.request, Forward(method="POST", path="", headers=(), body=b""), Route.NEWS.value, told, poll=True)
-    return News(call, [("content-type", "application/json")], body, said["url"], hooks.mark(path, request_id, body))
+    return hooks.news(job, path, request_id, body, said["url"], told, route=Route.NEWS.value)
 
 
 def handed_on(state: State, news: News, reply: Reply) -> tuple[Headers, bytes]:

@@ -12,10 +12,11 @@ from guardrail.upstream.bodies import check_json, no_such_route, onward
 from guardrail.upstream.dialect import Call, Fetch, Forward, Headers
 from guardrail.upstream.fal import routes as paths
 from guardrail.upstream.fal.routes import PROXY, QUEUE, Route
-from guardrail.upstream.fal.state import HOOKS, JOB_ID, PUBLIC, ROUTE, State
+from guardrail.upstream.fal.state import State
 from guardrail.upstream.headers import check_query
 from guardrail.upstream.jobs import hooks
 from guardrail.upstream.jobs.inputs import Reading, no_file
+from guardrail.upstream.jobs.state import HOOKS, JOB_ID, PUBLIC, ROUTE
 from guardrail.upstream.spans import Edit, Json, JsonFault, scan
 
 TARGET = "x-fal-target-url"

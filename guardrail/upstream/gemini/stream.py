@@ -12,11 +12,11 @@ from guardrail.upstream.gemini import found, refuse
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.spans import JsonFault, scan
-from guardrail.upstream.sse import Cutter, Sent
-from guardrail.upstream.telling import Telling
+from guardrail.upstream.spoken import SpokenReader
+from guardrail.upstream.sse import Sent
 
 
-class EventReader:
+class EventReader(SpokenReader):
     """Fulfils `StreamReader`.
 
     Some models say in every event that they are done, so the final event is the last one that says so; it waits for
@@ -24,27 +24,21 @@ class EventReader:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._cutter = Cutter(limits.event_bytes)
-        self._telling = Telling(limits)
-        self._ended = False
+        super().__init__(limits)
         self._waiting: Event | None = None
         self._owed = False  # a final event that turned out to be none
 
     def feed(self, chunk: bytes) -> Sequence[Event]:
         """Take the next bytes; the events that may leave. Raises UpstreamError."""
-        return [event for sent in self._cutter.feed(chunk) for one in self._event(sent) for event in self._order(one)]
+        return [event for one in super().feed(chunk) for event in self._order(one)]
 
     def close(self) -> Sequence[Event]:
         """The stream ended. Raises UpstreamError when it did so inside an event, or before a candidate was done."""
-        found = [one for sent in self._cutter.close() for one in self._event(sent)]
-        events = [event for one in (*found, *self._telling.close()) for event in self._order(one)]
+        events = [event for one in super().close() for event in self._order(one)]
         if self._waiting is not None:
             events.append(self._waiting)
         elif self._owed:
             events.append(Event(b"", final=True))
-        if not self._ended:
-            raise UpstreamError("its stream ended before its answer was whole")
         return events
 
     def refuse(self, decision: Decision) -> bytes:

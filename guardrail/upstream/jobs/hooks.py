@@ -6,13 +6,17 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Any
 
-from guardrail.errors import BadRequest
+from guardrail.errors import BadRequest, Overloaded
 from guardrail.upstream import pictures
-from guardrail.upstream.jobs.known import Job
+from guardrail.upstream.dialect import Call, Forward, News
+from guardrail.upstream.jobs.known import Job, Jobs
 from guardrail.upstream.jobs.seal import Seal
 from guardrail.upstream.jobs.shelf import FILE
 from guardrail.upstream.jobs.shelf import PATH as FILES
+from guardrail.upstream.limits import Limits
+from guardrail.upstream.spans import JsonFault, scan, text_of
 
 PATH = "/guardrail/hooks/"
 _PURPOSE = "hook"
@@ -47,6 +51,33 @@ def check_job(said: Mapping[str, str], job: Job) -> None:
     something of his own judged, and put on record, as somebody else's."""
     if said.get(_WORD) not in job.hooks:
         raise unsigned("it is of a job that was begun without this address")
+
+
+async def job_of(
+    body: bytes, key: str, said: Mapping[str, str], jobs: Jobs, limits: Limits, wait_s: float
+) -> tuple[str, Job]:
+    """The job that signed news is of, and its id, which stands under `key`; `said` is what the news' address says.
+
+    Raises BadRequest for what is no news of a job that this address was given for, Overloaded where the generator
+    should call again: this process does not know the job.
+    """
+    try:
+        root = scan(body, limits.json)
+    except JsonFault as fault:
+        raise BadRequest(f"the news is not the JSON expected: {fault}", code="invalid_json") from None
+    job_id = text_of(root, key, body)
+    job = await jobs.wait(job_id, wait_s)
+    if job is None:
+        # Whose job it is, and so by which policy it is judged, is known to the process alone that began it.
+        raise Overloaded("the job is not known to this process", retry_after_s=10.0)
+    check_job(said, job)
+    return job_id, job
+
+
+def news(job: Job, path: str, event_id: str, body: bytes, target: str, told: Mapping[str, Any], *, route: str) -> News:
+    """What the generator told of a job, to be handed on to `target`; `told` is the state that it is read by."""
+    call = Call(job.request, Forward(method="POST", path="", headers=(), body=b""), route, told, poll=True)
+    return News(call, [("content-type", "application/json")], body, target, mark(path, event_id, body))
 
 
 def mark(path: str, event_id: str, body: bytes) -> str:

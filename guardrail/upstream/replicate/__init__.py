@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,12 +25,11 @@ from guardrail.upstream.dialect import (
 )
 from guardrail.upstream.jobs import hooks as addresses
 from guardrail.upstream.jobs import shelf
-from guardrail.upstream.jobs.inputs import TEXTS, Rules
-from guardrail.upstream.jobs.seal import Seal
+from guardrail.upstream.jobs.state import JOB_ID, PUBLIC, ROUTE
 from guardrail.upstream.replicate import answer as answers
 from guardrail.upstream.replicate import hooks, read, refuse, routes
 from guardrail.upstream.replicate.routes import Route
-from guardrail.upstream.replicate.state import JOB_ID, NAMED, PUBLIC, ROUTE, State
+from guardrail.upstream.replicate.state import NAMED, State
 from guardrail.upstream.replicate.stream import EventReader
 
 __all__ = ["Replicate"]
@@ -47,16 +44,7 @@ class Replicate:
     name = "replicate"
 
     def __init__(self, setup: Setup) -> None:
-        limits = setup.limits
-        self._setup = setup
-        self._state = State(
-            replace(limits, texts=max(limits.texts, TEXTS)),
-            Rules.of(setup.options, self.name),
-            Seal(setup.key("replicate addresses") if setup.key is not None else None),
-            setup.key("replicate webhooks") if setup.key is not None else secrets.token_bytes(32),
-            hooks=setup.public_url if setup.public_url.startswith("https://") else "",
-            streams=_origins(setup.options),
-        )
+        self._state = State(setup, self.name, streams=_origins(setup.options))
 
     @classmethod
     def open(cls, setup: Setup) -> Replicate:
@@ -95,7 +83,7 @@ class Replicate:
             raise no_such_route()
         check_size(body, state.limits)
         route, named = judged
-        public = self._setup.public(headers)
+        public = state.public(headers)
         if route is Route.CREATE:
             return await read.create(state, named, path, query, headers, body, fetch, fetch_file, public)
         if route in (Route.POLL, Route.CANCEL):
@@ -149,7 +137,7 @@ class Replicate:
         text = self._state.refused.get(job_id) if job_id is not None else None
         if job_id is None or text is None:
             raise BadRequest("this prediction is not known here, or no longer", status=404, code="unknown_job")
-        return refuse.failed(self._setup.public(headers), job_id, text)
+        return refuse.failed(self._state.public(headers), job_id, text)
 
     async def called(
         self, method: str, path: str, query: str, headers: Headers, body: bytes, fetch: Fetch

@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 from guardrail.errors import UpstreamError
 from guardrail.types import Decision
 from guardrail.upstream import pictures
-from guardrail.upstream.answers import CHANGED, LENGTH, check_encoding, parse, strictest
+from guardrail.upstream.answers import CHANGED, LENGTH, error_of, parse, strictest
 from guardrail.upstream.dialect import Answer, Call, Fetch, Headers, OneBad, Reply
 from guardrail.upstream.headers import end_to_end
 from guardrail.upstream.jobs.found import Found, failed
 from guardrail.upstream.jobs.known import Job
+from guardrail.upstream.jobs.state import HOOKS, JOB_ID, PUBLIC, ROUTE
 from guardrail.upstream.replicate import hooks, refuse
 from guardrail.upstream.replicate.routes import STREAMS, Route
-from guardrail.upstream.replicate.state import HOOKS, JOB_ID, NAMED, PUBLIC, ROUTE, State
+from guardrail.upstream.replicate.state import NAMED, State
 from guardrail.upstream.spans import Json, Node, splice, text_of
 
 _FOUND = "found"
@@ -29,12 +30,10 @@ _KNOWN_PART = ("model", "version", "source", "created_at", "started_at", "comple
 
 async def read_answer(state: State, call: Call, status: int, headers: Headers, body: bytes, fetch: Fetch) -> Answer:
     """Find every picture of an answer, and remember what it tells. Raises UpstreamError for what is no answer."""
+    error = error_of(status, headers, body, state.limits, failed)
+    if error is not None:
+        return error
     kept = end_to_end(headers, LENGTH)
-    check_encoding(headers)
-    if status >= 400:
-        return failed(status, headers, body, state.limits)
-    if not 200 <= status < 300:
-        raise UpstreamError(f"it answered with status {status}")
     route: Route = call.state[ROUTE]
     root = parse(body, state.limits)
     if route is Route.LIST:

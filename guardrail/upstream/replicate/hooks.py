@@ -12,13 +12,14 @@ import hashlib
 import hmac
 import time
 
-from guardrail.errors import BadRequest, Overloaded
+from guardrail.errors import BadRequest
 from guardrail.upstream.bodies import no_such_route
-from guardrail.upstream.dialect import Call, FetchFile, Forward, Headers, News, Reply
+from guardrail.upstream.dialect import FetchFile, Headers, News, Reply
 from guardrail.upstream.gather import Gathered, Place
 from guardrail.upstream.jobs import hooks
+from guardrail.upstream.jobs.state import JOB_ID, PUBLIC, ROUTE
 from guardrail.upstream.replicate.routes import Route
-from guardrail.upstream.replicate.state import JOB_ID, NAMED, PUBLIC, ROUTE, State
+from guardrail.upstream.replicate.state import NAMED, State
 from guardrail.upstream.spans import Json, JsonFault, Node, scan, text_of
 
 SIGNING = "webhooks/default/secret"
@@ -90,7 +91,7 @@ def decoded(secret: str) -> bytes | None:
 
 def derived(state: State, secret: str) -> str:
     """The secret that the guard signs with for the account whose secret this is."""
-    return _PREFIX + base64.b64encode(hmac.digest(state.key, decoded(secret) or b"", "sha256")).decode()
+    return _PREFIX + base64.b64encode(hmac.digest(state.signing, decoded(secret) or b"", "sha256")).decode()
 
 
 def sign(secret: str, event_id: str, timestamp: str, body: bytes) -> str:
@@ -115,20 +116,10 @@ async def called(state: State, path: str, headers: Headers, body: bytes) -> News
     given = named.get("webhook-signature", "").split()[:_MOST_SIGNATURES]
     if not event_id or not sum(hmac.compare_digest(one.encode(), expected) for one in given):
         raise hooks.unsigned("its signature is wrong")
-    try:
-        root = scan(body, state.limits.json)
-    except JsonFault as fault:
-        raise BadRequest(f"the news is not the JSON expected: {fault}", code="invalid_json") from None
-    job_id = text_of(root, "id", body)
-    job = await state.jobs.wait(job_id, state.wait_s)
-    if job is None:
-        # Whose job it is, and so by which policy it is judged, is known to the process alone that began it.
-        raise Overloaded("the job is not known to this process", retry_after_s=10.0)
-    hooks.check_job(said, job)
+    job_id, job = await hooks.job_of(body, "id", said, state.jobs, state.limits, state.wait_s)
     told = {PUBLIC: state.hooks, JOB_ID: job_id, NAMED: job.named, ROUTE: Route.NEWS}
     told |= {_EVENT: event_id, _SIGNED: said["secret"]}
-    call = Call(job.request, Forward(method="POST", path="", headers=(), body=b""), Route.NEWS.value, told, poll=True)
-    return News(call, [("content-type", "application/json")], body, said["url"], hooks.mark(path, event_id, body))
+    return hooks.news(job, path, event_id, body, said["url"], told, route=Route.NEWS.value)
 
 
 def handed_on(state: State, news: News, reply: Reply) -> tuple[Headers, bytes]:

@@ -16,10 +16,11 @@ from guardrail.upstream.gather import Gathered
 from guardrail.upstream.headers import check_query, content_type
 from guardrail.upstream.jobs.inputs import Reading, no_file
 from guardrail.upstream.jobs.known import Job
+from guardrail.upstream.jobs.state import HOOKS, JOB_ID, PUBLIC, ROUTE
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.replicate import hooks
 from guardrail.upstream.replicate.routes import Route
-from guardrail.upstream.replicate.state import HOOKS, JOB_ID, NAMED, PUBLIC, ROUTE, State
+from guardrail.upstream.replicate.state import NAMED, State
 from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Json, JsonFault, Node, scan, text_of
 

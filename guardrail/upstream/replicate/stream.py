@@ -12,35 +12,20 @@ from guardrail.upstream.jobs.shelf import Shelf
 from guardrail.upstream.limits import Limits
 from guardrail.upstream.replicate import refuse
 from guardrail.upstream.shown import Shown
-from guardrail.upstream.sse import Cutter, Sent
-from guardrail.upstream.telling import Telling
+from guardrail.upstream.spoken import SpokenReader
+from guardrail.upstream.sse import Sent
 
 _LONGEST_URL = 8192  # characters
 _NAMES = frozenset({b"output", b"logs", b"error", b"done"})
 
 
-class EventReader:
+class EventReader(SpokenReader):
     """Fulfils `StreamReader`. An event that is a picture by address waits until the picture is there."""
 
     def __init__(self, limits: Limits, shelf: Shelf, public: str) -> None:
-        self._limits = limits
+        super().__init__(limits)
         self._shelf = shelf
         self._public = public
-        self._cutter = Cutter(limits.event_bytes)
-        self._telling = Telling(limits)
-        self._ended = False
-
-    def feed(self, chunk: bytes) -> Sequence[Event]:
-        """Take the next bytes; the events that may leave. Raises UpstreamError."""
-        return [event for sent in self._cutter.feed(chunk) for event in self._event(sent)]
-
-    def close(self) -> Sequence[Event]:
-        """The stream ended. Raises UpstreamError when it did so before it was done."""
-        events = [event for sent in self._cutter.close() for event in self._event(sent)]
-        events += self._telling.close()
-        if not self._ended:
-            raise UpstreamError("its stream ended before it was done")
-        return events
 
     def refuse(self, decision: Decision) -> bytes:
         """The refusal as the last event, which clients raise."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from guardrail.errors import GuardrailError, UpstreamError
+from guardrail.errors import GuardrailError
 from guardrail.types import Decision
 from guardrail.upstream.answers import WHOLE, parse
 from guardrail.upstream.chat.found import Finder
@@ -18,8 +18,8 @@ from guardrail.upstream.responses.past import Past, Remembered
 from guardrail.upstream.shown import Shown
 from guardrail.upstream.slots import name_of
 from guardrail.upstream.spans import Json, Node, Path
-from guardrail.upstream.sse import Cutter, Sent
-from guardrail.upstream.telling import Telling
+from guardrail.upstream.spoken import SpokenReader
+from guardrail.upstream.sse import Sent
 
 _LAST = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 _TEXTS = frozenset(
@@ -28,34 +28,19 @@ _TEXTS = frozenset(
 _MOST_KEPT = 1_000_000  # bytes of the items and of the response that a refusal repeats
 
 
-class EventReader:
+class EventReader(SpokenReader):
     """Fulfils `StreamReader`. Remembers the response under its id when it is done."""
 
     def __init__(self, limits: Limits, asked: Past, known: Remembered) -> None:
-        self._limits = limits
+        super().__init__(limits)
         self._asked = asked
         self._known = known
-        self._cutter = Cutter(limits.event_bytes)
-        self._telling = Telling(limits)
-        self._ended = False
         self._number = 0
         self._index = 0
         self._item = ""
         self._response: dict[str, Any] | None = None
         self._items: list[dict[str, Any]] = []
         self._kept = 0
-
-    def feed(self, chunk: bytes) -> Sequence[Event]:
-        """Take the next bytes; the events that may leave. Raises UpstreamError."""
-        return [event for sent in self._cutter.feed(chunk) for event in self._event(sent)]
-
-    def close(self) -> Sequence[Event]:
-        """The stream ended. Raises UpstreamError when it did so inside an event, or before the response was done."""
-        events = [event for sent in self._cutter.close() for event in self._event(sent)]
-        events += self._telling.close()
-        if not self._ended:
-            raise UpstreamError("its stream ended before its answer was whole")
-        return events
 
     def refuse(self, decision: Decision) -> bytes:
         """The refusal as the last events: the item failed, a message that refuses, and a response that is complete.

@@ -389,7 +389,7 @@ async def test_switches_are_turned_back_in_every_form():
         ({"prompt": "x", "disable_safety_checker": "yes"}, "disable_safety_checker"),
         ({"prompt": "x", "Prompt ": "y"}, "?"),
         ({"Prompt": "x"}, "Prompt"),
-        ({"prompt": "x", "prompt[]": "y"}, "?"),
+        ({"prompt": "x", "prompt[]": "y"}, "prompt[]"),
         ({"prompt": "x", "\u017ftream": True}, "?"),
     ],
 )
@@ -455,6 +455,14 @@ async def test_limits_of_pictures_hold_on_both_sides():
     with pytest.raises(BadRequest) as caught:
         await edit(("image", URL.encode()), store=Store({URL: A + b"x"}))
     assert caught.value.code == "image_too_large"
+
+
+@pytest.mark.parametrize("name", ["image[]", "image[0]", "mask"])
+async def test_a_part_of_a_form_is_named_as_its_sender_named_it(name):
+    error = await refused(form(("prompt", b"x"), ("image", A, "a"), (name, A * 99, "b")), "edits", headers=FORM,
+                          dialect=OpenAIImages(limits=Limits(image_bytes=len(A))))  # fmt: skip
+    assert (error.param, error.code) == (name, "image_too_large")
+    assert name in str(error)
 
 
 async def test_more_texts_than_the_limit_are_refused():
