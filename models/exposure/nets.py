@@ -8,16 +8,16 @@ import numpy as np
 
 from guardrail.inference.build import nsfwjs, open_nsfw
 from guardrail.inference.image.decode import Limits, decode
-from guardrail.inference.image.nudity import blocked
+from guardrail.inference.image.nudity import blocked, framed
 
 Inputs = tuple[np.ndarray, np.ndarray]
 """What the published float graph reads of a picture, and what the 8-bit build does."""
 
 
 def open_nsfw_reads(path: Path) -> Inputs:
-    """float32 (1, 224, 224, 3), B, G, R minus the mean, and R, G, B in bytes; without the JPEG round trip."""
+    """float32 (1, 224, 224, 3), B, G, R minus the mean, and the same in blocks; without the JPEG round trip."""
     square = np.ascontiguousarray(decode(path.read_bytes(), Limits()).frames[0].square(256)[16:240, 16:240])
-    return (square[:, :, ::-1].astype(np.float32) - np.array(open_nsfw.MEAN, np.float32))[None], square[None]
+    return (square[:, :, ::-1].astype(np.float32) - np.array(open_nsfw.MEAN, np.float32))[None], framed(square)
 
 
 def nsfwjs_reads(path: Path) -> Inputs:

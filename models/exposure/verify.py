@@ -35,7 +35,7 @@ def main(net: str, published: str, built: str, listed: str) -> None:
             took.append(time.process_time() - began)
         scores.append(row)
         spent.append(took)
-    reference, other = np.array(scores).T
+    reference, other = np.clip(np.array(scores).T, 1e-5, 1 - 1e-5)
     difference = np.abs(other - reference)
     top = np.argsort(-reference)[:30]
     print(f"pictures {len(scores)}, correlation {np.corrcoef(reference, other)[0, 1]:.4f}")
@@ -46,6 +46,8 @@ def main(net: str, published: str, built: str, listed: str) -> None:
         f"30 highest (from {reference[top[-1]]:.3f}): mean {difference[top].mean():.4f}, "
         f"signed {(other - reference)[top].mean():+.4f}"
     )
+    odds = [np.log(each / (1 - each)) for each in (reference, other)]
+    print(f"log odds: mean {np.abs(odds[1] - odds[0]).mean():.3f}, signed {(odds[1] - odds[0]).mean():+.3f}")
     for threshold in (0.1, 0.2, 0.3, 0.5):
         print(f"at or above {threshold}: {(reference >= threshold).sum()} float, {(other >= threshold).sum()} 8-bit")
     medians = np.median(np.array(spent), axis=0) * 1e3

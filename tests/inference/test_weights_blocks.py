@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from guardrail.errors import ConfigError
 from guardrail.inference.build import blocks as built
 from guardrail.inference.build import quantise, yunet
+from guardrail.inference.build.even import evened, groups
 from guardrail.inference.image.blocks import blocks, filled
 from guardrail.inference.session import open_session
 
@@ -129,17 +130,103 @@ def test_a_range_that_no_neighbour_knows_is_still_missing():
         quantise.quantised(mover(), {k: v for k, v in RANGES.items() if k != "wide"}, keep=(), where="made")
 
 
-def test_the_weights_of_large_convolutions_are_kept_one_step_higher_and_stay_what_they_are():
-    published = mover()
+def test_no_two_products_of_neighbours_add_up_beyond_16_bits():
+    weight = RANDOM.normal(0, 0.2, (6, 8, 3, 3))
+    weight[0] = 0.5  # pairs that are both the largest
+    weight[1, 3] = -2.0
+    steps, _ = quantise.paired(weight, np.abs(weight).max(axis=(1, 2, 3)))
+    pairs = steps.astype(int).reshape(6, 4, 2, 3, 3)
+    together = np.maximum(pairs, 0).sum(axis=2), np.minimum(pairs, 0).sum(axis=2)
+    assert 255 * together[0].max() <= 32767
+    assert 255 * together[1].min() >= -32768
+    assert np.abs(steps.astype(int)).max() > quantise.WEIGHT_STEPS
+
+
+def test_paired_weights_lose_less_than_those_of_seven_bits():
+    weight = RANDOM.normal(0, 0.2, (16, 32, 3, 3))
+    largest = np.abs(weight).max(axis=(1, 2, 3))
+    lost = []
+    for steps, scale in (quantise.paired(weight, largest), quantise.fitted(weight.reshape(16, -1), largest)):
+        kept = steps.reshape(weight.shape) * scale.astype(np.float64).reshape(-1, 1, 1, 1)
+        lost.append(((kept - weight) ** 2).mean())
+    assert lost[0] < 0.6 * lost[1]
+
+
+def test_weights_of_an_odd_depth_have_no_pairs():
+    with pytest.raises(ConfigError, match="a depth of 3 has no pairs"):
+        quantise.paired(np.ones((2, 3, 1, 1)), np.ones(2))
+
+
+def test_what_rounding_weights_moves_in_the_mean_is_given_back():
+    published, mean = mover(), np.array([0.1, 2.0, 0.7, 1.3])
     plain = {tensor.name: numpy_helper.to_array(tensor) for tensor in published.graph.initializer}
-    eight = quantise.quantised(published, RANGES, keep=(), where="made", fit=True)
-    steps = {tensor.name: numpy_helper.to_array(tensor) for tensor in eight.graph.initializer}
-    for name, weight, zero in (("small", "w1", 0), ("large", "w2", 1)):
-        assert set(steps[f"{name}/weight/zero"].tolist()) == {zero}
-        assert (plain[weight][0].size >= quantise.MANY_WEIGHTS) is bool(zero)
-        kept = (steps[f"{name}/weight"].astype(float) - zero) * steps[f"{name}/weight/scale"].reshape(-1, 1, 1, 1)
-        assert np.sqrt(((kept - plain[weight]) ** 2).mean()) < 0.02 * plain[weight].std()
-        assert np.abs(steps[f"{name}/weight"].astype(int)).max() <= quantise.WEIGHT_STEPS + zero
+    means = {"x": mean, "wide": RANDOM.uniform(0, 1, 128), "pooled": RANDOM.uniform(0, 1, 9)}
+    with pytest.raises(ConfigError, match="a depth of 9 has no pairs"):
+        quantise.quantised(mover(), RANGES, keep=(), where="made", means=means)
+    eight = quantise.quantised(published, RANGES, keep=("pooled",), where="made", means=means)
+    steps = {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in eight.graph.initializer}
+    kept = steps["small/weight"] * steps["small/weight/scale"].reshape(-1, 1, 1, 1)
+    bias = steps["small/bias"] * steps["small/bias/scale"]
+    given = bias + kept.sum(axis=(2, 3)) @ mean
+    assert given == pytest.approx(
+        plain["b1"] + plain["w1"].sum(axis=(2, 3)) @ mean, abs=steps["small/bias/scale"].max()
+    )
+    assert np.abs(bias - plain["b1"]).max() > 3 * steps["small/bias/scale"].max()
+
+
+def test_means_that_do_not_fit_the_channels_are_named():
+    with pytest.raises(ConfigError, match="made: no mean for each channel of x; calibrate again"):
+        quantise.quantised(mover(), RANGES, keep=(), where="made", means={"x": [0.0]})
+
+
+def residual():
+    """Two convolutions after each other and around them a sum, then a classifier, as open_nsfw has them."""
+    tensors = {
+        "w1": RANDOM.normal(0, 0.3, (6, 4, 3, 3)),
+        "b1": RANDOM.normal(0, 0.1, 6),
+        "w2": RANDOM.normal(0, 0.3, (8, 6, 1, 1)),
+        "b2": RANDOM.normal(0, 0.1, 8),
+        "w3": RANDOM.normal(0, 0.3, (8, 4, 1, 1)),
+        "b3": RANDOM.normal(0, 0.1, 8),
+        "w4": RANDOM.normal(0, 0.3, (2, 8, 1, 1)),
+        "b4": RANDOM.normal(0, 0.1, 2),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w3", "b3"], ["short"], name="short"),
+        helper.make_node("Conv", ["x", "w1", "b1"], ["inner"], name="inner", pads=[1] * 4),
+        helper.make_node("Relu", ["inner"], ["bent"]),
+        helper.make_node("Conv", ["bent", "w2", "b2"], ["outer"], name="outer"),
+        helper.make_node("Add", ["outer", "short"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["left"]),
+        helper.make_node("MaxPool", ["left"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["pooled", "w4", "b4"], ["y"], name="last"),
+    ]
+    return model(nodes, tensors, {"x": ["N", 4, 8, 8]}, {"y": ["N", 2, 4, 4]})
+
+
+def test_channels_of_like_size_leave_the_answers_what_they_are(tmp_path):
+    x = RANDOM.normal(0, 1, (2, 4, 8, 8)).astype(np.float32)
+    made = residual()
+    (expected,) = run(made, {"x": x}, tmp_path)
+    found = {group.name: group.tensors for group in groups(made.graph)}
+    assert {name: len(found[name] & {"sum", "left", "pooled", "outer", "short"}) for name in found} == {
+        "outer": 5,
+        "inner": 0,
+        "y": 0,
+    }
+    before = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
+    octaves = {"outer": list(range(-4, 4)), "inner": [0, 8, -8, 1, 2, 3], "y": [0, 0]}
+    even = evened(made, octaves, where="made")
+    after = {tensor.name: numpy_helper.to_array(tensor) for tensor in even.graph.initializer}
+    assert after["w1"][1] == pytest.approx(before["w1"][1] / 4)
+    assert after["w2"][:, 2] == pytest.approx(before["w2"][:, 2] / 4 / 2 ** (np.arange(-4, 4) / 4)[:, None, None])
+    (answer,) = run(even, {"x": x}, tmp_path)
+    assert np.abs(answer - expected).max() < 1e-5
+
+
+def test_channels_that_nobody_measured_are_named():
+    with pytest.raises(ConfigError, match="made: 0 numbers for the 6 channels of inner; calibrate again"):
+        evened(residual(), {"outer": [0] * 8}, where="made")
 
 
 def test_a_channel_without_weights_keeps_what_it_always_gives(tmp_path):

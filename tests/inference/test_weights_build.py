@@ -245,7 +245,7 @@ def test_a_clipped_activation_needs_no_room_above_what_it_is_clipped_to():
 @pytest.mark.weights
 def test_an_exposure_score_does_not_depend_on_its_batch_mates():
     session = real_models("open-nsfw").session("open-nsfw")
-    batch = RANDOM.integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+    batch = RANDOM.integers(0, 256, (3, 115, 115, 16), dtype=np.uint8)
     read = session.get_inputs()[0].name
     (together,) = session.run(None, {read: batch})
     alone = np.concatenate([session.run(None, {read: batch[index : index + 1]})[0] for index in range(3)])

@@ -15,17 +15,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from guardrail.errors import ConfigError
 from guardrail.inference.build.graph import replace_nodes
-from guardrail.inference.build.quantise import Array, dequantised, fitted, spanned
+from guardrail.inference.build.quantise import Array, dequantised, fitted, paired, spanned
 
 INPUT = "image"
 DEEP = 16  # bytes of one block: 2 x 2 pixels of red, green, blue and one that counts for nothing
 
 
-def in_blocks(model: Any, *, mean: Sequence[float], spread: Sequence[float], where: str) -> None:
+def in_blocks(model: Any, *, mean: Sequence[float], spread: Sequence[float], where: str, pairs: bool = False) -> None:
     """Replace all up to the first convolution of `model` by one in 8 bits that reads N x H x W x DEEP, uint8.
 
     The convolution has stride 2, three colours (R, G, B less `mean`, by `spread`) and P pixels of padding before
-    each axis. Block 0 then begins P pixels before the picture; whoever cuts the blocks puts `mean` around it.
+    each axis. Block 0 then begins P pixels before the picture; whoever cuts the blocks puts `mean` around it. Its
+    weights are `fitted`, with `pairs` they are `paired`.
     Raises ConfigError, naming `where`, when the first convolution is of another kind.
     """
     graph = model.graph
@@ -37,7 +38,8 @@ def in_blocks(model: Any, *, mean: Sequence[float], spread: Sequence[float], whe
         raise ConfigError(f"{where}: the first convolution is of another kind than was measured")
     cut = _blocks_of(weight.astype(np.float64) / np.array(spread).reshape(1, 3, 1, 1))
     rows = cut.reshape(len(cut), -1)
-    steps, scale = fitted(rows, spanned(rows, bias, np.ones(())))
+    largest = spanned(rows, bias, np.ones(()))
+    steps, scale = paired(cut, largest) if pairs else fitted(rows, largest)
     steps = steps.reshape(cut.shape)
     # The mean is taken off with the weights as they are stored, so that a picture of the mean alone stays exactly that.
     level = np.tile(np.append(np.array(mean, np.float64), 0.0), 4).reshape(1, DEEP, 1, 1)
@@ -56,7 +58,7 @@ def in_blocks(model: Any, *, mean: Sequence[float], spread: Sequence[float], whe
         helper.make_node(
             "DequantizeLinear", [f"{INPUT}/t", new[0][0], new[1][0]], [f"{INPUT}/dq"], name=f"{INPUT}/Dequantize"
         ),
-        *dequantised(first, ("weight", steps, scale, 0), ("bias", biases, scale, 0), new),
+        *dequantised(first, ("weight", steps, scale), ("bias", biases, scale), new),
         first,
         *list(graph.node)[at + 1 :],
     ]

@@ -27,15 +27,15 @@ HEADROOM = 1.5
 # Weights use 7 of their 8 bits: processors without VNNI add two products in 16 bits, which 8-bit weights overflow,
 # and a score must not depend on the processor.
 WEIGHT_STEPS = 63
-# From this many weights an output on they are kept one step higher with a zero point of 1, which is the same numbers.
-# onnxruntime's kernel for a zero point of 0 knows no AMX, the general one does: 0.08 instead of 0.16 cpu-ms for
-# 256 x 256 x 3 x 3 over 10 x 10 pixels, answers equal to the bit. Below, the special kernel is the faster one.
-MANY_WEIGHTS = 1000
+# What they add is two neighbours in the depth of what is read, so two weights of one sign may have this together (255
+# times it fits 16 bits) and a lone one all of its 8 bits: see `paired`.
+PAIR_STEPS, LONE_STEPS = 128, 127
+FINEST = 150  # steps that the largest weight would have on the finest scale that is tried
 
 Array = NDArray[Any]
 Ranges = Mapping[str, tuple[float, float]]
-Stored = tuple[str, Array, Array, int]
-"""What a tensor is for, its whole numbers, the step of each channel, and the zero point of all."""
+Stored = tuple[str, Array, Array]
+"""What a tensor is for, its whole numbers, and the step of each channel."""
 
 
 def observed(graph: Any, keep: Sequence[str]) -> list[str]:
@@ -56,12 +56,21 @@ def _is_quantised(node: Any, constants: Collection[str], keep: Sequence[str]) ->
     return node.op_type in {"Conv", "Resize"} or not any(name in constants for name in node.input)
 
 
-def quantised(model: Any, ranges: Ranges, *, keep: Sequence[str], where: str, fit: bool = False) -> Any:
+def quantised(
+    model: Any,
+    ranges: Ranges,
+    *,
+    keep: Sequence[str],
+    where: str,
+    fit: bool = False,
+    means: Mapping[str, Sequence[float]] | None = None,
+) -> Any:
     """Put QuantizeLinear and DequantizeLinear around every quantised operator of `model`, which is used up.
 
     Activations: uint8, one scale per tensor. Weights: int8, one scale per output channel, symmetric, the widest or with
-    `fit` the best fitting one (see `fitted`). Biases: int32.
-    Raises ConfigError, naming `where`, for an activation without a range.
+    `fit` the best fitting one (see `fitted`). Biases: int32. With `means`, those of each channel of what convolutions
+    read, weights have the steps of `paired`, and what rounding them moves in the mean is given back by the bias.
+    Raises ConfigError, naming `where`, for an activation without a range or mean.
     """
     graph = model.graph
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -96,7 +105,10 @@ def quantised(model: Any, ranges: Ranges, *, keep: Sequence[str], where: str, fi
             activation = node.input[0]
             weight, bias = tensors[node.input[1]], tensors[node.input[2]]
             node.input[0] = twin(activation)
-            nodes += _conv_weights(node, weight, bias, scales[activation][0], new, fit)
+            if means is not None and len(means.get(activation, ())) != weight.shape[1]:
+                raise ConfigError(f"{where}: no mean for each channel of {activation}; calibrate again")
+            mean = None if means is None else np.asarray(means[activation], np.float64)
+            nodes += _conv_weights(node, weight, bias, scales[activation][0], new, fit, mean)
         else:
             for index, name in enumerate(list(node.input)):
                 node.input[index] = name if name in tensors else twin(name)
@@ -141,12 +153,23 @@ def _activation(low: float, high: float, most: float | None = None) -> tuple[Arr
 
 
 def _conv_weights(
-    node: Any, weight: Array, bias: Array, scale_in: Array, new: list[tuple[str, Array]], fit: bool
+    node: Any,
+    weight: Array,
+    bias: Array,
+    scale_in: Array,
+    new: list[tuple[str, Array]],
+    fit: bool,
+    mean: Array | None,
 ) -> list[Any]:
     """Quantise a convolution's weight and bias, and point the node at them. Returns the dequantising nodes."""
     rows = weight.reshape(len(weight), -1)
     largest = spanned(rows, bias, scale_in)
-    if fit:
+    bias = bias.astype(np.float64)
+    if mean is not None:
+        steps, scale = paired(weight.astype(np.float64), largest.astype(np.float64))
+        lost = weight - steps * scale.astype(np.float64).reshape(-1, 1, 1, 1)
+        bias = bias + (lost.sum(axis=(2, 3)) * mean).sum(axis=1)
+    elif fit:
         steps, scale = fitted(rows.astype(np.float64), largest.astype(np.float64))
         steps = steps.reshape(weight.shape)
     else:
@@ -154,10 +177,8 @@ def _conv_weights(
         steps = np.rint(weight / scale.reshape(-1, 1, 1, 1)).astype(np.int8)
     both = (scale_in * scale).astype(np.float32)
     limits = np.iinfo(np.int32)
-    biases = np.clip(np.rint(bias.astype(np.float64) / both), limits.min, limits.max).astype(np.int32)
-    zero = int(weight[0].size >= MANY_WEIGHTS)
-    shifted = (steps + zero).astype(np.int8)
-    return dequantised(node, ("weight", shifted, scale, zero), ("bias", biases, both, 0), new)
+    biases = np.clip(np.rint(bias / both), limits.min, limits.max).astype(np.int32)
+    return dequantised(node, ("weight", steps, scale), ("bias", biases, both), new)
 
 
 def shifted(model: Any, shifts: Mapping[str, Sequence[float]], *, where: str) -> None:
@@ -195,9 +216,9 @@ def dequantised(node: Any, weight: Stored, bias: Stored, new: list[tuple[str, Ar
     """Point a convolution at whole numbers: the nodes that turn them into its weight and bias. Adds them to `new`."""
     name = node.name or node.output[0]
     made = []
-    for part, value, step, zero in (weight, bias):
+    for part, value, step in (weight, bias):
         names = [f"{name}/{part}", f"{name}/{part}/scale", f"{name}/{part}/zero"]
-        new.extend([(names[0], value), (names[1], step), (names[2], np.full(step.shape, zero, value.dtype))])
+        new.extend([(names[0], value), (names[1], step), (names[2], np.zeros(step.shape, value.dtype))])
         made.append(helper.make_node("DequantizeLinear", names, [f"{name}/{part}/dq"], name=f"{name}/{part}/D", axis=0))
     node.input[1], node.input[2] = (made_node.output[0] for made_node in made)
     return made
@@ -226,3 +247,32 @@ def fitted(weight: Array, largest: Array) -> tuple[Array, Array]:
             nearest = np.argsort(-missing * np.sign(off), kind="stable")[: abs(off)]
             steps[row, nearest] = np.clip(steps[row, nearest] + np.sign(off), -WEIGHT_STEPS, WEIGHT_STEPS)
     return steps.astype(np.int8), scale
+
+
+def paired(weight: Array, largest: Array) -> tuple[Array, Array]:
+    """Steps and scale of each output of `weight` (out, depth, h, w), whose largest one is `largest`: half as coarse.
+
+    A processor without VNNI adds the products of two neighbours in depth, from an even one on, in 16 bits. Few of
+    them are both large and of one sign; such a pair is made smaller, and the scale is that of the least squared error.
+    """
+    if weight.shape[1] % 2:
+        raise ConfigError(f"a depth of {weight.shape[1]} has no pairs; expected an even one")
+    rows = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
+    least, scale = np.full(len(rows), np.inf), largest / WEIGHT_STEPS
+    for finest in np.linspace(WEIGHT_STEPS, FINEST, 45):
+        tried = largest / finest
+        error = ((_pair_steps(rows / tried[:, None]) * tried[:, None] - rows) ** 2).sum(axis=1)
+        scale, least = np.where(error < least, tried, scale), np.minimum(error, least)
+    scale = scale.astype(np.float32)
+    out, depth, high, wide = weight.shape
+    steps = _pair_steps(rows / scale[:, None].astype(np.float64)).reshape(out, high, wide, depth)
+    return np.ascontiguousarray(steps.transpose(0, 3, 1, 2)).astype(np.int8), scale
+
+
+def _pair_steps(exact: Array) -> Array:
+    """Whole numbers near to `exact` (n, even), of which no pair of one sign goes beyond PAIR_STEPS."""
+    steps = np.clip(np.rint(exact), -LONE_STEPS, LONE_STEPS).reshape(len(exact), -1, 2)
+    beyond = np.abs(steps.sum(axis=2)) - PAIR_STEPS
+    less = np.ceil(np.maximum(beyond, 0) / 2)[..., None]
+    whole: Array = (steps - np.sign(steps) * less).reshape(exact.shape)
+    return whole

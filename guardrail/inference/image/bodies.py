@@ -6,6 +6,7 @@ people; boots, dummies and monkeys fool it all the same. It gives a box and a sc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,8 +115,13 @@ def _decode(heads: Map, stride: int) -> yunet.Found:
     """Rows of 15 as YuNet's are, without landmarks, for cells of (45, h, w) answers that reach TRACE."""
     if not np.isfinite(heads).all():
         raise CheckError("nanodet gave no finite answer: the model is damaged")
-    score = 1.0 / (1.0 + np.exp(-np.clip(heads[0], -30, 30)))
-    down, across = np.nonzero(score >= TRACE)
+    # Few cells are left, mostly none: what they would score is worked out for those alone.
+    down, across = np.nonzero(heads[0] >= math.log(TRACE / (1 - TRACE)) - 1e-3)
+    score = 1.0 / (1.0 + np.exp(-np.clip(heads[0, down, across], -30, 30)))
+    enough = score >= TRACE
+    down, across, score = down[enough], across[enough], score[enough]
+    if not len(down):
+        return np.zeros((0, 15), np.float32)
     bins = heads[1:, down, across].reshape(4, BINS, -1)
     shares = np.exp(bins - bins.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -123,5 +129,5 @@ def _decode(heads: Map, stride: int) -> yunet.Found:
     x, y = (across + 0.5) * stride, (down + 0.5) * stride
     rows = np.zeros((len(x), 15), np.float32)
     rows[:, :4] = np.stack([x - left, y - top, x + right, y + bottom], axis=1)
-    rows[:, 14] = score[down, across]
+    rows[:, 14] = score
     return rows

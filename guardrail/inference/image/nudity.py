@@ -31,6 +31,7 @@ from guardrail.types import Artifact
 
 OPEN_NSFW, NSFWJS, DETECTOR = "open-nsfw", "nsfwjs", "yunet"
 GREY = (128, 128, 128)  # what nsfwjs takes for nothing
+NOTHING, MARGIN = (123, 117, 104), 3  # what open_nsfw does, and how much of it it reads around the picture
 JPEG_QUALITY = 75  # open_nsfw was taught on JPEGs; without the round trip its score moves by up to 0.21
 HENTAI, PORN, SEXY = 1, 3, 4  # of nsfwjs' five classes
 
@@ -179,7 +180,7 @@ class ExposureMeter:
 
     def _open_nsfw(self, look: Pixels) -> float:
         session = self._models.session(OPEN_NSFW)
-        (answer,) = session.run(None, {session.get_inputs()[0].name: _jpeg(look)[None]})
+        (answer,) = session.run(None, {session.get_inputs()[0].name: framed(_jpeg(look))})
         return _finite(float(np.asarray(answer)[0, 1]), OPEN_NSFW)
 
     def _nsfwjs(self, whole: Pixels) -> tuple[float, float]:
@@ -239,6 +240,13 @@ def blocked(whole: Pixels) -> Pixels:
     """A square of SIDE pixels as nsfwjs reads it: uint8 (1, 113, 113, 16), blocks that end two grey pixels after it."""
     canvas = filled(SIDE + 2, SIDE + 2, GREY)
     canvas[:SIDE, :SIDE, :3] = whole
+    return blocks(canvas)
+
+
+def framed(look: Pixels) -> Pixels:
+    """A square of SIDE pixels as open_nsfw reads it: uint8 (1, 115, 115, 16), blocks that begin MARGIN before it."""
+    canvas = filled(SIDE + 2 * MARGIN, SIDE + 2 * MARGIN, NOTHING)
+    canvas[MARGIN : MARGIN + SIDE, MARGIN : MARGIN + SIDE, :3] = look
     return blocks(canvas)
 
 

