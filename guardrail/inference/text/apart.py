@@ -25,6 +25,13 @@ _CHILD, _CHILDLIKE = "minor", ("minor", "youngish")
 # Beside the lexicon's words: what only children wear, who looks young, what means a child beside nakedness and nowhere
 # else, and names for the sexual likeness of a child.
 _WORN, _LOOKS, _MEANS_CHILD, _CODED = "childwear", "younglooks", "youngname", "coded"
+# A bare chest is nakedness beside a word for a girl, so many characters away at most.
+_CHEST, _GIRL = "barechest", "girl"
+_NEAR_GIRL = 24
+# Right before it, who has the bare chest is somebody else: "a girl draws a shirtless hero".
+_SOMEBODY_ELSE = re.compile(
+    r"(?:\b(?:an?|the|an?other|een|ein|eine[nm]?|une?|una|uno|um|uma|bir)[ \t]|一[个個位名])\Z", re.IGNORECASE
+)
 # What is called bare or nude and undresses nobody.
 _THING = "barething"
 # A field that says that nothing is worn, which the heads do not read as nakedness.
@@ -39,11 +46,11 @@ _ANYWHERE = Span(0, 0, "nude")
 _OLD = re.compile("jari|jähr|letni|lat[ek]|летн|歳|岁|살")
 _BESIDE = 16  # characters
 # Words of the body and of dress: one of the first alone, or both of the pair.
-_BARE = ("nude", "explicit", "body", "reveal", "through", "nofield")
+_BARE = ("nude", "explicit", "body", "reveal", "through", "nofield", "barechest")
 _PAIR = ("remove", "clothes")
 _SPOKEN = ("nude", "explicit", "body", "reveal", "through", *_PAIR)
 # Of these a number that stands beside them alone is an age; a size or a shade may stand beside the others.
-_NAKED = ("nude", "explicit", "nofield")
+_NAKED = ("nude", "explicit", "nofield", "barechest")
 _WORD = re.compile(r"[^\W\d_]+")
 _UNSPACED_GIRL_OR_BOY = re.compile("女孩|男孩|女生|男生|少女|少年|女の子|男の子|소녀|소년|여자애|남자애")
 _CLAUSE = re.compile(r"[^,;.!?|\n\u060c\u3001\u3002\uff0c\uff1b]+")
@@ -65,7 +72,7 @@ _WRITTEN = (
 _ANYBODY, _ANYTHING = "woman", "clothes"
 # Beside words of sex or of changing clothes alone, as in a lesson about the one and a child's other jumper: a plural,
 # which points at nobody.
-_MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through", "nofield"))
+_MANY, _POINTED = "people", frozenset(("nude", "body", "reveal", "through", "nofield", "barechest"))
 
 
 def readings(text: str, lexicon: Lexicon) -> list[str]:
@@ -80,7 +87,8 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
     bare = _beside(lexicon.spans(text, _SPOKEN, whole=True), things)
     meant = [*_CODED_MEANS] if _own().spans(text, (_CODED,)) else []
     fields = _own().spans(text, (_NO_FIELD,), whole=True)
-    halves, sure, near = _halves(text, sorted([*bare, *fields], key=lambda span: span.start), lexicon)
+    told = sorted([*bare, *fields, *_bare_girls(text)], key=lambda span: span.start)
+    halves, sure, near = _halves(text, told, lexicon)
     if sure:
         meant += [_A_CHILD, _BARE_MEANS] if fields or near else [_A_CHILD]
     meant += _told_abroad(text, abroad().told(text), bare, lexicon)
@@ -111,7 +119,8 @@ def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str
     ages, surely = _young(text, naked, lexicon)
     names = _own().spans(text, (_LOOKS, _MEANS_CHILD), whole=True)
     ages += names
-    if not ages and not worn and not lexicon.spans(text, (_CHILD,)):
+    girl = _CHEST in told
+    if not ages and not worn and not girl and not lexicon.spans(text, (_CHILD,)):
         return [], False, False
     sure = bool(surely) or any(name.concept == _MEANS_CHILD for name in names)
     grown = _without(text, [*ages, *lexicon.spans(text, _YEARS, whole=True)])
@@ -123,6 +132,24 @@ def _halves(text: str, bare: Sequence[Span], lexicon: Lexicon) -> tuple[list[str
     alone = _clauses(text, naked, ages) if sure or names else []
     halves = (grown, _without(text, others), *alone)
     return [part for part in dict.fromkeys(halves) if _WORD.search(part)], sure, _touch(text, naked, surely)
+
+
+def _bare_girls(text: str) -> list[Span]:
+    """Where a chest is bare beside a word for a girl."""
+    chests = _own().spans(text, (_CHEST,), whole=True)
+    girls = _own().spans(text, (_GIRL,)) if chests else []
+    starts = [girl.start for girl in girls]
+
+    def beside(chest: Span) -> bool:
+        at = bisect_left(starts, chest.end)
+        if at < len(girls) and starts[at] <= chest.end + _NEAR_GIRL and not _PARTED.search(text, chest.end, starts[at]):
+            return True
+        at = bisect_left(starts, chest.start)
+        if not at or chest.start > girls[at - 1].end + _NEAR_GIRL:
+            return False
+        return _SOMEBODY_ELSE.search(text, girls[at - 1].end, chest.start) is None
+
+    return [chest for chest in chests if beside(chest)]
 
 
 def _touch(text: str, naked: Sequence[Span], ages: Sequence[Span]) -> bool:

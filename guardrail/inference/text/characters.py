@@ -21,6 +21,9 @@ from guardrail.inference.text.joined import at_capitals
 from guardrail.inference.text.lookalikes import LOOKS_CYRILLIC, LOOKS_LATIN, STYLED
 
 _STYLED_CLASS = re.compile("[" + "".join(re.escape(chr(p)) for p in STYLED) + "]")
+# Letters in boxes, two of which are a flag.
+_BOXED = re.compile("[\U0001f1e6-\U0001f1ff]+")
+_FIRST_BOXED = 0x1F1E6
 # Compatibility letters that NFKC turns into plain ones: mathematical alphabets, circled letters, full-width letters.
 _MATHEMATICAL = re.compile("[\U0001d400-\U0001d7ff\u24b6-\u24e9\u2100-\u214f]")
 _FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]")
@@ -103,6 +106,8 @@ def plain(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
         evidence.add(STYLED_LETTERS, len(found) // 2)
     if not _EAST_ASIAN.search(text) and (found := _FULL_WIDTH.findall(text)):
         evidence.add(STYLED_LETTERS, len(found) // 2)
+    if _BOXED.search(text):
+        text = _unboxed(text, vocabulary, evidence)
     # Runs of marks are cut before NFKC: sorting a run by class takes quadratic time.
     piles = _ANY_MARKS.findall(text)
     if piles:
@@ -120,6 +125,19 @@ def plain(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     if _OTHER_LETTERS.search(text):
         text = _one_script(text, vocabulary, evidence)
     return _unaccented(text, vocabulary, evidence)
+
+
+def _unboxed(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
+    """The text with letters for those in boxes, where one is left over from flags, or they are a word that matters."""
+    runs = [_letters_of(run) for run in _BOXED.findall(text)]
+    if not any(len(run) % 2 or vocabulary.telling(run) or vocabulary.sensitive(run) for run in runs):
+        return text
+    evidence.add(STYLED_LETTERS, sum(map(len, runs)) // 2)
+    return _BOXED.sub(lambda m: _letters_of(m[0]), text)
+
+
+def _letters_of(boxed: str) -> str:
+    return "".join(chr(ord(letter) - _FIRST_BOXED + ord("a")) for letter in boxed)
 
 
 def _unhide(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:

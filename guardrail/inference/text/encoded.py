@@ -21,16 +21,31 @@ Read = Callable[[str], bytes]
 # Neighbouring parts of a pattern have no character in common and what follows a repetition is never required, so
 # nothing is gone through twice.
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}")
+# What pads it tells a shorter one.
+_SHORT_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{6}(?:==|[A-Za-z0-9+/_-](?:=|[A-Za-z0-9+/_-]{3}(?:==|[A-Za-z0-9+/_-](?:=|"
+    r"[A-Za-z0-9+/_-]{3}(?:==|[A-Za-z0-9+/_-]=)))))(?![\w=])"
+)
+_BASE32 = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{16,}(?![A-Za-z0-9])={0,6}")
+_OCTAL = re.compile(r"(?:\\[0-3][0-7]{2}){4,}")
+_QUOTED = re.compile(r"(?:=[0-9A-Fa-f]{2}){4,}")
+# Tags and selectors of a glyph's form don't show, and each stands for a byte; a flag of tags is one.
+_UNSHOWN = re.compile(
+    "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f|[\U000e0020-\U000e007e]{4,}"
+    "|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}"
+)
+_ANY_UNSHOWN = re.compile("[\U000e0020-\U000e007e\U000e0100-\U000e01ef]{4}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?[0-9A-Fa-f]{12,}")
 _HEX_PAIRS = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x)?[0-9A-Fa-f]{2}[ ,:]{1,2}){5,}(?:0x)?[0-9A-Fa-f]{2}")
 _BINARY = re.compile(r"(?<![0-9])(?:[01]{8}[ ,]{0,2}){4,}")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){5,}[0-9]{2,3}")
 _TWO = re.compile("[0-9A-Fa-f]{2}")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ENTITY = re.compile(r"&(?:(?:#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|#[0-9]{1,7};?)")
 _ESCAPE = re.compile(
     r"\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8}|(?<![^\W_])[Uu]\+[0-9A-Fa-f]{4,6} ?"
 )
+_FLAG, _FIRST_TAG = "\U0001f3f4", 0xE0000
 # A code of a character within a code ("%2541") is read this often; what is nested deeper is no text to anybody.
 _NESTED = 4
 # Nats a letter. Bytes of a key or a digest taken for letters have 5 and more, words of the fourteen languages in an
@@ -46,11 +61,20 @@ _SURE = 12
 
 def decoded(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
     """The text with what is encoded in it decoded, where that is words. Linear in the text."""
+    if _ANY_UNSHOWN.search(text):
+        text = _shown(text, vocabulary, evidence)
     for _ in range(_NESTED):
         before, text = text, _characters(text, evidence)
         if text == before:
             break
-    patterns: tuple[tuple[re.Pattern[str], Read], ...] = ((_HEX, _from_hex), (_BASE64, _from_base64))
+    patterns: tuple[tuple[re.Pattern[str], Read], ...] = (
+        (_HEX, _from_hex),
+        (_BASE32, _from_base32),
+        (_BASE64, _from_base64),
+        (_SHORT_BASE64, _from_base64),
+        (_OCTAL, _from_octal),
+        (_QUOTED, _from_quoted),
+    )
     if _HAS_DIGITS.search(text):
         patterns = ((_BINARY, _from_binary), (_HEX_PAIRS, _from_hex), (_DECIMAL, _from_decimal), *patterns)
     for pattern, read in patterns:
@@ -95,6 +119,46 @@ def _words(run: str, read: Read, vocabulary: Vocabulary) -> str | None:
 def _from_base64(run: str) -> bytes:
     run = run.rstrip("=")
     return base64.b64decode(run[: len(run) - (len(run) % 4 == 1)] + "=" * (-len(run) % 4), altchars=_altchars(run))
+
+
+def _from_base32(run: str) -> bytes:
+    run = run.rstrip("=")
+    return base64.b32decode(run + "=" * (-len(run) % 8))
+
+
+def _from_octal(run: str) -> bytes:
+    return bytes(int(digits, 8) for digits in run.split("\\")[1:])
+
+
+def _from_quoted(run: str) -> bytes:
+    return bytes.fromhex(run.replace("=", ""))
+
+
+def _shown(text: str, vocabulary: Vocabulary, evidence: Evidence) -> str:
+    """What is written in characters that don't show, where that is words, on lines of their own before the text."""
+    hidden: list[str] = []
+
+    def one(match: re.Match[str]) -> str:
+        said = None if match[0][0] == _FLAG else _words(match[0], _from_unshown, vocabulary)
+        if said is None:
+            return match[0]
+        evidence.add(ENCODED)
+        hidden.append(said)
+        return ""
+
+    rest = _UNSHOWN.sub(one, text)
+    # Behind the text it might stand among what is not wanted.
+    return "\n".join((*hidden, rest))
+
+
+def _from_unshown(run: str) -> bytes:
+    return bytes(_byte(ord(character)) for character in run)
+
+
+def _byte(point: int) -> int:
+    if point < _FIRST_TAG:
+        return point - 0xFE00
+    return point - _FIRST_TAG if point < 0xE0100 else point - 0xE0100 + 16
 
 
 def _altchars(run: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect
+from bisect import bisect, bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
@@ -78,6 +78,15 @@ class FrequentWords:
     def listed(self, words: Iterable[str]) -> list[str]:
         """Those of the words, in lower case, that some language often writes."""
         return [word for word in words if word in self._places]
+
+    def begins(self, part: str) -> bool:
+        """True where a word that some language often writes is this, in lower case, or begins so."""
+        at = bisect_left(self._sorted, part)
+        return at < len(self._sorted) and self._sorted[at].startswith(part)
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._places)
 
     def letters(self, like: str) -> Iterable[str]:
         """The letters, or syllables, that words in the script of a letter are written with."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from guardrail.inference.text.disguise import RUN_TOGETHER, Evidence, Vocabulary
+from guardrail.inference.text.frequent import FrequentWords
 
 _CASED = [chr(point) for point in (*range(0x41, 0x250), *range(0x370, 0x530)) if chr(point).isalpha()]
 _SMALL = "".join(letter for letter in _CASED if letter.islower())
@@ -41,7 +43,7 @@ _SUFFIXES = (
     *("은", "는", "이", "가", "을", "를", "에", "의", "로", "도", "와", "과", "만"),
 )  # fmt: skip
 _PREFIXED = frozenset(prefix[0] for prefix in _PREFIXES)
-_SUFFIXED = frozenset(suffix[-1] for suffix in _SUFFIXES)
+_SUFFIX_BEGINS = frozenset(suffix[0] for suffix in _SUFFIXES)
 _AFFIX = 3.0
 
 
@@ -117,12 +119,12 @@ def _small(word: str, vocabulary: Vocabulary) -> str:
 def _without_capitals(run: str, alone: bool, vocabulary: Vocabulary, evidence: Evidence) -> str:
     """A run of letters cut into the likeliest words (Viterbi); letters of no word stay with the word before them."""
     costs = [0.0] + [float("inf")] * len(run)
-    cuts = [0] * (len(run) + 1)
-    for end in range(1, len(run) + 1):
-        costs[end], cuts[end] = costs[end - 1] + _LOOSE, -1
-        for start in range(max(0, end - _LONGEST_PART), end):
-            now = costs[start] + _cost(run[start:end], vocabulary)
-            if now < costs[end]:
+    cuts = [-1] * (len(run) + 1)
+    for start in range(len(run)):
+        if (now := costs[start] + _LOOSE) <= costs[start + 1]:
+            costs[start + 1], cuts[start + 1] = now, -1
+        for end, nats in _words_from(run, start, vocabulary.frequent).items():
+            if (now := costs[start] + nats) < costs[end]:
                 costs[end], cuts[end] = now, start
     parts: list[str] = []
     loose, end = "", len(run)
@@ -143,15 +145,43 @@ def _without_capitals(run: str, alone: bool, vocabulary: Vocabulary, evidence: E
     return " ".join(reversed(parts))
 
 
-def _cost(word: str, vocabulary: Vocabulary) -> float:
-    costs = vocabulary.frequent.costs
-    if listed := costs(word):
-        return min(nats for _, nats in listed) + (_AFFIX if len(word) == 1 else 0.0)
-    if len(word) < 3:
-        return float("inf")
-    bare = [word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix)] if word[0] in _PREFIXED else []
-    if word[-1] in _SUFFIXED:
-        bare += [word[: -len(suffix)] for suffix in _SUFFIXES if word.endswith(suffix)]
-    # What ends in ة does in ت before a suffix.
-    bare += [part[:-1] + "ة" for part in bare if part.endswith("ت")]
-    return _AFFIX + min((nats for part in bare if len(part) > 1 for _, nats in costs(part)), default=float("inf"))
+def _words_from(run: str, start: int, frequent: FrequentWords) -> dict[int, float]:
+    """Where words that begin here end, and the nats of each: listed as they are, else with something written on."""
+    last = min(len(run), start + _LONGEST_PART)
+    listed: dict[int, float] = {}
+    built: dict[int, float] = {}
+
+    def build(end: int, nats: float) -> None:
+        if end <= last:
+            built[end] = min(nats + _AFFIX, built.get(end, float("inf")))
+
+    for end, nats, whole in _listed_from(run, start, last, frequent):
+        if whole:
+            listed[end] = nats + (_AFFIX if end - start == 1 else 0.0)
+        if end - start > 1 and run[end : end + 1] in _SUFFIX_BEGINS:
+            for suffix in _SUFFIXES:
+                if run.startswith(suffix, end):
+                    build(end + len(suffix), nats)
+    if run[start] in _PREFIXED:
+        for prefix in _PREFIXES:
+            if run.startswith(prefix, start):
+                bare = start + len(prefix)
+                for end, nats, _ in _listed_from(run, bare, last, frequent):
+                    if end - bare > 1:
+                        build(end, nats)
+    return built | listed
+
+
+def _listed_from(run: str, start: int, last: int, frequent: FrequentWords) -> Iterator[tuple[int, float, bool]]:
+    """Where listed words that begin here end, `last` at most, the nats of each, and whether it is listed as it is.
+
+    What ends in ة does in ت before a suffix.
+    """
+    for end in range(start + 1, last + 1):
+        part = run[start:end]
+        if part[-1] == "ت" and (costs := frequent.costs(part[:-1] + "ة")):
+            yield end, min(nats for _, nats in costs), False
+        if costs := frequent.costs(part):
+            yield end, min(nats for _, nats in costs), True
+        if not frequent.begins(part):
+            return

@@ -104,13 +104,14 @@ class _Reader:
         if self.left < 0:
             return None
         parts = _STAR.split(low)
-        guesses = []
-        for letters in itertools.product(alphabet, repeat=masks):
-            guess = parts[0] + "".join(a + b for a, b in zip(letters, parts[1:], strict=True))
-            if self.vocabulary.frequent.costs(guess) or (
-                set(letters) <= set("aeiouy") and self.vocabulary.weight(guess) < float("inf")
-            ):
-                guesses.append(guess)
+        form = "{}".join(parts)  # neither letters nor signs that mask are braces
+        filled = [form.format(*letters) for letters in itertools.product(alphabet, repeat=masks)]
+        vowels = (
+            {form.format(*letters) for letters in itertools.product("aeiouy", repeat=2)} if masks == 2 else {*filled}
+        )
+        listed = {*self.vocabulary.frequent.listed(filled)}
+        weight = self.vocabulary.weight
+        guesses = [one for one in filled if one in listed or (one in vowels and weight(one) < float("inf"))]
         return min(guesses, key=lambda word: self._weight(word, language), default=None)
 
     def _single(self, low: str, language: str) -> str | None:

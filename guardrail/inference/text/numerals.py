@@ -1,7 +1,8 @@
 """Numerals: the numbers of a text, in whatever form they are written.
 
 Digits of any script, Roman numerals, numbers in words of the taught languages, characters of East Asia; and what two
-of them with a sign between them come to ("20-6", "10 + 4"). Every pattern reads a character once: linear in the text.
+of them with a sign between them come to ("20-6", "10 + 4", "28/2"), or one with its root or double ("square root of
+196"). Every pattern reads a character once: linear in the text.
 """
 
 from __future__ import annotations
@@ -140,6 +141,33 @@ _SIGN = re.compile(
     re.IGNORECASE,
 )
 _MINUS = ("minus", "less", "min")
+_TIMES = re.compile(
+    r"[ \t]{0,2}(?:[×x*·⋅乘]|times|multiplied by|keer|maal|mal|fois|por|per|vezes|razy|kere|kez|умножить на|на|в|"
+    r"かける|곱하기|乘以)[ \t]{0,2}",
+    re.IGNORECASE,
+)
+_OVER = re.compile(
+    r"[ \t]{0,2}[÷/][ \t]{0,2}|[ \t]:[ \t]|[ \t]{0,2}(?:divided by|over|gedeeld door|geteilt durch|durch|divisé par|"
+    r"dividido (?:por|entre)|diviso|podzielone przez|bölü|разделить на|делить на|割る|나누기|除以)[ \t]{0,2}",
+    re.IGNORECASE,
+)
+_FRACTION = re.compile(r"(\d{1,4})/(\d{1,2})")
+# What stands before or behind a number and makes another of it.
+_ROOT = re.compile(
+    r"(?:√[ \t]?|\b(?:(?:the|de|die|la|il|a) )?(?:(?:square[ -])?root of|sqrt(?: of|\()?|"
+    r"(?:vierkants)?wortel (?:van|uit)|(?:quadrat)?wurzel (?:aus|von)|"
+    r"racine(?: carrée)? de|raíz(?: cuadrada)? de|radice(?: quadrata)? di|raiz(?: quadrada)? de|"
+    r"pierwiastek(?: kwadratowy)? z(?:e)?|(?:квадратный )?корень из|الجذر التربيعي ل)[ \t]{0,2}(?:the )?)\Z",
+    re.IGNORECASE,
+)
+_ROOT_BEHIND = re.compile(r"[ \t]?(?:の平方根|的平方根|의 ?제곱근|['\u2019]?[ıiun]{1,2}n karekökü)", re.IGNORECASE)
+_DOUBLE = re.compile(
+    r"\b(?:twice|double(?: of)?|dubbele? van|doppelt?e? von|double de|doble de|doppio di|dobro de|"
+    r"удвоенн\w{2,3})[ \t]{1,2}\Z",
+    re.IGNORECASE,
+)
+# Characters before a number that are looked at for these.
+_BEFORE = 28
 
 
 def numbers(text: str) -> list[Number]:
@@ -168,6 +196,9 @@ def _read_digits(token: str) -> tuple[float, Form, int] | None:
         if len(plain) > _MOST_DIGITS:
             return None
         return float(int(plain)), Form.DIGITS, len(token)
+    fraction = _FRACTION.fullmatch(plain)
+    if fraction and (whole := _divided(float(fraction[1]), float(fraction[2]))) is not None:
+        return whole, Form.SUM, len(token)
     if _DECIMAL.fullmatch(plain):
         return float(plain), Form.DIGITS, len(token)
     return None
@@ -252,19 +283,46 @@ def _as_one(text: str, run: list[Number]) -> Number:
 
 
 def _sums(text: str, found: list[Number]) -> Iterator[Number]:
+    for number in found:
+        yield from _reckoned(text, number)
     for one, other in pairwise(found):
-        sign = _SIGN.fullmatch(text, one.end, other.start)
-        if sign is None:
-            continue
+        form, value = Form.SUM, _come_to(text, one, other)
+        if value is None and (sign := _SIGN.fullmatch(text, one.end, other.start)) and sign[2] not in (None, *_MINUS):
+            form, value = Form.RANGE, one.value if one.value <= other.value else None
+        if value is not None:
+            yield Number(one.start, other.end, value, form)
+
+
+def _come_to(text: str, one: Number, other: Number) -> float | None:
+    """What two numbers come to by the sign between them; None where none stands there."""
+    if sign := _SIGN.fullmatch(text, one.end, other.start):
         if sign[1]:
-            yield Number(one.start, other.end, one.value + other.value, Form.SUM)
-        elif other.value < one.value:
-            if sign[2] in _MINUS or not sign[2].isalpha():
-                yield Number(one.start, other.end, one.value - other.value, Form.SUM)
-        elif sign[2] in _MINUS:
-            continue
-        else:
-            yield Number(one.start, other.end, one.value, Form.RANGE)
+            return one.value + other.value
+        fewer = other.value < one.value and (sign[2] in _MINUS or not sign[2].isalpha())
+        return one.value - other.value if fewer else None
+    if _TIMES.fullmatch(text, one.end, other.start):
+        return one.value * other.value
+    return _divided(one.value, other.value) if _OVER.fullmatch(text, one.end, other.start) else None
+
+
+def _divided(value: float, by: float) -> float | None:
+    """A number divided by another, where that comes to a whole one: "3/4" is a view."""
+    return value / by if by and not value % by else None
+
+
+def _reckoned(text: str, number: Number) -> Iterator[Number]:
+    """The root or the double of a number, where that is said of it."""
+    before = max(0, number.start - _BEFORE)
+    root = _ROOT.search(text, before, number.start)
+    behind = None if root else _ROOT_BEHIND.match(text, number.end)
+    if root or behind:
+        value = number.value**0.5
+        if value.is_integer():
+            yield Number(
+                root.start() if root else number.start, behind.end() if behind else number.end, value, Form.SUM
+            )
+    elif double := _DOUBLE.search(text, before, number.start):
+        yield Number(double.start(), number.end, 2 * number.value, Form.SUM)
 
 
 def _table(lists: Mapping[str, str]) -> dict[str, int]:

@@ -16,7 +16,23 @@ from typing import Any
 
 # JSON is only tried on what may be JSON, and only this deep.
 _DEEPEST = 8
-_NEGATIVE_FIELDS = frozenset(("negative_prompt", "negativeprompt", "negative", "uc", "undesired_content"))
+_NEGATIVE_FIELDS = frozenset(
+    (
+        "negative_prompt", "negativeprompt", "negative", "uc", "undesired_content", "negative_prompts", "negatives",
+        "negative_tags", "neg_prompt", "unwanted", "exclude", "excluded", "exclusions", "avoid",
+    )
+)  # fmt: skip
+# Fields that only carry a text: their names are no part of what it says.
+_CARRIERS = frozenset(
+    (
+        "prompt", "prompts", "text", "texts", "instruction", "instructions", "input", "inputs", "content", "contents",
+        "caption", "description", "message", "messages", "query", "request", "parts", "data", "body", "params",
+        "parameters", "positive", "value",
+    )
+)  # fmt: skip
+# A switch that is off and says no more than this ("allow_nsfw": false) says what is not wanted.
+_NAKED = frozenset(("nsfw", "nude", "nudity", "naked", "explicit", "adult", "porn", "pornography", "sexual", "sex"))
+_OFF = frozenset(("", "0", "false", "no", "none", "off", "never", "nee", "nein", "non"))
 # Fields of settings: not what is asked for, as long as they say no more than a setting does ("DPM++ 2M Karras").
 _SILENT_FIELDS = frozenset(("seed", "steps", "cfg_scale", "sampler", "scheduler", "width", "height", "model", "size"))
 _SETTING_WORDS = 3
@@ -25,6 +41,8 @@ _NEXT_SWITCH = re.compile(r"(?<!\S)--[a-z]")
 _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE | re.MULTILINE)
 # (word:1.4), [word], <lora:name:0.8>: weights and brackets carry no meaning; a LoRA's name does ("undress_v2").
 _WEIGHT = re.compile(r":-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?=[)\]>}])")
+# The weight of a tag of what is not wanted, wherever it stands: "clothes::2", "hat:1.4".
+_TAG_WEIGHT = re.compile(r"::?-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?![\w.])")
 # "<18" says who somebody is.
 _BRACKETS = re.compile(r"[()\[\]{}>]|<(?! ?[0-9])")
 _LORA = re.compile(r"<(?:lora|lyco|hypernet|embedding):([^<>:]{1,200})", re.IGNORECASE)
@@ -57,6 +75,7 @@ def sections(text: str) -> Sections:
         asked = [kept]
         if not kept.strip():
             asked, unwanted = [text], []
+    unwanted = [_TAG_WEIGHT.sub(" ", part) if ":" in part else part for part in unwanted]
     return Sections(tuple(_plain(part) for part in asked), tuple(_plain(part) for part in unwanted))
 
 
@@ -108,38 +127,63 @@ def _from_json(text: str, unwanted: list[str]) -> list[str]:
     if len(told) > 1 and asked:
         together = (". ".join(asked), ". ".join(said for _, said in told))
         asked += [one for one in dict.fromkeys(together) if one not in asked]
+    elif asked and not _CARRIERS.issuperset(_WORD.findall(told[0][1].removesuffix(asked[0]).casefold())):
+        asked.append(told[0][1])
     return asked
 
 
 def _told(value: Any, name: str, depth: int, unwanted: list[str]) -> Iterator[tuple[str, str]]:
-    """What a value says by itself, "" for a number, and what it says beside its name."""
+    """What a value says by itself, "" for a number, and what it says beside its name.
+
+    The first thing within a value says its name, and no other: a long name beside each would make a text as long as
+    the square of the prompt.
+    """
     if isinstance(value, str):
         yield value, _named(name, value)
-    elif isinstance(value, bool | int | float) and name:
-        yield "", _named(name, "yes" if value is True else "no" if value is False else str(value))
+    elif isinstance(value, bool | int | float):
+        yield "", _named(name, _said(value))
     elif isinstance(value, _Fields | list) and depth >= _DEEPEST:
         deep = json.dumps(value, ensure_ascii=False)  # too deep to read as structure: read as text
         yield deep, _named(name, deep)
     elif isinstance(value, _Fields):
-        yield from _of_fields(value, depth, unwanted)
-    elif isinstance(value, list) and all(isinstance(part, str) for part in value):
-        tags = ", ".join(value)  # a list of tags is one text
-        yield tags, _named(name, tags)
+        yield from _of_fields(value, name, depth, unwanted)
+    elif isinstance(value, list) and all(isinstance(part, str | bool | int | float) for part in value):
+        tags = ", ".join(map(_said, value))  # a list of tags is one text
+        yield tags if any(isinstance(part, str) for part in value) else "", _named(name, tags)
     elif isinstance(value, list):
         for part in value:
-            yield from _told(part, name, depth + 1, unwanted)
+            for told in _told(part, name, depth + 1, unwanted):
+                name = ""
+                yield told
 
 
-def _of_fields(fields: _Fields, depth: int, unwanted: list[str]) -> Iterator[tuple[str, str]]:
+def _of_fields(fields: _Fields, around: str, depth: int, unwanted: list[str]) -> Iterator[tuple[str, str]]:
+    """What an object says, `around` which so many names stand."""
     for name, inside in fields:
         low = name.casefold().replace(" ", "_").replace("-", "_")
+        words = _NAME_JOINT.sub(" ", name)
         if low in _NEGATIVE_FIELDS:
             unwanted.extend(part for part, _ in _told(inside, "", depth + 1, []) if part)
+        elif _is_off(words, inside):
+            unwanted.append(words)
         elif low not in _SILENT_FIELDS or not _is_setting(inside):
-            words = _NAME_JOINT.sub(" ", name)
             if not _is_setting(words):
                 yield words, words
-            yield from _told(inside, words, depth + 1, unwanted)
+            for told in _told(inside, f"{around} {words}".strip(), depth + 1, unwanted):
+                around = ""
+                yield told
+
+
+def _said(value: Any) -> str:
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
+def _is_off(name: str, inside: Any) -> bool:
+    """True for a switch for nakedness that is off."""
+    words = _WORD.findall(name.casefold())
+    if not 0 < len(words) <= _SETTING_WORDS or _NAKED.isdisjoint(words):
+        return False
+    return isinstance(inside, str | bool | int | float) and str(inside).strip().casefold() in _OFF
 
 
 def _is_setting(value: Any) -> bool:

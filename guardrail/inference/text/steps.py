@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.pieces import CONCEPTS
@@ -28,9 +29,12 @@ _ON = frozenset(
         "resto", "demás", "más", "todo", "sigue", "continúa", "tutto", "ancora", "continua", "mais", "tudo",
         "resztę", "reszta", "więcej", "wszystko", "dalej", "gerisini", "devam", "hepsini", "kalanını", "daha",
         "остальное", "всё", "все", "дальше", "ещё", "еще", "الباقي", "المزيد", "كل", "استمر", "나머지", "나머지도",
-        "더", "계속", "전부",
+        "더", "계속", "전부", "adelante", "avanti", "continuez", "continuer", "kontynuuj", "prossegue", "siga",
+        "продолжай", "продолжи", "продолжить", "تابع", "واصل", "계속해", "계속해줘", "계속해서", "마저",
     )
 )  # fmt: skip
+# Two words that go on, and neither of them alone.
+_GO_ON = frozenset((("go", "on"), ("fahr", "fort"), ("fahre", "fort")))
 _BESIDE = frozenset(
     (
         "now", "the", "a", "and", "then", "also", "too", "please", "of", "it", "them", "that", "going", "go", "on",
@@ -42,7 +46,7 @@ _BESIDE = frozenset(
         "las", "y", "poco", "también", "luego", "su", "por", "favor", "adesso", "ora", "i", "gli", "e", "po",
         "anche", "poi", "suo", "sua", "agora", "o", "os", "as", "um", "pouco", "também", "depois", "teraz",
         "trochę", "też", "jeszcze", "şimdi", "da", "biraz", "теперь", "и", "немного", "тоже", "давай", "الآن", "و",
-        "ايضا", "أيضا", "이제", "조금", "도",
+        "ايضا", "أيضا", "이제", "조금", "도", "vai", "fahr", "fahre", "fort",
     )
 )  # fmt: skip
 # What counts as a first piece of what is worn over clothes; glasses and wrinkles are taken off for other reasons.
@@ -87,10 +91,14 @@ def _takes_off(turn: str, lexicon: Lexicon) -> bool:
 
 
 def _goes_on(turn: str, lexicon: Lexicon) -> bool:
+    if caller := _CALLER.match(turn):
+        turn = caller[1]
     if _SPACELESS.search(turn):
         return len(turn.strip()) <= _MOST_CHARACTERS and _ON_SPACELESS.search(turn) is not None
     words = [word.casefold() for word in _WORD.findall(turn)]
     if not 0 < len(words) <= _MOST_WORDS:
         return False
     worn = {word for word in words if lexicon.knows(word, ("clothes", "reveal"))}
-    return all(word in _ON or word in _BESIDE or word in worn for word in words) and bool(worn or _ON & set(words))
+    if not all(word in _ON or word in _BESIDE or word in worn for word in words):
+        return False
+    return bool(worn) or not _ON.isdisjoint(words) or not _GO_ON.isdisjoint(pairwise(words))

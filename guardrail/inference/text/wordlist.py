@@ -6,7 +6,7 @@ All look-ups are in tables, so the time is linear in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -78,7 +78,7 @@ class WordList:
         self.index = {name: i for i, name in enumerate(self.concepts)}
         self._sensitive = {self.index[name] for name in SENSITIVE if name in self.index}
         self._telling = {self.index[name] for name in MENDED if name in self.index}
-        self._beginnings = {word[0] for word in (*self._unspaced, *self._covers)}
+        self._unspaced_sizes, self._cover_sizes = _sizes(self._unspaced), _sizes(self._covers)
         self._sensitive_words = self._listed_for(self._words, self._sensitive) | self._listed_for(
             self._unspaced, self._sensitive
         )
@@ -183,10 +183,12 @@ class WordList:
             self._unspaced.get(word, _NONE)
         ):
             return True
-        return any(
-            not wanted.isdisjoint(self._stems.get(word[:end], _NONE))
-            for end in range(2, min(len(word), self._longest_stem) + 1)
-        )
+        stems = self._stems
+        for end in range(2, min(len(word), self._longest_stem) + 1):
+            told = stems.get(word[:end])
+            if told is not None and not wanted.isdisjoint(told):
+                return True
+        return False
 
     def contains(self, word: str) -> bool:
         """True when a word, in lower case, is on the list as it is or begins with a stem of it."""
@@ -298,20 +300,37 @@ class WordList:
         larger number ("五岁" in "三十五岁").
         """
         # Nearly every character begins no word of the list.
-        begin = [i for i, letter in enumerate(run) if letter in self._beginnings]
         covered: dict[int, tuple[int, int]] = {}
-        for i in begin:
-            for end in range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1):
-                if run[i:end] in self._covers:
+        for i, sizes in self._beginnings(run, self._cover_sizes):
+            for size in sizes:
+                end = i + size
+                if run[i:end] in self._covers and end <= len(run):
                     covered.update(dict.fromkeys(range(i, end), (i, end)))
-        for i in begin:
-            for end in range(i + 1, min(i + _LONGEST_UNSPACED, len(run)) + 1):
+        for i, sizes in self._beginnings(run, self._unspaced_sizes):
+            if i and run[i] in _NUMERALS and run[i - 1] in _NUMERALS:
+                continue
+            for size in sizes:
+                end = i + size
                 concepts = self._unspaced.get(run[i:end])
-                if concepts is None or (i and run[i] in _NUMERALS and run[i - 1] in _NUMERALS):
+                if concepts is None or end > len(run):
                     continue
                 first, last = covered.get(i, (i, i))
                 if not (end <= last and (first, last) != (i, end)):
                     yield i, end, concepts
+
+    @staticmethod
+    def _beginnings(run: str, sizes: Mapping[str, Sequence[int]]) -> list[tuple[int, Sequence[int]]]:
+        """Where a word may begin in a run, and how long it may be."""
+        return [(i, sizes[letter]) for i, letter in enumerate(run) if letter in sizes]
+
+
+def _sizes(words: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """How long the words are that begin with each letter, the shortest first."""
+    found: dict[str, set[int]] = {}
+    for word in words:
+        if len(word) <= _LONGEST_UNSPACED:
+            found.setdefault(word[0], set()).add(len(word))
+    return {letter: tuple(sorted(sizes)) for letter, sizes in found.items()}
 
 
 def _begins(word: str, stems: Collection[str], shortest: int, longest: int) -> bool:

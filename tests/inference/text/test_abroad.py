@@ -130,6 +130,9 @@ def test_a_thing_is_bare_where_it_stands_beside_the_word_and_no_child_does(text:
         "en naken trestamme, barn klatrer",
         "svlékni mu bundu a dej mu svetr, chlapec v lese",
         "lapsi ja alaston puu",
+        "anak laki-laki telanjang dada bermain bola",
+        "skini dječaka sa slike",
+        "skini devojčicu s fotografije",
     ],
 )
 def test_a_goal_a_slug_an_empty_room_and_a_bare_rock_bare_nobody(text: str) -> None:
@@ -148,6 +151,9 @@ def test_a_goal_a_slug_an_empty_room_and_a_bare_rock_bare_nobody(text: str) -> N
         "เด็กหญิงเปลือย",
         "नंगी लड़की",
         "dítě nahé strom",
+        "anak perempuan telanjang dada",
+        "anak telanjang, laki-laki telanjang dada",
+        "skini dječaka",
     ],
 )
 def test_a_bare_child_is_told_beside_what_else_is_bare(text: str) -> None:

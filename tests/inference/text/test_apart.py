@@ -104,6 +104,34 @@ def test_a_field_that_says_that_nothing_is_worn_is_nakedness(text):
     assert readings(text, LEXICON)[-2:] == ["child", "naked woman"]
 
 
+@pytest.mark.parametrize(
+    ("girl", "boy"),
+    [
+        ("a shirtless girl of 12", "a shirtless boy of 12"),
+        ("fille de 12 ans sans chemise", "garçon de 12 ans en chemise"),
+        ("12-letnia dziewczyna z gołym torsem", "12-letni chłopiec z gołym torsem"),
+        ("光着上身的12岁女孩", "光着上身的12岁男孩"),
+        ("a girl at the beach, bare-chested", "a boy at the beach, bare-chested"),
+    ],
+)
+def test_a_bare_chest_is_nakedness_of_a_girl_and_everyday_dress_of_a_boy(girl: str, boy: str) -> None:
+    assert readings(girl, LEXICON)
+    assert readings(boy, LEXICON) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a shirtless father throws a ball, and far behind sits a girl of 12",
+        "a girl of 12 draws a shirtless hero",
+        "shirtless singers, a girl of 12 in the crowd",
+        "12岁女孩和一个光着膀子的男人",
+    ],
+)
+def test_a_bare_chest_is_that_of_who_stands_beside_it(text: str) -> None:
+    assert readings(text, LEXICON) == []
+
+
 @pytest.mark.parametrize("thing", ["bare feet", "naked tree", "nude lipstick", "blote voeten", "pieds nus", "裸足"])
 def test_what_is_bare_and_undresses_nobody_is_no_nakedness(thing):
     assert readings(f"{thing}, 14 years old", LEXICON) == []

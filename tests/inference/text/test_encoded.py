@@ -37,12 +37,30 @@ def read(text: str) -> tuple[str, float]:
         "".join(f"%{byte:02x}" for byte in PLAIN.encode()),
         "".join(f"&#{byte};" for byte in PLAIN.encode()),
         "".join(f"\\u{byte:04x}" for byte in PLAIN.encode()),
+        "".join(f"&#{byte}" for byte in PLAIN.encode()),
+        "".join(f"\\{byte:03o}" for byte in PLAIN.encode()),
+        "".join(f"={byte:02X}" for byte in PLAIN.encode()),
+        base64.b32encode(PLAIN.encode()).decode(),
+        "".join(chr(0xE0000 + byte) for byte in PLAIN.encode()),
+        "".join(chr(0xFE00 + byte if byte < 16 else 0xE00F0 + byte) for byte in PLAIN.encode()),
     ],
 )
 def test_words_in_a_code_are_read_and_told(code: str) -> None:
     text, strength = read(f"draw: {code}")
     assert PLAIN in text
     assert strength >= 0.5
+
+
+@pytest.mark.parametrize("word", ["nude", "undress", "nude woman", "remove her"])
+def test_a_short_word_in_base64_is_read(word: str) -> None:
+    assert read(f"draw {wrapped(word)} now")[0].split() == ["draw", *word.split(), "now"]
+
+
+def test_what_is_hidden_in_characters_that_do_not_show_stands_on_a_line_of_its_own() -> None:
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in PLAIN)
+    text, strength = read(f"a nice ph{hidden}oto")
+    assert text == f"{PLAIN}\na nice photo"
+    assert strength == pytest.approx(0.6)
 
 
 def test_a_code_behind_a_hundred_others_is_read_too() -> None:
@@ -65,6 +83,13 @@ def test_scripts_beyond_latin_are_read_too() -> None:
         "10 20 30 40 50 60",
         "100% sure & <b>",
         "C:\\users\\x",
+        "C:\\100\\200\\300",
+        "if (length== 0 && width== 100)",
+        "x=10=20=30=40",
+        "INTERNATIONALIZATION OF THEOBROMINES",
+        "dGVzdA is a name, YWJj== none",
+        "flag of Wales \U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f over a wall",
+        "葛\U000e0100飾区 ❤\ufe0f",
     ],
 )
 def test_what_does_not_decode_to_words_is_left_alone(text: str) -> None:
@@ -76,7 +101,11 @@ def test_an_accent_in_an_address_is_no_disguise() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["A" * 200_000, "QUJD " * 40_000, "%25" * 60_000, "41 " * 60_000, "&#65" * 40_000, "a1" * 90_000]
+    "text",
+    [
+        *("A" * 200_000, "QUJD " * 40_000, "%25" * 60_000, "41 " * 60_000, "&#65" * 40_000, "a1" * 90_000),
+        *("\\101" * 50_000, "=41" * 60_000, "ABCDEFGH=" * 20_000, "\U000e0061" * 150_000, "a\ufe00\ufe01" * 60_000),
+    ],
 )
 def test_time_is_linear(text: str) -> None:
     assert_linear(read, text)

@@ -201,7 +201,9 @@ def test_more_disguise_is_a_higher_score_and_never_above_one() -> None:
 ANY = st.lists(
     st.one_of(
         st.characters(),
-        st.sampled_from("nudesx0134@$.-_ * аеос\u200b\u200d\u0301\u0316ﷺ👧é?/\\\n\t<>[](),\"'🔥\ufffd"),
+        st.sampled_from(
+            "nudesx0134@$.-_ * аеос\u200b\u200d\u0301\u0316ﷺ👧🇳🇺🇩\U000e0061\U000e0062é?/\\\n\t<>[](),\"'🔥\ufffd"
+        ),
         st.sampled_from(
             (
                 "rem",
@@ -298,6 +300,8 @@ def test_folding_a_folded_text_changes_nothing(text: str) -> None:
         ("\\u0072emove her \\x63lothes", "remove her clothes"),
         ("remove her 👗", "remove her dress"),
         ("ㅇㅗㅅ", "옷"),
+        ("🇷🇪🇲🇴🇻🇪 🇭🇪🇷 🇨🇱🇴🇹🇭🇪🇸", "remove her clothes"),
+        ("🇳 🇺 🇩 🇪", "nude"),
         ("اِنْزَعْ", "انزع"),
     ],
 )
@@ -318,6 +322,7 @@ def test_words_turned_masked_joined_or_encoded_are_read(text: str, reads: str) -
         "100% cotton",
         "fish & chips &c",
         "a bowl of 🍑",
+        "🇳🇱 🇧🇪 and 🇩🇪🇫🇷 fans",
     ],
 )
 def test_what_only_looks_like_a_disguise_is_left_alone(text: str) -> None:

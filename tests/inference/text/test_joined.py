@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from importlib.resources import files
+
 import pytest
 
 from guardrail.inference.text.disguise import Evidence
+from guardrail.inference.text.frequent import FrequentWords
 from guardrail.inference.text.joined import at_capitals, parted
 from tests.inference.text.words import FewWords
 from tests.timing import assert_linear
@@ -64,3 +68,27 @@ def test_the_time_grows_with_the_text_at_most(piece: str) -> None:
     text = piece * (24_000 // len(piece))
 
     assert_linear(read, text)
+
+
+class Counted(FrequentWords):
+    """The frequent words that are shipped, which count how often they are asked."""
+
+    def __init__(self) -> None:
+        self.text = files("guardrail.inference").joinpath("heads/prompt_words.txt").read_text("utf-8")
+        super().__init__(self.text)
+        self.asked = 0
+
+    def costs(self, word: str) -> tuple[tuple[str, float], ...]:
+        self.asked += 1
+        return super().costs(word)
+
+
+@pytest.mark.parametrize("language", ["ko", "ar"])
+def test_a_long_run_is_cut_with_few_look_ups_for_each_letter(language: str) -> None:
+    chance = random.Random(4)
+    vocabulary = FewWords()
+    vocabulary.frequent = counted = Counted()
+    listed = counted.text.partition(f"\n{language}: ")[2].partition("\n")[0].split()
+    run = "".join(chance.choice(chance.choice(listed)) for _ in range(2_000))
+    parted(run, vocabulary, Evidence())
+    assert 0 < counted.asked < 8 * len(run)

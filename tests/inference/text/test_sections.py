@@ -67,6 +67,50 @@ def test_what_a_field_says_is_read_with_its_name() -> None:
     assert found.asked[:2] == ("a girl", "none")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ('{"undress": "her"}', "undress: her"),
+        ('{"undress": {"target": "her"}}', "undress target: her"),
+        ('{"remove_clothes": {"subject": "woman", "now": true}}', "remove clothes subject: woman. now: yes"),
+        ('{"remove": [{"item": "coat"}, {"item": "hat"}]}', "remove item: coat. item: hat"),
+        ('{"edit": {"seed": 3, "undress": {"target": "her"}}}', "edit undress target: her"),
+    ],
+)
+def test_what_stands_within_a_field_is_read_with_the_name_of_that_field(prompt: str, said: str) -> None:
+    assert sections(prompt).asked[-1] == said
+
+
+@pytest.mark.parametrize("prompt", ['{"prompt": "a coat"}', '{"input": {"text": "a coat"}}', '[{"content": "a coat"}]'])
+def test_the_name_of_what_only_carries_a_text_says_nothing(prompt: str) -> None:
+    assert sections(prompt).asked == ("a coat",)
+
+
+@pytest.mark.parametrize("inside", ["1", '"x", 1', '{"a": 1}', "[1]", '[{"a": "x"}, 1]'])
+def test_a_name_is_said_once_for_all_that_stands_within_it(inside: str) -> None:
+    """A long name said beside each of many numbers would make a text as long as the square of the prompt."""
+    prompt = '{"' + "coat " * 2_000 + '": [' + ", ".join([inside] * 2_000) + "]}"
+    assert sum(map(len, sections(prompt).asked)) < 4 * len(prompt)
+
+
+@pytest.mark.parametrize("name", ["exclude", "avoid", "negatives", "negative_prompts", "Unwanted"])
+@pytest.mark.parametrize("said", ["nude", ["nude"]])
+def test_a_field_of_what_is_not_wanted_has_several_names(name: str, said: object) -> None:
+    assert sections(json.dumps({"prompt": "a harbour", name: said})) == Sections(("a harbour",), ("nude",))
+
+
+def test_nudity_that_is_switched_off_is_not_asked_for() -> None:
+    said = {"nsfw": False, "allow_nudity": "no", "explicitContent": 0, "prompt": "a harbour"}
+    assert sections(json.dumps(said)) == Sections(("a harbour",), ("nsfw", "allow nudity", "explicit Content"))
+    assert "nsfw: yes" in sections('{"nsfw": true, "prompt": "a harbour"}').asked[-1]
+    assert "clothes: no" in sections('{"clothes": false, "prompt": "a harbour"}').asked[-1]
+    assert "naked" in sections('{"nude": 0.9, "mood": "naked"}').asked[0]
+
+
+def test_the_weight_of_what_is_unwanted_is_no_part_of_its_name() -> None:
+    assert sections("a woman --no clothes::2, hat:1.4").unwanted[0].split() == ["clothes", ",", "hat"]
+
+
 def test_what_says_no_more_than_a_setting_is_left_out() -> None:
     said = {"prompt": "a harbour", "model": "FLUX.1 dev", "sampler": "DPM++ 2M Karras", "size": "1024x1024", "seed": 7}
     assert sections(json.dumps(said)).asked == ("a harbour",)
