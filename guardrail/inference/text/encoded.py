@@ -55,6 +55,8 @@ _READABLE = 4.2
 _SAMPLE = 300
 # Characters of no width and marks of direction; soft and odd spaces.
 _UNSEEN = frozenset(("Cf", "Zs", "Zl", "Zp"))
+# Characters from which on a text without spaces is more than a word or two.
+_OWN = 24
 # Letters from which chance is out: of a dozen chance bytes all are printable ASCII once in 150,000 times.
 _SURE = 12
 
@@ -92,7 +94,9 @@ def _runs(text: str, pattern: re.Pattern[str], read: Read, vocabulary: Vocabular
             return match[0]
         evidence.add(ENCODED)
         # Shorter than what it was, so that reading on within it comes to an end.
-        return f" {decoded(plain, vocabulary, Evidence())} "
+        said = decoded(plain, vocabulary, Evidence())
+        # More than a word or two is a text of its own, and read as one beside "decode this and draw it".
+        return f"\n{said}\n" if said.count(" ") > 1 or len(said) > _OWN else f" {said} "
 
     return pattern.sub(one, text)
 
