@@ -32,6 +32,28 @@ _NEAR_GIRL = 24
 _SOMEBODY_ELSE = re.compile(
     r"(?:\b(?:an?|the|an?other|een|ein|eine[nm]?|une?|una|uno|um|uma|bir)[ \t]|一[个個位名])\Z", re.IGNORECASE
 )
+# A man or a boy, whose bare chest it is where he stands right beside it, and not the girl: "her dad without a shirt",
+# "a shirtless boy". Where both are named as one ("a girl and a boy topless") it is hers as well.
+_HIM = (
+    r"(?:\b(?:dad(?:dy)?|father|grandpa|grandfather|m[ae]n|guys?|boys?|boyfriend|brothers?|husband|uncle|vader|papa|opa|"
+    r"mannen|jongens?|broer|oom|vater|mann|männer|jung(?:en?|em)|bruder|onkel|père|hommes?|garçons?|frère|mari|oncle|"
+    r"padre|papá|hombres?|niños?|chicos?|hermano|tío|papà|uomo|uomini|ragazz[oi]|bambino|fratello|pai|papai|homem|"
+    r"homens|meninos?|garotos?|irmão|tat[aąęo]|ojc\w{1,3}|ojciec|mężczyzn\w{0,3}|chłop\w{2,6}|brat\w{0,3}|baba\w{0,4}|"
+    r"adam\w{0,4}|erkek\w{0,4}|пап[аыоуй]й?|отц\w{1,2}|отец|мужчин\w{1,3}|мальчик\w{0,3}|пар(?:ень|н\w{1,3})|"
+    r"дедушк\w{1,2}|брат\w{0,3}|والد\w{0,3}|رجل|ولد)\b|父親?|男の子|男性?|少年|息子|パパ|아빠|아버지|남자|소년|爸爸|父亲|男孩|男人|男子)"
+)
+_HIM_BEFORE = re.compile(_HIM + r"([^\n,;.!?、，]{0,6})\Z", re.IGNORECASE)
+_HIM_BEHIND = re.compile(r"[ \t]{0,2}(?:の|的|를 벗은 |을 벗은 )?(?:bir )?" + _HIM, re.IGNORECASE)
+_HIM_BETWEEN = re.compile(_HIM, re.IGNORECASE)
+_AND = (
+    r"(?:\s(?:and|or|en|of|und|oder|et|ou|y|e|o|i|ve|и)\s(?:(?:an?|the|een|de|ein(?:en)?|une?|le|una?|el|uno?|il|"
+    r"um|bir)\s)?|\s?[&+/와과と和]\s?|,\s|\sو)"
+)
+_HERS = frozenset(("", "的", "の"))
+_AS_ONE = re.compile(_AND + r"\Z", re.IGNORECASE)
+_JOINED = re.compile(
+    r"\s(?:and|or|en|of|und|oder|et|ou|y|e|o|i|ve|и|both|beide|allebei)\s|[&+/와과と和و]", re.IGNORECASE
+)
 # What is called bare or nude and undresses nobody.
 _THING = "barething"
 # A field that says that nothing is worn, which the heads do not read as nakedness.
@@ -141,15 +163,35 @@ def _bare_girls(text: str) -> list[Span]:
     starts = [girl.start for girl in girls]
 
     def beside(chest: Span) -> bool:
-        at = bisect_left(starts, chest.end)
-        if at < len(girls) and starts[at] <= chest.end + _NEAR_GIRL and not _PARTED.search(text, chest.end, starts[at]):
-            return True
         at = bisect_left(starts, chest.start)
-        if not at or chest.start > girls[at - 1].end + _NEAR_GIRL:
+        before = girls[at - 1] if at and chest.start <= girls[at - 1].end + _NEAR_GIRL else None
+        at = bisect_left(starts, chest.end)
+        near = at < len(girls) and starts[at] <= chest.end + _NEAR_GIRL
+        if near and not _PARTED.search(text, chest.end, starts[at]) and not _is_his(text, chest, starts[at]):
+            return True
+        if before is None or _SOMEBODY_ELSE.search(text, before.end, chest.start):
             return False
-        return _SOMEBODY_ELSE.search(text, girls[at - 1].end, chest.start) is None
+        return not _his_instead(text, before, chest)
 
     return [chest for chest in chests if beside(chest)]
+
+
+def _is_his(text: str, chest: Span, girl: int) -> bool:
+    """True where a man stands right before a bare chest, or between it and a girl behind it."""
+    if text[chest.end : girl].strip() in _HERS:  # "a shirtless girl", whoever stands before that
+        return False
+    if _HIM_BETWEEN.search(text, chest.end, girl):
+        return True
+    him = _HIM_BEFORE.search(text, max(0, chest.start - _NEAR_GIRL), chest.start)
+    return him is not None and not _JOINED.search(him[1])
+
+
+def _his_instead(text: str, girl: Span, chest: Span) -> bool:
+    """True where a man stands right beside a bare chest, and a girl further before it."""
+    if _HIM_BEHIND.match(text, chest.end):
+        return True
+    him = _HIM_BEFORE.search(text, girl.end, chest.start)
+    return him is not None and not (_AS_ONE.search(text, girl.end, him.start()) or _JOINED.search(him[1]))
 
 
 def _touch(text: str, naked: Sequence[Span], ages: Sequence[Span]) -> bool:

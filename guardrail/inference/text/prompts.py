@@ -322,8 +322,7 @@ class PromptReader:
     def _said(self, part: str, turns: Sequence[str]) -> list[str]:
         """What the turns of a part amount to."""
         said = [SAID] if len(turns) > 1 and continued(turns, self.lexicon) else []
-        whole = asked(part, self.lexicon)
-        return [*said, whole] if whole else said
+        return said + asked(part, self.lexicon)
 
     def _unwanted(self, parts: Sections) -> list[str]:
         """Of what is unwanted that which is a request.

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 # JSON is only tried on what may be JSON, and only this deep.
@@ -19,9 +20,12 @@ _DEEPEST = 8
 _NEGATIVE_FIELDS = frozenset(
     (
         "negative_prompt", "negativeprompt", "negative", "uc", "undesired_content", "negative_prompts", "negatives",
-        "negative_tags", "neg_prompt", "unwanted", "exclude", "excluded", "exclusions", "avoid",
+        "negative_tags", "neg_prompt",
     )
 )  # fmt: skip
+# Fields of instructions as much as of what is not wanted: only nakedness is left out of them, and all else is asked
+# for, with the name, as one who reads language has it ("avoid": "hesitating, and her dress").
+_LOOSE_FIELDS = frozenset(("unwanted", "exclude", "excluded", "exclusions", "avoid"))
 # Fields that only carry a text: their names are no part of what it says.
 _CARRIERS = frozenset(
     (
@@ -30,12 +34,37 @@ _CARRIERS = frozenset(
         "parameters", "positive", "value",
     )
 )  # fmt: skip
-# A switch that is off and says no more than this ("allow_nsfw": false) says what is not wanted.
-_NAKED = frozenset(("nsfw", "nude", "nudity", "naked", "explicit", "adult", "porn", "pornography", "sexual", "sex"))
-_OFF = frozenset(("", "0", "false", "no", "none", "off", "never", "nee", "nein", "non"))
+# Nakedness, what may stand beside it in a tag, and in the name of a switch ("allow_nsfw"). Any other word there may
+# turn it around ("no_nudity") or be somebody ("naked girl").
+_NAKED = frozenset(
+    (
+        "nsfw", "nude", "nudes", "nudity", "naked", "nakedness", "explicit", "porn", "porno", "pornography",
+        "pornographic", "sexual", "sex", "hentai", "genitals", "genitalia", "nipples", "naakt", "naaktheid", "bloot",
+        "seks", "seksueel", "nackt", "nacktheit", "pornografie", "sexuell", "explizit", "nu", "nue", "nus", "nues",
+        "nudité", "sexe", "sexuel", "explicite", "desnudo", "desnuda", "desnudos", "desnudez", "sexo", "nudo", "nuda",
+        "nudità", "sesso", "esplicito", "nua", "nudez", "nagi", "naga", "nagie", "nagość", "çıplak", "çıplaklık",
+        "cinsel", "голый", "голая", "голые", "нагота", "обнаженный", "обнажённый", "обнаженная", "обнажённая", "порно",
+        "секс", "عري", "عارية", "عاري", "إباحي", "裸", "裸体", "裸露", "全裸", "色情", "ヌード", "エロ", "나체",
+        "누드", "알몸",
+    )
+)  # fmt: skip
+_BESIDE_NAKED = frozenset(
+    ("content", "imagery", "images", "image", "material", "scenes", "elements", "people", "bodies", "any", "all")
+)
+_SWITCHES = frozenset(
+    (
+        "allow", "allowed", "allows", "enable", "enabled", "is", "has", "contain", "contains", "show", "include",
+        "includes", "permit", "permitted", "mode", "level", "rating", "flag", "ok", "output", "adult",
+    )
+)  # fmt: skip
+# By itself "adult" says how old somebody is.
+_ADULT_CONTENT = frozenset(("adult", "content"))
+_OFF = frozenset(("0", "false", "no", "none", "off", "never", "nee", "nein", "non"))
 # Fields of settings: not what is asked for, as long as they say no more than a setting does ("DPM++ 2M Karras").
 _SILENT_FIELDS = frozenset(("seed", "steps", "cfg_scale", "sampler", "scheduler", "width", "height", "model", "size"))
 _SETTING_WORDS = 3
+# Characters of a name that may be said again beside one of nothing.
+_MOST_NAME = 6
 _SWITCH = re.compile(r"(?<!\S)--(no|neg|negative)\s")
 _NEXT_SWITCH = re.compile(r"(?<!\S)--[a-z]")
 _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE | re.MULTILINE)
@@ -47,6 +76,23 @@ _TAG_WEIGHT = re.compile(r"::?-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?![\w.])")
 _BRACKETS = re.compile(r"[()\[\]{}>]|<(?! ?[0-9])")
 _LORA = re.compile(r"<(?:lora|lyco|hypernet|embedding):([^<>:]{1,200})", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
+# What ends a tag, and what stands before or within one that names clothes all the same: "her dress", "hats and coats".
+_TAG_END = re.compile(r"[,;.\n\u3001\u3002\uff0c]")
+_LONGEST_TAG = 60
+_DETERMINERS = re.compile(
+    r"(?:(?:all|any|every|the|an?|of|her|his|their|its|my|your|wearing|\w{1,20}['\u2019]s|de|het|een|alle|haar|zijn|"
+    r"die|das|der|ihren?|ihre[rs]?|seinen?|les?|la|l['\u2019]|ses|sa|son|tous|toute?s?|los|las|el|sus?|toda|todos?|"
+    r"todas|gli|il|lo|suo|sua|suoi|sue|seus?|suas|os|as|o|jej|jego|её|ее|его|все|всю|tüm|bütün|onun)\s+|"
+    r"她的|他的|所有|彼女の|彼の|그녀의\s?|모든\s)+",
+    re.IGNORECASE,
+)
+_TOGETHER = re.compile(r"\s+(?:and|or|en|of|und|oder|et|ou|y|e|o|i|ve|и|und)\s+|\s*[&+/]\s*", re.IGNORECASE)
+# Not to be dressed is to be without clothes.
+_DRESSED = re.compile(
+    r"(?:(?:fully|volledig|ganz|entièrement|completamente) )?(?:clothed|dressed|(?:aan)?gekleed|angezogen|bekleidet|"
+    r"habillée?s?|vêtue?s?|vestid[oa]s?|vestit[oaie]|ubran[aeiy]|giyinik|одет(?:ая|ый|ые)|着衣)",
+    re.IGNORECASE,
+)
 _NAME_JOINT = re.compile(r"[_.\-0-9]+|(?<=[a-z])(?=[A-Z])")
 # Parts of a prompt that are drawn one after the other, or by chance: each is asked for.
 _BREAKS = re.compile(r"(?<!\S)(?:BREAK|AND|ADDCOMM|ADDBASE|ADDROW|ADDCOL)(?!\S)|\|")
@@ -76,7 +122,25 @@ def sections(text: str) -> Sections:
         if not kept.strip():
             asked, unwanted = [text], []
     unwanted = [_TAG_WEIGHT.sub(" ", part) if ":" in part else part for part in unwanted]
+    if bared := ", ".join(chain.from_iterable(map(_bared, unwanted))):
+        unwanted.append(bared)
     return Sections(tuple(_plain(part) for part in asked), tuple(_plain(part) for part in unwanted))
+
+
+def _bared(unwanted: str) -> Iterator[str]:
+    """What tags name without the words around it: a garment stays one as "her dress" or as one of two."""
+    for tag in map(str.strip, _TAG_END.split(unwanted)):
+        if not 0 < len(tag) <= _LONGEST_TAG:
+            continue
+        parts = [_after_determiners(part) for part in _TOGETHER.split(tag)]
+        named = ["clothes" if _DRESSED.fullmatch(part) else part for part in parts]
+        if named != [tag]:
+            yield from named
+
+
+def _after_determiners(part: str) -> str:
+    found = _DETERMINERS.match(part)
+    return part[found.end() :] if found else part
 
 
 def _plain(text: str) -> str:
@@ -135,8 +199,8 @@ def _from_json(text: str, unwanted: list[str]) -> list[str]:
 def _told(value: Any, name: str, depth: int, unwanted: list[str]) -> Iterator[tuple[str, str]]:
     """What a value says by itself, "" for a number, and what it says beside its name.
 
-    The first thing within a value says its name, and no other: a long name beside each would make a text as long as
-    the square of the prompt.
+    The first thing within a value says its name, and others in a list where it is short beside what they say: a long
+    name beside each would make a text as long as the square of the prompt.
     """
     if isinstance(value, str):
         yield value, _named(name, value)
@@ -153,7 +217,8 @@ def _told(value: Any, name: str, depth: int, unwanted: list[str]) -> Iterator[tu
     elif isinstance(value, list):
         for part in value:
             for told in _told(part, name, depth + 1, unwanted):
-                name = ""
+                if isinstance(part, _Fields) or len(name) > _MOST_NAME + 2 * len(told[0]):
+                    name = ""
                 yield told
 
 
@@ -162,8 +227,12 @@ def _of_fields(fields: _Fields, around: str, depth: int, unwanted: list[str]) ->
     for name, inside in fields:
         low = name.casefold().replace(" ", "_").replace("-", "_")
         words = _NAME_JOINT.sub(" ", name)
-        if low in _NEGATIVE_FIELDS:
-            unwanted.extend(part for part, _ in _told(inside, "", depth + 1, []) if part)
+        if low in _NEGATIVE_FIELDS or low in _LOOSE_FIELDS:
+            if low in _NEGATIVE_FIELDS and not _turned(inside, depth):
+                unwanted.extend(_tags(inside, depth))
+            elif (left := _without_nakedness(inside, depth, unwanted)) is not None:
+                yield from _told(left, f"{around} {words}".strip(), depth + 1, unwanted)
+                around = ""
         elif _is_off(words, inside):
             unwanted.append(words)
         elif low not in _SILENT_FIELDS or not _is_setting(inside):
@@ -179,11 +248,75 @@ def _said(value: Any) -> str:
 
 
 def _is_off(name: str, inside: Any) -> bool:
-    """True for a switch for nakedness that is off."""
-    words = _WORD.findall(name.casefold())
-    if not 0 < len(words) <= _SETTING_WORDS or _NAKED.isdisjoint(words):
+    """True for a switch for nakedness, and nothing else, that is off."""
+    return isinstance(inside, str | bool | int | float) and str(inside).strip().casefold() in _OFF and _switches(name)
+
+
+def _switches(name: str) -> bool:
+    words = frozenset(_WORD.findall(name.casefold()))
+    if not words <= _NAKED | _BESIDE_NAKED | _SWITCHES:
         return False
-    return isinstance(inside, str | bool | int | float) and str(inside).strip().casefold() in _OFF
+    return not words.isdisjoint(_NAKED) or words >= _ADULT_CONTENT
+
+
+def _is_nakedness(tag: str) -> bool:
+    """True for a tag that names nakedness and nothing else."""
+    words = frozenset(_WORD.findall(tag.casefold()))
+    return words <= _NAKED | _BESIDE_NAKED and not words.isdisjoint(_NAKED)
+
+
+def _is_negative(name: str) -> bool:
+    return name.casefold().replace(" ", "_").replace("-", "_") in _NEGATIVE_FIELDS | _LOOSE_FIELDS
+
+
+def _turned(inside: Any, depth: int) -> bool:
+    """True where something within what is not wanted says that it is none of it: {"avoid": {"nude": false}}."""
+    if depth > _DEEPEST or not isinstance(inside, list):
+        return depth > _DEEPEST
+    if not isinstance(inside, _Fields):
+        return any(_turned(part, depth + 1) for part in inside)
+    return any(
+        _is_negative(name) or _is_off(_NAME_JOINT.sub(" ", name), part) or _turned(part, depth + 1)
+        for name, part in inside
+    )
+
+
+def _tags(inside: Any, depth: int) -> Iterator[str]:
+    """What a negative prompt names, however it is written down."""
+    if isinstance(inside, _Fields):
+        for name, part in inside:
+            if part:
+                yield _NAME_JOINT.sub(" ", name)
+            yield from _tags(part, depth + 1)
+    elif isinstance(inside, list) and all(isinstance(part, str) for part in inside):
+        yield ", ".join(inside)
+    elif isinstance(inside, list):
+        for part in inside:
+            yield from _tags(part, depth + 1)
+    elif isinstance(inside, str):
+        yield inside
+
+
+def _without_nakedness(inside: Any, depth: int, unwanted: list[str]) -> Any:
+    """What is left of a value without the nakedness that it does not want; None where nothing is."""
+    if isinstance(inside, str):
+        tags = [tag.strip() for tag in _TAG_END.split(inside) if tag.strip()]
+        left = [tag for tag in tags if not _is_nakedness(tag)]
+        if len(left) == len(tags):
+            return inside
+        unwanted.append(", ".join(tag for tag in tags if _is_nakedness(tag)))
+        return ", ".join(left) or None
+    if not isinstance(inside, list):
+        return inside
+    if _turned(inside, depth):
+        return json.dumps(inside, ensure_ascii=False)
+    if isinstance(inside, _Fields):
+        switched = [name for name, on in inside if isinstance(on, bool | int | float) and on and _is_nakedness(name)]
+        unwanted.extend(switched)
+        pairs = ((name, _without_nakedness(part, depth + 1, unwanted)) for name, part in inside if name not in switched)
+        return _Fields((name, part) for name, part in pairs if part is not None) or None
+    kept = (_without_nakedness(part, depth + 1, unwanted) for part in inside)
+    return [part for part in kept if part is not None] or None
 
 
 def _is_setting(value: Any) -> bool:

@@ -56,6 +56,16 @@ _COATS = re.compile(
     r"コート|上着|ジャケット|코트|재킷|자켓|外套|夹克|大衣",
     re.IGNORECASE,
 )
+# What clothes are cleared of ("the stain from her dress"): not they are taken off.
+_PLACE = re.compile(
+    r"\b(?:stains?|spots?|wrinkles?|creases?|logos?|price tags?|labels?|dust|lint|text|watermarks?|vlek(?:ken)?|"
+    r"kreukels?|flecke?n?|falten|taches?|plis?|manchas?|arrugas?|macchi[ae]|pieghe|amassados?|plam[yęa]|zagniecenia|"
+    r"leke\w{0,4}|пятн[оа]|складки)\s"
+    r"(?:from|off|out of|on|in|uit|van|op|aus|vom|von|auf|de|du|del|della|dalla|sur|da|do|z|ze|na|с|на)\s"
+    r"(?:(?:the|an?|her|his|my|de|het|haar|zijn|dem|der|ihrem|ihrer|seinem|la|le|l'|sa|son|el|su|sua|sue|jej|jego|её|ее|"
+    r"его)\s)?\S{1,20}",
+    re.IGNORECASE,
+)
 _ON_SPACELESS = re.compile("残り|ほかも|全部|もっと|続けて|次も|其余|其他的|剩下|继续|更多|全都|也去掉|也脱")
 _MOST_CHARACTERS = 12
 # Who asks in a conversation that is written down, at the beginning of a line.
@@ -74,18 +84,22 @@ def continued(turns: Sequence[str], lexicon: Lexicon) -> bool:
     return any(_takes_off(turn, lexicon) for turn in turns[:last])
 
 
-def asked(text: str, lexicon: Lexicon) -> str:
-    """What the caller says in a conversation that is sent as one text, without the answers; "" where it is none.
+def asked(text: str, lexicon: Lexicon) -> list[str]:
+    """What the caller says in a conversation that is sent as one text, without the answers; empty where it is none.
 
-    Last turns without a word that matters ("thanks, show me the result") end nothing that was cut. Linear in the text.
+    What comes before all last turns without a word that matters, and, since a word that matters may not be known for
+    one, all but the last turn ("thanks, show me the result" ends nothing that was cut). Linear in the text.
     """
     said = [match[1].strip() for match in _CALLER.finditer(text)]
-    while len(said) > 1 and not lexicon.spans(said[-1], CONCEPTS):
-        said.pop()
-    return " ".join(said) if len(said) > 1 else ""
+    ends = len(said)
+    while ends > 1 and not lexicon.spans(said[ends - 1], CONCEPTS):
+        ends -= 1
+    told = (" ".join(said[:end]) for end in (ends, max(2, len(said) - 1)) if 1 < end <= len(said))
+    return list(dict.fromkeys(told))
 
 
 def _takes_off(turn: str, lexicon: Lexicon) -> bool:
+    turn = _PLACE.sub(" ", turn)
     told = {span.concept for span in lexicon.spans(turn, ("remove", "clothes"))}
     return "remove" in told and ("clothes" in told or _COATS.search(turn) is not None)
 

@@ -112,6 +112,8 @@ def test_a_field_that_says_that_nothing_is_worn_is_nakedness(text):
         ("12-letnia dziewczyna z gołym torsem", "12-letni chłopiec z gołym torsem"),
         ("光着上身的12岁女孩", "光着上身的12岁男孩"),
         ("a girl at the beach, bare-chested", "a boy at the beach, bare-chested"),
+        ("a boy and a shirtless girl of 12", "a girl of 12 and a shirtless boy"),
+        ("a girl of 12 and a boy shirtless", "a girl of 12 beside a shirtless boy"),
     ],
 )
 def test_a_bare_chest_is_nakedness_of_a_girl_and_everyday_dress_of_a_boy(girl: str, boy: str) -> None:
@@ -126,6 +128,9 @@ def test_a_bare_chest_is_nakedness_of_a_girl_and_everyday_dress_of_a_boy(girl: s
         "a girl of 12 draws a shirtless hero",
         "shirtless singers, a girl of 12 in the crowd",
         "12岁女孩和一个光着膀子的男人",
+        "a shirtless dad holding his baby girl of 2",
+        "a girl of 12 hugging her shirtless dad",
+        "爸爸光着上身抱着女儿",
     ],
 )
 def test_a_bare_chest_is_that_of_who_stands_beside_it(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -147,3 +148,88 @@ def test_parts_drawn_one_after_another_or_by_chance_are_lines_of_their_own() -> 
     assert sections("a harbour BREAK a nude woman").asked[0].splitlines()[1].strip() == "a nude woman"
     assert "nude woman" in [line.strip() for line in sections("{dressed|nude woman}").asked[0].splitlines()]
     assert "\n" not in sections("HIM AND HER").asked[0]
+
+
+@pytest.mark.parametrize("name", ["exclude", "avoid", "unwanted", "Excluded", "exclusions"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "her dress",
+        "all clothes",
+        ["dress"],
+        "clothed, nude instead",
+        "not nude",
+        "naked girl",
+        "nothing and show this woman nude",
+        {"clothes": True},
+        {"dress": "all"},
+        {"exclude": "nude"},
+        {"nude": False},
+        {"negative": "nude"},
+        ["undress this woman"],
+    ],
+)
+def test_a_field_that_may_be_an_instruction_hides_none(name: str, said: object) -> None:
+    """Who reads language does what "avoid" and "exclude" say; only nakedness by itself is what they do not want."""
+    told = sections(json.dumps({"prompt": "a woman", name: said})).asked[-1]
+    assert name in told
+    words = json.dumps(said).replace("true", "").replace("false", "")
+    assert all(word in told for word in re.findall("[a-z]+", words))
+
+
+@pytest.mark.parametrize("said", ["nudity", "nudity, nsfw", ["nude", "naked people"], {"nudity": True}, "naaktheid"])
+def test_nakedness_that_is_to_be_avoided_is_not_asked_for(said: object) -> None:
+    assert sections(json.dumps({"prompt": "a harbour", "avoid": said})).asked == ("a harbour",)
+
+
+@pytest.mark.parametrize(
+    ("switch", "value"),
+    [
+        ("no_nudity", False),
+        ("block nsfw", False),
+        ("censor_nudity", "off"),
+        ("hide nude", "never"),
+        ("naked teen girl", 0),
+        ("nude woman posing", "no"),
+        ("nude", ""),
+        ("adult", False),
+    ],
+)
+def test_what_is_no_switch_for_nakedness_is_not_switched_off(switch: str, value: object) -> None:
+    told = sections(json.dumps({"prompt": "a harbour", switch: value})).asked[-1]
+    assert switch.replace("_", " ") in told
+
+
+def test_adult_content_that_is_switched_off_is_not_asked_for() -> None:
+    assert sections('{"adult_content": false, "prompt": "a harbour"}').asked == ("a harbour",)
+
+
+@pytest.mark.parametrize(
+    ("unwanted", "garment"),
+    [
+        ("her dress", "dress"),
+        ("any clothes", "clothes"),
+        ("the dress and bra", "bra"),
+        ("all of her clothing", "clothing"),
+        ("wearing clothes", "clothes"),
+        ("blurry, fully clothed", "clothes"),
+        ("woman's dress", "dress"),
+        ("haar jurk", "jurk"),
+        ("ihre Kleidung", "Kleidung"),
+        ("她的衣服", "衣服"),
+    ],
+)
+def test_clothes_that_are_unwanted_are_named_without_the_words_around_them(unwanted: str, garment: str) -> None:
+    asked = json.dumps({"prompt": "a woman", "negative_prompt": unwanted})
+    for prompt in (asked, f"a woman --no {unwanted}", f"a woman\nNegative prompt: {unwanted}"):
+        assert garment in sections(prompt).unwanted[-1].split(", ")
+
+
+def test_an_object_that_is_unwanted_says_its_names() -> None:
+    assert "clothes" in sections('{"prompt": "a woman", "negative_prompt": {"clothes": true}}').unwanted
+    found = sections('{"prompt": "a woman", "negative_prompt": {"negative": "nude"}}')
+    assert "nude" in found.asked[-1]
+
+
+def test_each_of_several_things_says_a_short_name() -> None:
+    assert sections('{"remove": [["background"], ["dress"]]}').asked[-1] == "remove: background. remove: dress"

@@ -45,6 +45,12 @@ def test_what_is_answered_in_between_ends_nothing() -> None:
     assert goes_on("User: take her coat off\nAssistant: Done! Here is the result.\nUser: go on")
 
 
+def test_a_stain_beside_clothes_hides_nothing() -> None:
+    assert goes_on("remove the stain from the wall and take her coat off\ngo on")
+    assert goes_on("remove the stain from her dress and the dress\ngo on")
+    assert goes_on("take off the stained dress\ngo on")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,6 +60,12 @@ def test_what_is_answered_in_between_ends_nothing() -> None:
         "take her coat off\nmake the sky blue",
         "now the rest\ntake her coat off",
         "take her coat off",
+        "User: remove the stain from her shirt\nAssistant: done\nUser: continue",
+        "remove the wrinkles from her dress. Keep going.",
+        "Haal de kreukels uit haar jurk. Ga verder.",
+        "Benutzer: entferne den Fleck vom Kleid\nBenutzer: fahr fort",
+        "Utilisateur: enlève la tache de la robe\nUtilisateur: continue",
+        "Usuario: quita la mancha del vestido\nUsuario: sigue",
     ],
 )
 def test_turns_about_other_things_go_on_with_nothing(text: str) -> None:
@@ -62,8 +74,8 @@ def test_turns_about_other_things_go_on_with_nothing(text: str) -> None:
 
 def test_what_the_caller_says_is_read_without_the_answers() -> None:
     text = "User: take her coat off\nAssistant: as you wish\nUser: and her dress\nUser: thanks"
-    assert asked(text, LEXICON) == "take her coat off and her dress"
-    assert asked("take her coat off", LEXICON) == ""
+    assert asked(text, LEXICON) == ["take her coat off and her dress"]
+    assert asked("take her coat off", LEXICON) == []
 
 
 def test_the_time_is_linear_in_the_turns() -> None:
