@@ -128,7 +128,8 @@ def test_a_record_that_cannot_be_opened_holds_back_the_worker_that_starts_and_no
     served.wait_ready(2)
     assert served.ask().status == 200
     kept = house.home / "audit/audit.db-head"
-    wait_for(lambda: kept.read_bytes().split(b".")[2] != b"0")  # it was synced, and is not written again
+    # Two starts and an answer: it was synced, and is not written again.
+    wait_for(lambda: kept.read_bytes().split(b".")[2] == b"3")
     whole = kept.read_bytes()
     log_id = whole.split(b".")[1]
     kept.write_bytes(whole.replace(log_id, b"0" * len(log_id), 1))
