@@ -95,9 +95,6 @@ _LAST = 32
 # A negative prompt is a list of tags of so many words: "extra fingers on the left hand".
 _TAG_WORDS = 6
 _WORDS = re.compile(r"[^\W\d_]+")
-# Clothes that one tag names, and what may stand between them: "top and trousers".
-_GARMENTS = 4
-_AND = frozenset("and or & + en of und oder et ou y o i ve и و と".split())  # noqa: SIM905 - shorter to read
 
 
 @dataclass(frozen=True)
@@ -344,8 +341,8 @@ class PromptReader:
         return len(words) > _TAG_WORDS or any(self.lexicon.knows(word, ("pronoun",)) for word in words)
 
     def _is_garment(self, tag: str) -> bool:
-        words = [word for word in tag.casefold().split() if word not in _AND]
-        return 0 < len(words) <= _GARMENTS and all(self.lexicon.knows(word, ("clothes",)) for word in words)
+        words = tag.casefold().split()
+        return 0 < len(words) <= 2 and all(self.lexicon.knows(word, ("clothes",)) for word in words)
 
 
 def _slices(sentence: str) -> Iterator[str]:

@@ -86,7 +86,7 @@ _DETERMINERS = re.compile(
     r"她的|他的|所有|彼女の|彼の|그녀의\s?|모든\s)+",
     re.IGNORECASE,
 )
-_TOGETHER = re.compile(r"\s+(?:and|or|en|of|und|oder|et|ou|y|e|o|i|ve|и|und)\s+|\s*[&+/]\s*", re.IGNORECASE)
+_TOGETHER = re.compile(r"\s+(?:and|or|en|of|und|oder|et|ou|y|e|o|i|ve|и)\s+|\s*[&+/]\s*", re.IGNORECASE)
 # Not to be dressed is to be without clothes.
 _DRESSED = re.compile(
     r"(?:(?:fully|volledig|ganz|entièrement|completamente) )?(?:clothed|dressed|(?:aan)?gekleed|angezogen|bekleidet|"
