@@ -282,5 +282,13 @@ SOON = NOTHING_COUNTED | frozenset(
 CLAUSE_ENDS = re.compile('[,;.!?()|"\n:\u201d\u2019\u060c\u061b\u3001\u3002\uff0c\uff1a\uff1b]|\\s[-\u2013\u2014]')
 CLAUSE = re.compile(r"[^,;.!?|\n\u060c\u3001\u3002\uff0c\uff1b]+")
 LETTER = re.compile(r"\w")
+# Whose number is an age where it counts nothing: "a little one of 4", "mannetje van drie".
+LITTLE = re.compile(
+    r"\b(?:man(?:netje|neke)|ventje|kereltje|gastje|jochie|jongske|meiske|kleine|kleintje|hummel|ukkie|lad|lass(?:ie)?|"
+    r"(?:little|wee) (?:one|guy|man|fella|lady)|tot|knirps|steppke|kleine[rs]|p(?:eti|['\u2019]ti)te?|pequeñ[oa]|"
+    r"chiquitín|chiquitina|piccol[oa]|piccin[oa]|pequen[oa]|miúd[oa]|maluch\w{0,2}|малыш\w{0,2}|кроха) "
+    r"(?:van|of|von|mit|de|di) $",
+    re.IGNORECASE,
+)
 WORD_BEFORE = re.compile(r"(?:[^\W\d_][\W_]{0,8}|[<\uff1c\u2264\u2a7d][\s=]{0,3}|\bu[ -]?)$", re.IGNORECASE)
 WORD_BEHIND = re.compile(r"[\W_]{0,3}(?:½\s?)?[^\W\d_]")

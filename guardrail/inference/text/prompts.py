@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from guardrail.errors import ConfigError
-from guardrail.inference.text import dense
+from guardrail.inference.text import dense, latin
 from guardrail.inference.text.apart import readings
+from guardrail.inference.text.cut import untagged
 from guardrail.inference.text.encoder import WIDTH, TextEncoder
 from guardrail.inference.text.fold import Folded, fold
 from guardrail.inference.text.frequent import FrequentWords, packaged_frequent
@@ -30,7 +31,7 @@ from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.mistyped import retyped, slipped
 from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
-from guardrail.inference.text.steps import SAID, asked, continued
+from guardrail.inference.text.steps import SAID, asked, continued, conversation
 from guardrail.inference.text.wordlist import LONGEST_WORD, REMEMBERED
 
 Floats = npt.NDArray[np.float32]
@@ -94,6 +95,11 @@ _SLICE, _OVERLAP = 960, 120
 _LAST = 32
 # A negative prompt is a list of tags of so many words: "extra fingers on the left hand".
 _TAG_WORDS = 6
+# Garments that one may name without commas: "--no dress bra panties".
+_MOST_GARMENTS = 8
+# Nats by which a conversation with its answers counts less than what its caller says. Of 324 twins that are cut over
+# turns 17 are flagged with 2, 28 with 1, 59 with 0; of 324 requests 307, 310 and 315 are found.
+_ANSWERED = 2.0
 _WORDS = re.compile(r"[^\W\d_]+")
 
 
@@ -215,7 +221,7 @@ class PromptReader:
         most = dense.budget(characters) if characters > dense.SHORT else None
         if most is not None and sum(len(self.encoder.tokens(part)) for part in parts.asked) > most:
             return None
-        found: dict[tuple[tuple[int, ...], str], _Piece] = {}
+        found = {(tuple(piece.ids), piece.shown): piece for piece in self._whole(parts)}
         for section in self._asked(parts):
             for piece in self._pieces(_small(section)):
                 key = (tuple(piece.ids), piece.shown)
@@ -307,14 +313,22 @@ class PromptReader:
 
     def _asked(self, parts: Sections) -> Iterator[str]:
         """What is judged: what is asked for, and of what is unwanted that which is a request all the same."""
-        yield from parts.asked
-        spoken = dict.fromkeys(self._unwanted(parts))
+        spoken: dict[str, None] = {}
+        for part in parts.asked:
+            spoken |= dict.fromkeys(sentences(part) if conversation(part) else (untagged(part),))
+        spoken |= dict.fromkeys(self._unwanted(parts))
         for part in parts.asked:
             turns = sentences(part)
-            spoken |= dict.fromkeys(self._said(part, turns))
+            spoken |= dict.fromkeys((*self._said(part, turns), *latin.meant(part)))
             for one in [part] if len(part) <= _LONG_PART else chain.from_iterable(map(_slices, turns)):
                 spoken |= dict.fromkeys(readings(one, self.lexicon))
         yield from spoken
+
+    def _whole(self, parts: Sections) -> Iterator[_Piece]:
+        """Conversations with their answers, which count less: of turns that answer nothing these make anything."""
+        for part in parts.asked:
+            if conversation(part):
+                yield from self._pieces_of(_small(part), _ANSWERED)
 
     def _said(self, part: str, turns: Sequence[str]) -> list[str]:
         """What the turns of a part amount to."""
@@ -342,7 +356,7 @@ class PromptReader:
 
     def _is_garment(self, tag: str) -> bool:
         words = tag.casefold().split()
-        return 0 < len(words) <= 2 and all(self.lexicon.knows(word, ("clothes",)) for word in words)
+        return 0 < len(words) <= _MOST_GARMENTS and all(self.lexicon.knows(word, ("clothes",)) for word in words)
 
 
 def _slices(sentence: str) -> Iterator[str]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from guardrail.inference.text.cut import rejoined
+
 # JSON is only tried on what may be JSON, and only this deep.
 _DEEPEST = 8
 _NEGATIVE_FIELDS = frozenset(
@@ -75,6 +77,8 @@ _TAG_WEIGHT = re.compile(r"::?-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?![\w.])")
 # "<18" says who somebody is.
 _BRACKETS = re.compile(r"[()\[\]{}>]|<(?! ?[0-9])")
 _LORA = re.compile(r"<(?:lora|lyco|hypernet|embedding):([^<>:]{1,200})", re.IGNORECASE)
+# A word right behind the weight of such a tag, or of several.
+_GOES_ON = re.compile(r"(?::-?[0-9.]{1,8}){0,3}>\s{0,4}[^\W_]")
 _WORD = re.compile(r"[^\W\d_]+")
 # What ends a tag, and what stands before or within one that names clothes all the same: "her dress", "hats and coats".
 _TAG_END = re.compile(r"[,;.\n\u3001\u3002\uff0c]")
@@ -109,9 +113,10 @@ class Sections:
 def sections(text: str) -> Sections:
     """Take a prompt apart; weights and brackets are taken off.
 
-    A JSON prompt gives one section per text field, all of them as one, and all of them with the names of their fields
-    ("clothing: none", "age: 12"), as a generator that reads language has it; a prompt in words gives one section,
-    without what follows a `--no` switch or a line "Negative prompt:"; when nothing else is there, that is asked.
+    A JSON prompt gives one section per text field (what goes on in the next one as one with it), all of them as one,
+    and all of them with the names of their fields ("clothing: none", "age: 12"), as a generator that reads language has
+    it; a prompt in words gives one section, without what follows a `--no` switch or a line "Negative prompt:"; when
+    nothing else is there, that is asked.
     """
     unwanted: list[str] = []
     asked = _from_json(text, unwanted) if text.lstrip()[:1] in ("{", "[") else []
@@ -153,8 +158,12 @@ def _plain(text: str) -> str:
 
 
 def _model_name(match: re.Match[str]) -> str:
-    """The name of a fine-tuned model as words: "<lora:nude_fixV2:1>" asks for what it was made for."""
-    return f" {_NAME_JOINT.sub(' ', match[1])} "
+    """The name of a fine-tuned model as a tag: "<lora:nude_fixV2:1>" asks for what it was made for.
+
+    What stands behind it is no part of the name: "<lora:nude_lipstick:1> portrait of a woman".
+    """
+    name = _NAME_JOINT.sub(" ", match[1]).strip()
+    return f" {name}, " if _GOES_ON.match(match.string, match.end()) else f" {name} "
 
 
 def _without_negative(text: str, unwanted: list[str]) -> str:
@@ -187,7 +196,7 @@ def _from_json(text: str, unwanted: list[str]) -> list[str]:
     except (ValueError, RecursionError):
         return []
     unwanted += negative
-    asked = [part for part, _ in told if part.strip()]
+    asked = rejoined([part for part, _ in told if part.strip()])
     if len(told) > 1 and asked:
         together = (". ".join(asked), ". ".join(said for _, said in told))
         asked += [one for one in dict.fromkeys(together) if one not in asked]

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from guardrail.inference.text.cut import spaced
+from guardrail.inference.text.lessening import on_nobody, says_none, shrinks
 from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.pieces import CONCEPTS
 
@@ -75,38 +77,67 @@ _CALLER = re.compile(
     r"[ \t]*[:\uff1a](.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+# How a caller ends, whatever was asked before: here "everything" are no clothes. Nothing but a sign or thanks follows.
+_CLOSES = re.compile(
+    r"(?<!\w)(?:that(?:['\u2019]s| is| was|s)|dat(?: is| was|['\u2019]s)|das (?:ist|war)|c['\u2019](?:est|était)|"
+    r"(?:eso )?es|(?:questo )?è|(?:isso )?é|to(?: już)?|это)[ \t]+(?:now |dan |het |dann |all |about )?"
+    r"(?:all|everything|it|alles|tout|todo|tutto|tudo|wszystko|всё|все)(?=[ \t]*(?:$|[,.!;\n]))",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Any line that says who speaks.
+_ANSWER = re.compile(r"^[ \t]*[^\W\d_]{1,16}[ \t]*[:\uff1a][ \t]*(\S.*)$", re.MULTILINE)
+
+
+def conversation(text: str) -> bool:
+    """True for a conversation that is sent as one text."""
+    return "\n" in text and _CALLER.search(text) is not None
 
 
 def continued(turns: Sequence[str], lexicon: Lexicon) -> bool:
-    """True where a turn takes clothes or a coat off, and a later one goes on with it. Linear in the turns."""
+    """True where a turn takes clothes or a coat off and a later one goes on with it, or where clothes are to be less
+    and then none. Linear in the turns."""
     # Few turns go on, and that is told faster.
     last = next((at for at in range(len(turns) - 1, 0, -1) if _goes_on(turns[at], lexicon)), 0)
-    return any(_takes_off(turn, lexicon) for turn in turns[:last])
+    if any(_takes_off(turn, lexicon) for turn in turns[:last]):
+        return True
+    last = next((at for at in range(len(turns) - 1, 0, -1) if says_none(_said(turns[at]), _BESIDE, lexicon)), 0)
+    return any(shrinks(turn, lexicon) for turn in turns[:last])
 
 
 def asked(text: str, lexicon: Lexicon) -> list[str]:
     """What the caller says in a conversation that is sent as one text, without the answers; empty where it is none.
 
     What comes before all last turns without a word that matters, and, since a word that matters may not be known for
-    one, all but the last turn ("thanks, show me the result" ends nothing that was cut). Linear in the text.
+    one, all but the last turn ("thanks, show me the result" ends nothing that was cut). What is answered in words that
+    matter is read without who says it, too: whoever sends a conversation wrote its answers. Linear in the text.
     """
-    said = [match[1].strip() for match in _CALLER.finditer(text)]
+    said = [_CLOSES.sub("", match[1]).strip() for match in _CALLER.finditer(text)]
     ends = len(said)
     while ends > 1 and not lexicon.spans(said[ends - 1], CONCEPTS):
         ends -= 1
-    told = (" ".join(said[:end]) for end in (ends, max(2, len(said) - 1)) if 1 < end <= len(said))
-    return list(dict.fromkeys(told))
+    least = 1 if len(said) == 1 and conversation(text) else 2
+    told = (spaced(said[:end]) for end in (ends, max(2, len(said) - 1)) if least <= end <= len(said))
+    return list(dict.fromkeys((*told, *(_answers(text, lexicon) if said else ()))))
+
+
+def _answers(text: str, lexicon: Lexicon) -> list[str]:
+    lines = (match[1] for match in _ANSWER.finditer(text) if _CALLER.match(match[0]) is None)
+    return [line for line in lines if lexicon.spans(line, CONCEPTS)]
 
 
 def _takes_off(turn: str, lexicon: Lexicon) -> bool:
     turn = _PLACE.sub(" ", turn)
     told = {span.concept for span in lexicon.spans(turn, ("remove", "clothes"))}
-    return "remove" in told and ("clothes" in told or _COATS.search(turn) is not None)
+    return "remove" in told and ("clothes" in told or _COATS.search(turn) is not None) and not on_nobody(turn, lexicon)
+
+
+def _said(turn: str) -> str:
+    caller = _CALLER.match(turn)
+    return caller[1] if caller else turn
 
 
 def _goes_on(turn: str, lexicon: Lexicon) -> bool:
-    if caller := _CALLER.match(turn):
-        turn = caller[1]
+    turn = _said(turn)
     if _SPACELESS.search(turn):
         return len(turn.strip()) <= _MOST_CHARACTERS and _ON_SPACELESS.search(turn) is not None
     words = [word.casefold() for word in _WORD.findall(turn)]

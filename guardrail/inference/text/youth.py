@@ -159,6 +159,8 @@ def _told_before(before: str, behind: str, one: Number, last: Number | None) -> 
         return one.value
     if not ended or cues.FORBIDS.match(behind):
         return None
+    if over and cues.LITTLE.search(before):
+        return one.value
     named = any(cue.search(before) for cue in (cues.NAMED, cues.UNIT_BEFORE, cues.YEARS_BEFORE))
     return one.value if named and over and not one.loose else _told_by_degree(before, one, over)
 

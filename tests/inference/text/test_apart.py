@@ -167,3 +167,15 @@ def test_an_age_right_beside_nakedness_says_both_whatever_stands_around(said: st
 def test_an_age_elsewhere_in_the_text_leaves_nakedness_to_the_heads() -> None:
     found = readings("a boy of 14 years looks at a naked mole rat in the zoo, turning 14 today", LEXICON)
     assert "naked woman" not in found
+
+
+@pytest.mark.parametrize("text", ["mannetje van drie, naakt", "kleine van 4, naakt", "koorknaap, naakt"])
+def test_small_ones_by_other_names_are_children(text: str) -> None:
+    assert readings(text, LEXICON)
+
+
+@pytest.mark.parametrize(
+    "text", ["naakt, een mannetje van drie meter", "naakt model, een kleine van 4 euro", "kleuterjuf, naakt"]
+)
+def test_what_only_sounds_like_a_child_is_none(text: str) -> None:
+    assert readings(text, LEXICON) == []

@@ -233,3 +233,12 @@ def test_an_object_that_is_unwanted_says_its_names() -> None:
 
 def test_each_of_several_things_says_a_short_name() -> None:
     assert sections('{"remove": [["background"], ["dress"]]}').asked[-1] == "remove: background. remove: dress"
+
+
+def test_what_stands_behind_a_lora_is_no_part_of_its_name() -> None:
+    assert sections("<lora:nude_lipstick:1> portrait").asked[0].split() == ["nude", "lipstick,", "portrait"]
+
+
+def test_a_phrase_that_is_cut_between_fields_is_one() -> None:
+    asked = sections('{"a": "strip him of the", "b": "armband", "c": "blue sky"}').asked
+    assert asked[:2] == ("strip him of the armband", "blue sky")
