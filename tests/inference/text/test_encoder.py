@@ -203,7 +203,7 @@ def test_the_tokeniser_gives_the_ids_that_the_published_package_gives() -> None:
 
 
 @pytest.mark.weights
-def test_the_embedding_is_that_of_the_arithmetic_in_numpy() -> None:
+def test_the_embedding_is_that_of_the_arithmetic_in_torch() -> None:
     """Numbers by models/prompt-safety/reference.py, from the published weights with what tuning changed.
 
     By place: most of the 512 lie at either end, and those between tell more.
