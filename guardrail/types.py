@@ -232,7 +232,8 @@ class Reason:
 class Decision:
     """The action, and every reason that produced it.
 
-    `action` is what is done; `would` is what the policy said, which differs only when the policy is in shadow.
+    `action` is what is done; `would` is what the policy said: stricter where the policy is in shadow, milder where the
+    guard itself turned the request back.
     `policy` is "name@digest". `stage` is the furthest stage whose evidence was judged.
     """
 

@@ -1,4 +1,7 @@
-"""Dockerfile, compose file and service unit: no test can build an image, so each word in them is held to the code."""
+"""Dockerfile, compose file and service unit: each word in them is held to the code.
+
+Where there is a Docker engine and an image that was built, what they promise is held to that as well.
+"""
 
 from __future__ import annotations
 
@@ -148,3 +151,53 @@ def test_the_service_unit_starts_what_was_installed_on_settings_that_exist():
     assert f"`{around['GUARDRAIL_CONFIG']}`:" in page
     # A wrong setting is no better at the second start.
     assert service["RestartPreventExitStatus"] == "2"
+
+
+CHECK = ROOT / "serving/docker/check.py"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_image_keeps_what_is_promised_of_it_on_an_engine():
+    image = os.environ.get("GUARDRAIL_TEST_IMAGE")
+    if not image:
+        pytest.skip(
+            "no image: docker build -t guardrail . && GUARDRAIL_TEST_IMAGE=guardrail pytest tests/test_containers.py"
+        )
+    done = subprocess.run([sys.executable, CHECK, "--image", image], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "which then ends in order" in done.stdout
+
+
+def run_check(folder: Path, docker: str | None) -> subprocess.CompletedProcess[str]:
+    """Run the check of the image with a `docker` that is this shell script, or with none."""
+    if docker is not None:
+        (folder / "docker").write_text(f"#!/bin/sh\n{docker}\n")
+        (folder / "docker").chmod(0o755)
+    return subprocess.run(
+        [sys.executable, CHECK, "--image", "some-image"],
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_without_an_engine_the_check_of_the_image_says_what_is_missing(tmp_path):
+    done = run_check(tmp_path, None)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("not ok: there is no command docker")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_image_that_breaks_a_promise_fails_its_check_and_leaves_nothing_behind(tmp_path):
+    """An engine where all goes well, but for the user that the guard runs as."""
+    done = run_check(tmp_path, f'echo "$*" >> {tmp_path}/said; case "$*" in *"id -u") echo 0;; esac')
+    assert done.returncode == 1
+    assert "not ok: it runs as the user 10001: no" in done.stderr
+    said = (tmp_path / "said").read_text().splitlines()
+    assert "up -d --wait --no-build" in said[0]
+    assert said[-1].endswith("down -v")
+    # Never a project, a volume or a port of the operator's own.
+    assert len({re.search(r"compose -p (guardrail-check-\d+) ", line)[1] for line in said}) == 1  # type: ignore[index]

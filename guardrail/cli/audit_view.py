@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from guardrail.audit import Record
+from guardrail.policy.model import ACTIONS
+from guardrail.policy.unjudged import NONE, OURS
 
 UNSEALED = Text("DOES NOT HOLD: changed since it was written, or signed with another key", "bold red")
 MOST_SAID = 8
@@ -22,7 +24,7 @@ MOST_SAID = 8
 # What has a place of its own in the explanation; the rest of a decision's body is shown as it is.
 _SHOWN = {"receipt", "signals", "reasons", "stage", "would", "policy", "policy_sha256", "route", "status", "took_ms"}
 _USUAL = {"answered", "judged", "refused", "partly_refused", "begun"}
-_COLOUR = {"allow": "green", "flag": "cyan", "hold": "yellow", "block": "red"}
+_COLOUR = {"allow": "green", "flag": "cyan", "hold": "yellow", "block": "red", NONE: "magenta"}
 
 
 def listed(records: Sequence[Record]) -> RenderableType:
@@ -41,7 +43,7 @@ def listed(records: Sequence[Record]) -> RenderableType:
             _action(entry.action),
             _text(entry.tenant),
             _text(entry.id),
-            _text(", ".join(rules) or _came_of(entry.body)),
+            _text(", ".join((*rules, *_came_of(entry.body, rules)))),
         )
     return table
 
@@ -52,15 +54,17 @@ def named(record: Record) -> str:
     return f"{_when(entry.at)} UTC  {_clean(entry.kind)}  {_clean(entry.action)}  {_clean(entry.id)}"
 
 
-def _came_of(body: Mapping[str, Any]) -> str:
-    """What stands in the place of rules: how a request ended that got no judged answer, which policies began to hold,
-    or what a change failed in."""
+def _came_of(body: Mapping[str, Any], rules: Collection[str]) -> Sequence[str]:
+    """What stands behind rules, or in their place: how a request ended that got no judged answer, which policies began
+    to hold, or what a change failed in. Nothing where a reason of the guard's own says it."""
     if "failed" in body:
-        return f"failed: {body['failed']}"
+        return [f"failed: {body['failed']}"]
     if _items(body.get("after")):
-        return _in_words(body["after"])
+        return [_in_words(body["after"])]
     status = body.get("status")
-    return str(status) if isinstance(status, str) and status not in _USUAL else ""
+    if not isinstance(status, str) or status in _USUAL or OURS + status in rules:
+        return ()
+    return [status]
 
 
 def explained(record: Record, rulings: Sequence[Record], broken: Collection[int]) -> RenderableType:
@@ -90,7 +94,7 @@ def explained(record: Record, rulings: Sequence[Record], broken: Collection[int]
 
 def _decision(record: Record, facts: Table) -> None:
     entry, body = record.entry, record.entry.body
-    decided = _action(entry.action)
+    decided = _action("nothing" if entry.action == NONE else entry.action)
     decided.append(f" by policy {_clean(body.get('policy', '?'))}, judged up to the {_clean(body.get('stage', '?'))}")
     took = body.get("took_ms")
     if isinstance(took, int | float):
@@ -100,7 +104,12 @@ def _decision(record: Record, facts: Table) -> None:
         facts.add_row("Policy", _text(f"SHA-256 {body['policy_sha256']}"))
     would = body.get("would")
     if would not in (None, entry.action):
-        facts.add_row("Shadow", _text(f"the policy said {would}, and is only watching"))
+        # Stricter than what was done: in shadow. Milder: the guard itself let nothing through.
+        said, done = ACTIONS.get(str(would)), ACTIONS.get(entry.action)
+        if said is not None and done is not None and said > done:
+            facts.add_row("Shadow", _text(f"the policy said {would}, and is only watching"))
+        else:
+            facts.add_row("Policy said", _text(f"{would} to what was looked at; nothing was let through by it"))
     asked = f"{body.get('route', '?')} by tenant {entry.tenant}"
     facts.add_row("Asked", _text(asked))
     if body.get("status") is not None:

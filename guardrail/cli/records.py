@@ -30,7 +30,9 @@ class Filters:
     action: Annotated[
         str | None,
         typer.Option(
-            "--action", metavar="WORD", help="Only this action: allow, flag, hold, block; of events, as registry-add."
+            "--action",
+            metavar="WORD",
+            help="Only this action: allow, flag, hold, block, none; of events, as registry-add.",
         ),
     ] = None
     kind: Annotated[EntryKind | None, typer.Option("--kind", help="Only decisions, rulings or events.")] = None

@@ -14,6 +14,7 @@ from guardrail.errors import AuditError, BadRequest
 from guardrail.pipeline import receipt as receipts
 from guardrail.pipeline.desk import Desk
 from guardrail.policy import Policy, decide
+from guardrail.policy.unjudged import NONE, turned_back, word_of
 from guardrail.types import Action, Artifact, Decision, Evidence, Receipt, Request, Signal, Stage, Subject
 
 STREAMING = "streaming"
@@ -52,8 +53,8 @@ class Case:
 
         All run at once; a text that is blocked does not wait for the pictures, which then are recorded as not
         looked at. Raises Overloaded when pictures would have to wait behind a full queue, and BadRequest when an
-        input picture cannot be read and all else would pass: its sender can send another. `so_far` then says what
-        there was to decide on.
+        input picture cannot be read and all else would pass: its sender can send another. `so_far` is then the block
+        of such a request, or what there was to decide on when the queue was full.
         """
         request, desk = self.request, self._desk
         pictures = asyncio.ensure_future(self._look_at_inputs()) if request.inputs else None
@@ -70,7 +71,9 @@ class Case:
             broken = next((artifact for artifact in request.inputs if artifact.fault is not None), None)
             self._so_far = self._decide(whole, Stage.INPUT)
             if broken is not None and not self.so_far.action.refuses:
-                raise BadRequest(f"{broken.slot}: {broken.fault}", param=broken.slot, code="invalid_image")
+                why = f"{broken.slot}: {broken.fault}"
+                self._so_far = turned_back(self.so_far, why)
+                raise BadRequest(why, param=broken.slot, code="invalid_image")
             return self.so_far
         finally:
             if pictures is not None:
@@ -136,30 +139,32 @@ class Case:
         `status` says what was done in a word or two ("answered", "refused", "upstream_502", "cancelled"). A streamed
         answer has two records: one with status "streaming" under "<id>.open" before its first byte leaves, and the
         last under the id itself; an ".open" without the other is a stream that the guard did not live to finish.
+        A status that says that nothing was decided (`guardrail.policy.unjudged`) takes the place of the action.
         Raises AuditError when the record cannot be written and the operator requires one; where none is required
         the receipt says `recorded=False`.
         """
         desk = self._desk
         receipt = self.receipt()
-        if status != STREAMING:  # what it begins with is no second decision
-            desk.observer.decision(decision.action.word, decision.stage.value)
-        if desk.audit is None:
-            return replace(receipt, recorded=False)
-        entry = Entry(
-            kind="decision",
-            id=f"{self.id}.open" if status == STREAMING else self.id,
-            at=time.time(),
-            tenant=self.request.tenant,
-            action=decision.action.word,
-            body=receipts.body(decision, self._all, receipt, **self._more(status)),
-        )
-        try:
-            await desk.audit.append(entry)
-        except AuditError:
-            if desk.audit_required:
-                raise
-            return replace(receipt, recorded=False)
-        return receipt
+        done = word_of(decision, status)
+        recorded = desk.audit is not None
+        if desk.audit is not None:
+            entry = Entry(
+                kind="decision",
+                id=f"{self.id}.open" if status == STREAMING else self.id,
+                at=time.time(),
+                tenant=self.request.tenant,
+                action=done,
+                body=receipts.body(decision, self._all, receipt, **self._more(status)),
+            )
+            try:
+                await desk.audit.append(entry)
+            except AuditError:
+                if desk.audit_required:
+                    raise
+                recorded = False
+        if status != STREAMING and done != NONE:  # what it begins with is no second decision
+            desk.observer.decision(done, decision.stage.value)
+        return receipt if recorded else replace(receipt, recorded=False)
 
     @staticmethod
     def headers(decision: Decision, receipt: Receipt) -> list[tuple[str, str]]:

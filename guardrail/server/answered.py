@@ -22,8 +22,17 @@ async def answer_call(exchange: Exchange, method: str, path: str) -> None:
     query = exchange.scope["query_string"].decode("latin-1")
     try:
         reply = await dialect.answer(method, path, query, headers, body, judge, exchange.fetch)
+    except Exception as error:
+        about = judge.about(error)
+        if about is None:
+            raise
+        judge.last, judge.id = about.decision, about.id
+        if not isinstance(error, GuardrailError):
+            exchange.complain("a question could not be judged", error)
+        await exchange.fault(error if isinstance(error, GuardrailError) else GuardrailError(FAILED), about.headers)
+        exchange.outcome = about.status
+        return
     finally:
-        exchange.decision = judge.last
-        exchange.case_id = judge.id
+        exchange.decision, exchange.case_id = judge.last, judge.id
     exchange.outcome = "judged"
     await exchange.reply(reply)

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded
+from guardrail.policy.unjudged import NONE, word_of
 from guardrail.server.admission import Admission, Ticket
 from guardrail.server.client import Client
 from guardrail.server.gate import UpstreamFault
-from guardrail.server.guarding import Case, Guard
+from guardrail.server.guarding import Case, Guard, saying
 from guardrail.server.logs import where
 from guardrail.server.metrics import Metrics
 from guardrail.server.settings import ServerSettings, Upstream
@@ -106,14 +107,17 @@ class Exchange:
     def complain(self, what: str, error: BaseException) -> None:
         log.error(what, extra={"fields": {"route": self.route, "fault": where(error)}})
 
-    async def fault(self, error: GuardrailError, receipt: Headers = (("x-guardrail-decision", "none"),)) -> None:
+    async def fault(self, error: GuardrailError, receipt: Headers = (("x-guardrail-decision", NONE),)) -> None:
         """Answer with the native form of an error; as the last event where a stream has begun."""
         if isinstance(error, Overloaded):
             self.outcome = "turned_away"
             self.shared.metrics.turned_away()
         elif isinstance(error, AuditError):
-            self.outcome = "record_failed"
-        elif self.outcome == "refused_unread" and not isinstance(error, BadRequest):
+            # Whatever was decided, nobody was told and nothing left by it.
+            self.outcome, self.decision = "record_failed", None
+        elif isinstance(error, BadRequest) and self.case is None:
+            self.outcome = "refused_unread"
+        elif self.outcome == "refused_unread":
             self.outcome = "failed"
         if self.started:
             if self.reader is not None and not self.finished:
@@ -186,6 +190,8 @@ class Exchange:
             raise
         self.shared.metrics.stage("record", time.perf_counter() - began)
         self.outcome = status
+        if word_of(decision, status) == NONE:
+            self.decision = None
         if status != STREAMING:
             self.recorded = receipt
         return receipt
@@ -197,7 +203,12 @@ class Exchange:
             return
         decision = self.decision
         receipt = await self.seal(decision, status)
-        await self.fault(error, self.case.headers(decision, receipt))
+        headers = self.case.headers(decision, receipt)
+        if word_of(decision, status) == NONE:
+            # Also where another record was written before: the answer that it speaks of does not leave.
+            self.decision = None
+            headers = saying(NONE, headers)
+        await self.fault(error, headers)
         self.outcome = status
 
     async def aftermath(self, status: str) -> None:
@@ -206,5 +217,6 @@ class Exchange:
             try:
                 await self.seal(self.decision, status)
             except AuditError as error:
+                self.decision = None
                 self.complain("a record could not be written", error)
         self.outcome = status

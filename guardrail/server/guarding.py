@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from guardrail.errors import GuardrailError
+from guardrail.errors import BadRequest, GuardrailError, Overloaded
+from guardrail.policy.unjudged import UNREADABLE
 from guardrail.types import Artifact, Decision, Receipt, Request
+from guardrail.upstream.dialect import Headers
 
 
 class Case(Protocol):
@@ -16,7 +18,8 @@ class Case(Protocol):
 
     @property
     def so_far(self) -> Decision:
-        """On what was looked at so far, for the record of a case that is not judged to its end."""
+        """On what was looked at so far, for the record of a case that is not judged to its end; a block where a picture
+        cannot be read."""
         ...
 
     async def judge_request(self) -> Decision:
@@ -69,3 +72,15 @@ async def verdicts_on(case: Case, images: Sequence[Artifact], texts: Sequence[Ar
     if len(verdicts) != max(1, len(images)):
         raise GuardrailError("the guard gave fewer decisions than there are pictures; the answer is withheld")
     return verdicts
+
+
+def unjudged(error: BaseException) -> str:
+    """The status of the record of a request that could not be judged to its end."""
+    if isinstance(error, Overloaded):
+        return "turned_away"
+    return UNREADABLE if isinstance(error, BadRequest) else "failed"
+
+
+def saying(word: str, headers: Headers) -> list[tuple[str, str]]:
+    """Receipt headers that say `word` in the place of the decision."""
+    return [("x-guardrail-decision", word), *(pair for pair in headers if pair[0] != "x-guardrail-decision")]

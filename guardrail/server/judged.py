@@ -13,7 +13,7 @@ from dataclasses import replace
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
 from guardrail.server.exchange import FAILED, Broken, Exchange
 from guardrail.server.gate import UpstreamFault
-from guardrail.server.guarding import Case, verdicts_on
+from guardrail.server.guarding import Case, unjudged, verdicts_on
 from guardrail.server.streamed import stream
 from guardrail.server.wire import Gone, Watch, not_ours, text_headers
 from guardrail.types import Decision, Stage
@@ -102,7 +102,7 @@ async def _judge(exchange: Exchange, case: Case) -> Decision | None:
         exchange.decision = await case.judge_request()
     except GuardrailError as error:
         exchange.decision = case.so_far
-        await exchange.fault_on_record(error, "turned_away" if isinstance(error, Overloaded) else "unreadable_input")
+        await exchange.fault_on_record(error, unjudged(error))
         return None
     except Exception as error:
         exchange.complain("a request could not be judged", error)
@@ -135,7 +135,7 @@ async def answered(exchange: Exchange, call: Call, case: Case, decision: Decisio
     watch.hold()
     if not verdicts and call.poll:
         # A job that is not done yet: what was asked for is on record already.
-        exchange.outcome = "polled"
+        exchange.outcome, exchange.decision = "polled", None
         return Reply(answer.status, [*answer.headers, ("x-guardrail-decision", "unjudged")], answer.body)
     if not verdicts:
         # The generator's own error, with nothing in it to look at.

@@ -12,7 +12,7 @@ from guardrail.errors import UpstreamError
 from guardrail.server.client import Answering
 from guardrail.server.exchange import STREAMING, Exchange
 from guardrail.server.gate import UpstreamFault
-from guardrail.server.guarding import Case, verdicts_on
+from guardrail.server.guarding import Case, saying, verdicts_on
 from guardrail.server.wire import Watch, one_header
 from guardrail.types import Decision
 from guardrail.upstream.dialect import Call, Event, StreamReader
@@ -31,8 +31,8 @@ async def stream(
     watch.hold()
     receipt = await exchange.seal(decision, STREAMING)
     watch.release()
-    named = [pair for pair in case.headers(decision, receipt) if pair[0].lower() != "x-guardrail-decision"]
-    await exchange.send_start(answering.status, [*answering.headers, ("x-guardrail-decision", "stream"), *named])
+    named = saying("stream", case.headers(decision, receipt))
+    await exchange.send_start(answering.status, [*answering.headers, *named])
     walk = _Walk(exchange, case, reader, watch, decision, call.request.count)
     try:
         while chunk := await answering.chunk():
@@ -91,6 +91,8 @@ class _Walk:
             self._seen.append(self._case.overall(verdicts))
             # One decision stands for all previews so far: a long stream does not grow memory.
             self._seen = [self.overall]
+            # What its record says where it is broken off now.
+            self._exchange.decision = self._seen[0]
         if self._seen[0].action.refuses:
             self._watch.hold()
             overall = self.overall

@@ -295,6 +295,45 @@ def test_list_says_how_a_request_ended_that_was_neither_refused_nor_answered(aud
     assert unreadable.split()[-2:] == ["unreadab", "unreadable_input"]
 
 
+def test_list_says_how_a_request_ended_beside_the_rules_that_spoke_too(audit, log):
+    """A flag that got no answer must not look like one that did, and what nobody decided is nobody's pass."""
+    reasons = [{"rule": "sexual-prompt", "action": "flag", "acts": True}]
+    for at, (action, status) in enumerate((("flag", "upstream_timeout"), ("none", "turned_away"))):
+        body = {**BODY, "reasons": reasons, "status": status, "would": "flag"}
+        log.append_wait(replace(DECISION, id=f"ended-{at}", action=action, body=body))
+    _, away, late, *_ = audit("list").stdout.splitlines()
+    assert late.split()[-5:] == ["flag", "acme", "ended-0", "sexual-prompt,", "upstream_timeout"]
+    assert away.split()[-5:] == ["none", "acme", "ended-1", "sexual-prompt,", "turned_away"]
+    assert "ended-1" in audit("list", "--action", "none").stdout
+
+
+def test_a_picture_that_could_not_be_read_is_explained_by_what_the_guard_said(audit, log):
+    says = "image[0]: the picture is cut short"
+    own = {"rule": "guard:unreadable_input", "action": "block", "saw": {}, "says": says, "unknown": False, "acts": True}
+    body = {**BODY, "reasons": [own], "status": "unreadable_input", "would": "allow"}
+    log.append_wait(replace(DECISION, id="broken-1", action="block", body=body))
+    line = audit("list").stdout.splitlines()[1]
+    assert line.split()[-2:] == ["broken-1", "guard:unreadable_input"]  # said once
+    shown = audit("show", "broken-1").stdout
+    assert says in shown
+    assert "Policy said" in shown
+    assert "Shadow" not in shown
+
+
+def test_a_policy_that_only_watches_is_said_to(audit, log):
+    log.append_wait(replace(DECISION, id="watched-1", action="allow", body={**BODY, "would": "hold"}))
+    shown = audit("show", "watched-1").stdout
+    assert "the policy said hold, and is only watching" in shown
+    assert "Policy said" not in shown
+
+
+def test_what_was_not_decided_is_said_to_be_so(audit, log):
+    log.append_wait(replace(DECISION, id="away-1", action="none", body={**BODY, "status": "failed", "would": "allow"}))
+    shown = audit("show", "away-1").stdout
+    assert "nothing by policy" in shown
+    assert "Shadow" not in shown
+
+
 def test_list_filters(audit, log):
     assert [word in audit("list", "--kind", "ruling").stdout for word in ("rule-1", "undress-request")] == [True, False]
     assert [word in audit("list", "--action", "block").stdout for word in ("rule-1", "rcpt-1")] == [False, True]

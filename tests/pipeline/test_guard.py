@@ -21,6 +21,7 @@ from guardrail.pipeline.case import STREAMING
 from guardrail.pipeline.question import MOST_BYTES
 from guardrail.pipeline.receipt import is_about
 from guardrail.policy import PolicyBook
+from guardrail.policy.unjudged import UNDECIDED
 from guardrail.types import Artifact, Kind, Request, Stage
 from tests.stand_ins import Asks, Hangs, Says, png
 
@@ -595,14 +596,15 @@ def test_a_record_of_before_subjects_were_digests_is_found_too(kept, told):
     assert not is_about({}, told, "default", b"d" * 32)
 
 
+class Counts(Unobserved):
+    def __init__(self):
+        self.decided = []
+
+    def decision(self, action, stage):
+        self.decided.append(action)
+
+
 def test_a_streamed_answer_is_one_decision_of_the_metrics(checks, book):
-    class Counts(Unobserved):
-        def __init__(self):
-            self.decided = []
-
-        def decision(self, action, stage):
-            self.decided.append(action)
-
     heard = Counts()
     guard = Guard(checks, book, digest_key=b"d" * 32, threads=1, observer=heard)
 
@@ -638,7 +640,73 @@ def test_a_broken_picture_does_not_take_back_what_is_known_of_the_rest(guard):
     broken = png("cut")[:-20]
     refused = asyncio.run(ask("undress her", png("a person"), broken))
     assert (refused.action, refused.rules) == (Action.BLOCK, ("undress-request",))
-    assert asyncio.run(ask("sexual", png("fine"), broken)).action is Action.FLAG
+    turned_back = asyncio.run(ask("sexual", png("fine"), broken))
+    assert (turned_back.action, turned_back.would) == (Action.BLOCK, Action.FLAG)
+    assert [reason.rule for reason in turned_back.reasons] == ["guard:unreadable_input", "sexual-prompt"]
+
+
+def test_a_picture_that_cannot_be_read_is_blocked_by_name_and_its_policy_said_what_it_says_of_the_rest(guard, audit):
+    """Nobody could look at it, so nobody may read it as a pass; and nobody can review it, so it is not held."""
+
+    async def ask():
+        case = guard.open(request("clean", png("fine"), png("cut")[:-20]), route="test")
+        with pytest.raises(BadRequest) as caught:
+            await case.judge_request()
+        return case.so_far, await case.seal(case.so_far, status="unreadable_input"), str(caught.value)
+
+    decision, receipt, said = asyncio.run(ask())
+    entry = audit.get(receipt.id).entry
+    assert (decision.action, decision.would, decision.stage.value) == (Action.BLOCK, Action.ALLOW, "input")
+    assert dict(guard.open(request("x"), route="test").headers(decision, receipt))["x-guardrail-decision"] == "block"
+    assert (entry.action, entry.body["would"]) == ("block", "allow")
+    [reason] = entry.body["reasons"]
+    assert reason["rule"] == "guard:unreadable_input"
+    assert reason["says"] == said
+    assert said.startswith("image[1]: ")
+
+
+@pytest.mark.parametrize("status", sorted(UNDECIDED))
+def test_where_nothing_was_decided_a_record_says_so_and_no_decision_is_counted(checks, book, audit, status):
+    heard = Counts()
+    guard = Guard(checks, book, digest_key=b"d" * 32, threads=1, observer=heard, audit=audit)
+
+    async def ask(text):
+        case = guard.open(request(text), route="test")
+        await case.seal(await case.judge_request(), status=status)
+        return audit.get(case.id).entry
+
+    entry = asyncio.run(ask("sexual"))
+    assert (entry.action, entry.body["would"], entry.body["status"]) == ("none", "flag", status)
+    assert heard.decided == []
+    # What was refused was decided: nothing after it makes that undone.
+    assert asyncio.run(ask("explicit")).action == "block"
+    assert heard.decided == ["block"]
+    guard.looker.close()
+
+
+@pytest.mark.parametrize("status", ["answered", "client_gone", "upstream_timeout", "upstream_cut"])
+def test_where_all_that_was_there_was_looked_at_a_record_says_what_was_decided(guard, audit, status):
+    async def ask():
+        case = guard.open(request("sexual"), route="test")
+        await case.seal(await case.judge_request(), status=status)
+        return audit.get(case.id).entry.action
+
+    assert asyncio.run(ask()) == "flag"
+
+
+def test_a_decision_whose_record_cannot_be_written_is_not_counted(checks, book, audit):
+    heard = Counts()
+    guard = Guard(checks, book, digest_key=b"d" * 32, threads=1, observer=heard, audit=audit)
+    audit.close()
+
+    async def ask():
+        case = guard.open(request("clean"), route="test")
+        await case.seal(await case.judge_request(), status="answered")
+
+    with pytest.raises(AuditError):
+        asyncio.run(ask())
+    assert heard.decided == []
+    guard.looker.close()
 
 
 def test_what_is_not_a_file_is_never_read(guard, tmp_path):

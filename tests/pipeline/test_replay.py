@@ -53,13 +53,12 @@ async def test_what_a_refusal_kept_from_being_looked_at_cannot_be_replayed_milde
 
 
 async def test_a_request_that_was_turned_back_for_a_broken_picture_is_no_decision_to_replay(guard, audit):
-    """What was recorded was decided without the picture, and the record says that nobody could look at it: a policy
-    that holds what it does not know would seem to change it."""
+    """The guard blocked it, not the policy, which saw all but the picture: to replay it would seem to change it."""
     picture = Artifact(Kind.INPUT, "image[0]", data=png("a tree")[:-20])
     case = guard.open(Request((Artifact(Kind.PROMPT, "prompt", text="clean"),), (picture,)), route="test")
     with pytest.raises(BadRequest):
         await case.judge_request()
     await case.seal(case.so_far, status="unreadable_input")
     entry = audit.get(case.id).entry
-    assert (entry.action, {error is None for _, _, _, _, error in entry.body["signals"]}) == ("allow", {True, False})
+    assert (entry.action, {error is None for _, _, _, _, error in entry.body["signals"]}) == ("block", {True, False})
     assert stored_of(entry.id, entry.action, entry.body) is None

@@ -9,6 +9,7 @@ import pytest
 
 from guardrail.policy import Stored, decide, parse, replay, stored_of
 from guardrail.policy.replay import MOST_VERSIONS, OTHER, Labels
+from guardrail.policy.unjudged import UNDECIDED
 from guardrail.types import Action, Evidence, Signal
 
 RULE = "rules:\n  - {id: r, when: {prompt.sexual: 0.5}, action: block}\n"
@@ -131,6 +132,11 @@ def body(**more):
 def test_a_request_that_ended_before_all_was_judged_is_no_decision(status):
     assert stored_of("x", "allow", body(status=status)) is None
     assert stored_of("x", "allow", body(status="upstream_timeout")) is not None
+
+
+@pytest.mark.parametrize("status", sorted(UNDECIDED))
+def test_where_nothing_was_decided_there_is_nothing_to_take_again(status):
+    assert stored_of("x", "none", body(status=status)) is None
 
 
 def test_a_record_is_read_back():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardrail.errors import AuditError, BadRequest, GuardrailError, Overloaded, UpstreamError
+from guardrail.policy.unjudged import turned_back, word_of
 from guardrail.types import Action, Artifact, Decision, Kind, Reason, Receipt, Request, Stage
 from guardrail.upstream.dialect import Answer, Call, Door, Event, Forward, Reply
 
@@ -141,12 +142,13 @@ class Sealed:
     id: str
     status: str
     action: Action
+    said: str
     at: float
     tenant: str
 
 
 class WordGuard:
-    """Judges by words: "forbidden" in a prompt and BAD in a picture block, HOLD in a picture holds."""
+    """Judges by words: "forbidden" in a prompt and BAD in a picture block, HOLD in a picture holds, FLAG flags."""
 
     def __init__(self) -> None:
         self.records: list[Sealed] = []
@@ -208,7 +210,9 @@ class WordCase:
     async def judge_request(self) -> Decision:
         for one in self.request.inputs:
             if b"UNREADABLE" in (one.data or b""):
-                raise BadRequest(f"{one.slot}: not a picture", param=one.slot, code="invalid_image")
+                why = f"{one.slot}: not a picture"
+                self.so_far = turned_back(self.so_far, why)
+                raise BadRequest(why, param=one.slot, code="invalid_image")
             if b"BUG" in (one.data or b""):
                 raise RuntimeError("a bug in the pipeline")
         texts = " ".join(artifact.text or "" for artifact in self.request.texts)
@@ -224,8 +228,8 @@ class WordCase:
         decisions = []
         for one in outputs:
             self.guard.judged.append(one.data or b"")
-            bad, hold = b"BAD" in (one.data or b""), b"HOLD" in (one.data or b"")
-            action = Action.BLOCK if bad else Action.HOLD if hold else Action.ALLOW
+            words = {b"BAD": Action.BLOCK, b"HOLD": Action.HOLD, b"FLAG": Action.FLAG}
+            action = next((words[word] for word in words if word in (one.data or b"")), Action.ALLOW)
             decisions.append(self._decision(action, Stage.OUTPUT))
         if texts and not outputs:
             bad = any("forbidden" in (one.text or "") for one in texts)
@@ -246,7 +250,8 @@ class WordCase:
         last = [record.id for record in self.guard.records if record.status != "streaming"]
         if status != "streaming" and self.id in last:
             raise AuditError("a case has one last record")
-        self.guard.records.append(Sealed(self.id, status, decision.action, time.monotonic(), self.request.tenant))
+        said = word_of(decision, status)
+        self.guard.records.append(Sealed(self.id, status, decision.action, said, time.monotonic(), self.request.tenant))
         return Receipt(self.id, "words@1", (), (), {})
 
     def headers(self, decision: Decision, receipt: Receipt) -> list[tuple[str, str]]:

@@ -35,7 +35,8 @@ class Able(PlainDialect):
     async def answer(self, method, path, query, headers, body, judge, fetch):
         if body == b"nothing":
             raise BadRequest("nothing to judge")
-        request = Request((Artifact(Kind.PROMPT, "prompt", text=body.decode()),), ())
+        sent = (Artifact(Kind.INPUT, "image[0]", data=body),) if body in (b"UNREADABLE", b"BUG") else ()
+        request = Request((Artifact(Kind.PROMPT, "prompt", text=body.decode()),), sent)
         shown = [Artifact(Kind.OUTPUT, "picture", data=b"BAD")] if b"picture" in body else []
         judged = await judge(request, shown, route="ask")
         said = {"action": judged.decision.action.word, "receipt": judged.decision.receipt.id, "each": len(judged.each)}
@@ -92,11 +93,28 @@ def test_pictures_are_not_looked_at_once_the_texts_are_refused(able):
 
 def test_an_answer_of_the_guards_own_whose_record_fails_is_withheld(able):
     able.guard.fail_records = {"judged"}
-    assert able.call("POST", "/ask", b"a bicycle").status == 503
+    got = able.call("POST", "/ask", b"a bicycle")
+    assert (got.status, got.headers["x-guardrail-decision"]) == (503, "none")
+    assert able.logged(outcome="record_failed", decision="none")
 
 
 def test_what_the_guard_cannot_read_is_a_bad_request(able):
-    assert able.call("POST", "/ask", b"nothing").status == 400
+    got = able.call("POST", "/ask", b"nothing")
+    assert (got.status, got.headers["x-guardrail-decision"]) == (400, "none")
+    assert able.logged(outcome="refused_unread", decision="none", route="answered")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "outcome", "decided"),
+    [(b"UNREADABLE", 400, "unreadable_input", "block"), (b"BUG", 500, "failed", "none")],
+)
+def test_a_question_that_cannot_be_judged_to_its_end_is_no_pass(able, sent, status, outcome, decided):
+    got = able.call("POST", "/ask", sent)
+    [record] = able.guard.records
+    assert (got.status, got.headers["x-guardrail-decision"]) == (status, decided)
+    assert got.headers["x-guardrail-receipt"] == record.id
+    assert (record.status, record.said) == (outcome, decided)
+    assert able.logged(outcome=outcome, decision=decided, id=record.id, status=status)
 
 
 def test_a_poll_that_brings_nothing_leaves_without_a_record(able, upstream):
@@ -104,6 +122,8 @@ def test_a_poll_that_brings_nothing_leaves_without_a_record(able, upstream):
     got = able.call("GET", "/job")
     assert (got.body, got.headers["x-guardrail-decision"]) == (b'{"progress": 0.5}', "unjudged")
     assert able.guard.records == []
+    assert able.logged(outcome="polled", decision="none")
+    assert able.counted("guardrail_requests_total", route="job", decision="none", status="200") == 1
 
 
 def test_a_poll_that_brings_a_picture_is_judged_and_recorded(able, upstream):

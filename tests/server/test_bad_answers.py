@@ -118,6 +118,35 @@ def test_an_answer_at_the_limit_passes(start, upstream):
     assert running.ask().status == 502
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "decided"),
+    [
+        (script.html(), "upstream_bad_answer", "none"),
+        (
+            script.whole(b"", "302 Found", "text/plain", "location: http://elsewhere.test/x"),
+            "upstream_redirect",
+            "none",
+        ),
+        (script.whole(b"x" * 20_000), "upstream_too_large", "none"),
+        (script.cut(script.images(b"clean" * 100), 150), "upstream_cut", "allow"),
+        (script.late(script.images(b"clean"), 10), "upstream_timeout", "allow"),
+        (script.too_many(), "upstream_said_no", "allow"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_answer_that_nobody_looked_at_is_no_pass_and_where_none_came_the_request_was_decided(
+    start, upstream, answer, status, decided
+):
+    running = start(ServerSettings(max_answer_bytes=10_000, upstream_timeout_s=0.3))
+    upstream.script = lambda heard: answer
+    got = running.ask()
+    [record] = running.guard.records
+    assert (record.status, record.said, got.headers["x-guardrail-decision"]) == (status, decided, decided)
+    assert got.headers["x-guardrail-receipt"] == record.id
+    assert running.logged(outcome=status, decision=decided)
+    assert running.counted("guardrail_requests_total", route="generate", decision=decided, status=str(got.status)) == 1
+
+
 def test_a_failed_record_of_a_failed_generator_is_a_503(running, upstream):
     upstream.script = lambda heard: script.html()
     running.guard.fail_records = {"upstream_bad_answer"}

@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from guardrail.policy.unjudged import UNDECIDED, UNREADABLE
 from guardrail.server import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ def test_every_status_word_of_a_record_is_documented():
     for file in SERVER:
         for word in re.findall(r'(?:outcome = |seal\(\w+, |aftermath\(|fault_on_record\(.*)"(\w+)"', file.read_text()):
             assert f"`{word}`" in HEADERS, f"{file.name}: {word}"
+    assert [word for word in (UNREADABLE, *UNDECIDED) if f"`{word}`" not in HEADERS] == []
 
 
 def test_every_code_of_the_servers_own_errors_is_documented():

@@ -112,6 +112,18 @@ def test_the_final_event_does_not_leave_when_the_last_record_fails(running, upst
     assert got.body.startswith(PARTIAL)
     assert b"completed" not in got.body
     assert b"AuditError" in got.body
+    assert running.logged(outcome="record_failed", decision="none")
+
+
+def test_an_event_that_nobody_can_look_at_ends_a_stream_of_which_not_all_was_decided(running, upstream):
+    upstream.script = lambda heard: script.events([PARTIAL, b"data: {}"])
+    got = stream(running)
+    assert got.body.startswith(PARTIAL)
+    assert [(one.status, one.said) for one in running.guard.records] == [
+        ("streaming", "allow"),
+        ("upstream_bad_answer", "none"),
+    ]
+    assert running.logged(outcome="upstream_bad_answer", decision="none")
 
 
 def test_a_bug_while_streaming_cuts_the_line_instead_of_ending_it_well(running, upstream):
@@ -120,6 +132,8 @@ def test_a_bug_while_streaming_cuts_the_line_instead_of_ending_it_well(running, 
     with pytest.raises(http.client.IncompleteRead):
         stream(running)
     assert eventually(lambda: running.guard.statuses == ["streaming", "failed"])
+    assert running.guard.records[1].said == "none"
+    assert running.logged(outcome="failed_broken", decision="none")
 
 
 def test_a_caller_who_leaves_a_stream_stops_the_generator_and_is_in_the_record(running, upstream):
@@ -133,6 +147,20 @@ def test_a_caller_who_leaves_a_stream_stops_the_generator_and_is_in_the_record(r
     connection.close()
     assert upstream.hung_up.wait(5)
     assert eventually(lambda: running.guard.statuses == ["streaming", "client_gone"])
+
+
+def test_what_had_left_of_a_stream_when_its_caller_did_is_in_the_record(running, upstream):
+    flagged = script.event("x.partial_image", b"a FLAG preview", partial_image_index=0)
+    upstream.script = lambda heard: script.events([flagged, 20.0, DONE])
+    connection = running.connect()
+    connection.request("POST", ROUTE, ASK)
+    response = connection.getresponse()
+    assert response.read1() == flagged
+    response.close()
+    connection.close()
+    assert upstream.hung_up.wait(5)
+    assert eventually(lambda: running.guard.statuses == ["streaming", "client_gone"])
+    assert [one.said for one in running.guard.records] == ["allow", "flag"]
 
 
 def test_a_whole_answer_to_a_stream_request_is_judged_whole(running, upstream):

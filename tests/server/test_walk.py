@@ -104,6 +104,7 @@ def test_a_bug_in_the_pipeline_withholds_the_answer_and_is_recorded(running, ups
     assert got.status == 500
     assert b"b64_json" not in got.body
     assert running.guard.statuses == ["failed"]
+    assert (got.headers["x-guardrail-decision"], running.guard.records[0].said) == ("none", "none")
     assert eventually(lambda: any(line.get("fault", "").startswith("RuntimeError at") for line in running.lines()))
 
 
@@ -122,6 +123,9 @@ def test_a_full_queue_is_said_before_the_generator_works(running, upstream):
     assert got.headers["retry-after"] == "3.0"
     assert upstream.calls == []
     assert running.guard.statuses == ["turned_away"]
+    assert (got.headers["x-guardrail-decision"], running.guard.records[0].said) == ("none", "none")
+    assert got.headers["x-guardrail-receipt"] == running.guard.records[0].id
+    assert running.logged(outcome="turned_away", decision="none")
 
 
 def test_a_file_of_the_generator_is_fetched_with_the_callers_credentials_and_judged(running, upstream):
@@ -202,13 +206,21 @@ def test_one_line_says_what_was_done_and_nothing_of_what_was_asked(running, upst
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "said"), [(b"UNREADABLE", 400, "unreadable_input"), (b"a BUG", 500, "failed")]
+    ("data", "status", "said", "decided"),
+    [(b"UNREADABLE", 400, "unreadable_input", "block"), (b"a BUG", 500, "failed", "none")],
 )
-def test_a_request_that_could_not_be_judged_to_its_end_is_in_the_record(running, upstream, data, status, said):
+def test_a_request_that_could_not_be_judged_to_its_end_is_in_the_record_and_is_no_pass(
+    running, upstream, data, status, said, decided
+):
     got = running.ask(images=[base64.b64encode(data).decode()])
     assert got.status == status
     assert running.guard.statuses == [said]
     assert got.headers["x-guardrail-receipt"] == running.guard.records[0].id
+    assert (got.headers["x-guardrail-decision"], running.guard.records[0].said) == (decided, decided)
+    assert running.logged(outcome=said, decision=decided)
+    labels = {"route": "generate", "status": str(status)}
+    assert running.counted("guardrail_requests_total", decision=decided, **labels) == 1
+    assert running.counted("guardrail_requests_total", decision="allow", **labels) == 0
     assert upstream.calls == []
 
 

@@ -30,6 +30,13 @@ def test_a_picture_that_cannot_be_read_whole_is_refused_before_the_generator(sys
     assert got.error["param"]
     assert got.headers["x-should-retry"] == "false"
     assert system.upstream.calls == []
+    # Nobody could look at it: that is no pass, and the record says which picture and why.
+    record = system.record(got)
+    assert (got.headers["x-guardrail-decision"], record["action"]) == ("block", "block")
+    [reason] = record["reasons"]
+    assert reason["rule"] == "guard:unreadable_input"
+    assert got.error["message"].startswith(reason["says"])
+    assert reason["says"].startswith(f"{got.error['param']}: ")
 
 
 @FORMS
@@ -77,9 +84,11 @@ def test_a_transparent_picture_hides_no_face(system: System, portrait):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "status"), [("make it autumn", "unreadable_input"), ("u n d r e s s", "refused")], ids=["clean", "held"]
+    ("prompt", "status", "action"),
+    [("make it autumn", "unreadable_input", "block"), ("u n d r e s s", "refused", "hold")],
+    ids=["clean", "held"],
 )
-def test_a_request_whose_picture_cannot_be_read_is_in_the_record(system: System, prompt, status):
+def test_a_request_whose_picture_cannot_be_read_is_in_the_record(system: System, prompt, status, action):
     """A case was opened and its text judged, even held: a broken picture beside it must not wipe that out."""
     system.edit(hostile.broken()["truncated jpeg"], prompt)
-    assert [one["status"] for one in system.records] == [status]
+    assert [(one["status"], one["action"]) for one in system.records] == [(status, action)]
