@@ -54,7 +54,7 @@ USUAL = {
     "purple": (110, 60, 130),
     "sky": (120, 170, 215),
 }
-# Tried once, when all else was chosen.
+# Tried once when the ten looks were chosen; the grey ones among them were chosen with these in sight.
 SKIN_LIKE = {
     "camel": (193, 154, 107),
     "peach": (250, 215, 185),
@@ -62,6 +62,15 @@ SKIN_LIKE = {
     "chestnut": (149, 69, 53),
     "sand": (194, 178, 128),
     "rose": (200, 140, 140),
+}
+# Tried once, when those were.
+MORE_LIKE = {
+    "apricot": (251, 206, 177),
+    "copper": (184, 115, 81),
+    "caramel": (175, 111, 64),
+    "blush": (222, 165, 148),
+    "taupe": (160, 130, 110),
+    "mahogany": (110, 60, 45),
 }
 LIGHT, DARK = (235, 230, 220), (60, 75, 120)  # of a pattern
 INCREASE = 0.30
@@ -88,6 +97,7 @@ def patterned(kind: str) -> Edit:
 CLOTHES: dict[str, dict[str, Edit]] = {
     "usual": {name: coloured(colour) for name, colour in USUAL.items()},
     "skin-like": {name: coloured(colour) for name, colour in SKIN_LIKE.items()},
+    "more like": {name: coloured(colour) for name, colour in MORE_LIKE.items()},
     "pattern": {kind: patterned(kind) for kind in ("stripes", "checks", "dots")},
     "light": {"darker": lambda part, shade: part * 0.6, "brighter": lambda part, shade: part * 1.5},
 }
@@ -128,7 +138,7 @@ def portraits(finder: FaceFinder, paths: list[Path]) -> Iterator[tuple[Artifact,
         seen.add(digest)
         top = round((faces[0].box[3] + 0.02) * frame.height)
         if top <= 0.85 * frame.height:
-            yield Artifact(Kind.INPUT, "before", data=before.content), np.ascontiguousarray(frame.rgb), top
+            yield Artifact(Kind.INPUT, before.slot, data=before.content), np.ascontiguousarray(frame.rgb), top
 
 
 def main(folder: Path, *lists: Path) -> None:

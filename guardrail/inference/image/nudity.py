@@ -21,11 +21,11 @@ from PIL import Image
 from guardrail.errors import CheckError
 from guardrail.inference.image.align import Pixels
 from guardrail.inference.image.blocks import blocks, filled
-from guardrail.inference.image.bodies import BodyFinder
+from guardrail.inference.image.bodies import Body, BodyFinder
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.faces import AGE_FACE, Face, FaceFinder
 from guardrail.inference.image.frame import packed
-from guardrail.inference.image.views import SIDE, View, glance, views
+from guardrail.inference.image.views import SIDE, View, glance, may_lean, views
 from guardrail.inference.weights import Models
 from guardrail.types import Artifact
 
@@ -66,7 +66,8 @@ NOTICED = 0.085
 
 # One look can err by chance: moved by a few pixels or mirrored, a plain brown coat is a bare body no more. A steady
 # score is the mean of ten looks, the view and its four corners without a twentieth of its edges, as they are and
-# mirrored: the ten crops of Krizhevsky et al. 2012, closer in. models/exposure has what that does to which pictures.
+# mirrored: the ten crops of Krizhevsky et al. 2012, closer in. open_nsfw sees the mirrored ones in grey: to it alone a
+# plain dress is a body once it has the colour of skin. models/exposure has what all that does to which pictures.
 CORNER = 212
 
 
@@ -74,6 +75,10 @@ CORNER = 212
 # 3.6 % have one, and none reaches 0.20, 0.33 or 0.5 by being looked at in every quarter turn; two do from 0.45 on.
 # Were all of them looked at so, 111 would reach 0.33 instead of 41 (models/exposure).
 SUSPECTED = 0.5
+
+
+Crops = Callable[[Pixels], Sequence[Pixels]]
+"""From a square of SIDE pixels to those that a net is shown of it."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,8 @@ class ExposureMeter:
     def steady(self, artifact: Artifact, frames: Collection[int] | None = None) -> float:
         """The exposure with the most exposed view looked at ten times: for comparing, at ten times the cost.
 
-        A view that then is more exposed than that counts as it was seen once. Raises CheckError as `exposure` does.
+        open_nsfw has five of these looks in grey. A view that then is more exposed than that counts as it was seen
+        once. Raises CheckError as `exposure` does.
         """
         key = "steady exposure" if frames is None else f"steady exposure of {sorted(frames)}"
         return artifact.once(key, lambda: self._steady(artifact, frames))
@@ -149,32 +155,39 @@ class ExposureMeter:
         grades = [one.grade if frames is None or at in frames else -1.0 for at, one in self._looked(artifact)]
         most = int(np.argmax(grades))
         _, view = next(islice(self._views(artifact), most, None))
-        return max(self._look(view, ten).grade, *grades[:most], *grades[most + 1 :], 0.0)
+        return max(self._look(view, half_grey, ten).grade, *grades[:most], *grades[most + 1 :], 0.0)
 
     def _looked(self, artifact: Artifact) -> Sequence[tuple[int, Looked]]:
-        return artifact.once("exposure", lambda: [(at, self._look(view, _one)) for at, view in self._views(artifact)])
+        return artifact.once("exposure", lambda: [(at, self.look(view)) for at, view in self._views(artifact)])
 
     def _views(self, artifact: Artifact) -> Iterator[tuple[int, View]]:
         """Every view, with the place of its frame; of glimpses, whose places come after, a glance each."""
         faces, shown = self._finder.faces(artifact) if self._finder else (), picture(artifact)
         for at, frame in enumerate(shown.frames):
-            for view in views(frame, _of(faces, at), suspected=self._suspected(artifact, faces, at)):
+            bodies = self._telling(artifact, faces, at)
+            suspected = any(body.score >= SUSPECTED for body in bodies)
+            for view in views(frame, _of(faces, at), suspected, bodies):
                 yield at, view
         for at, frame in enumerate(shown.glimpses, len(shown.frames)):
             yield at, glance(frame)
 
-    def _suspected(self, artifact: Artifact, faces: Sequence[Face], at: int) -> bool:
-        """True where a frame shows a body and no sure face that would say which way is up."""
-        if self._bodies is None or any(face.frame == at and face.score >= AGE_FACE for face in faces):
-            return False
-        return any(body.frame == at and body.score >= SUSPECTED for body in self._bodies.bodies(artifact))
+    def _telling(self, artifact: Artifact, faces: Sequence[Face], at: int) -> Sequence[Body]:
+        """The bodies of a frame in which faces do not say which way is up: none is sure, or one that is may lean."""
+        sure = [face for face in _of(faces, at) if face.score >= AGE_FACE]
+        if self._bodies is None or (sure and not any(map(may_lean, sure))):
+            return ()
+        return [body for body in self._bodies.bodies(artifact) if body.frame == at]
 
-    def _look(self, view: View, seen: Callable[[Pixels], Sequence[Pixels]]) -> Looked:
-        """What the nets say of a view: their mean over all that `seen` makes of what each reads of it."""
-        first = max(_mean([self._open_nsfw(one) for one in seen(look)]) for look in view.looks)
+    def look(self, view: View) -> Looked:
+        """What the nets say of a view. Raises CheckError when an answer is no number."""
+        return self._look(view, _one, _one)
+
+    def _look(self, view: View, first_sees: Crops, second_sees: Crops) -> Looked:
+        """What the nets say of a view: the mean over all that they are shown of what each reads of it."""
+        first = max(_mean([self._open_nsfw(one) for one in first_sees(look)]) for look in view.looks)
         if not self._second or _settled(first, view) or (view.glance and first < NOTICED):
             return Looked(first)
-        shares = [self._nsfwjs(one) for one in seen(view.whole)]
+        shares = [self._nsfwjs(one) for one in second_sees(view.whole)]
         explicit, sexy = (_mean([share[at] for share in shares]) for at in (0, 1))
         return Looked(first, min(explicit, 1.0), sexy, view.close)
 
@@ -203,6 +216,12 @@ def ten(square: Pixels) -> list[Pixels]:
     return [*upright, *(np.ascontiguousarray(each[:, ::-1]) for each in upright)]
 
 
+def half_grey(square: Pixels) -> list[Pixels]:
+    """`ten` of a square, the mirrored five in grey."""
+    looks = ten(square)
+    return [*looks[:5], *(np.asarray(Image.fromarray(look).convert("L").convert("RGB")) for look in looks[5:])]
+
+
 def _one(square: Pixels) -> list[Pixels]:
     return [square]
 
@@ -227,7 +246,7 @@ def _present(models: Models, name: str) -> bool:
     return name in models.names() and models.has(name)
 
 
-def _of(faces: tuple[Face, ...], at: int) -> list[Face]:
+def _of(faces: Sequence[Face], at: int) -> list[Face]:
     return [face for face in faces if face.frame == at]
 
 

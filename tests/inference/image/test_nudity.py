@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from guardrail.errors import CheckError
+from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.decode import picture
+from guardrail.inference.image.faces import Face
 from guardrail.inference.image.nudity import (
     CLOSE,
     GREY,
@@ -29,7 +31,7 @@ from guardrail.inference.image.nudity import (
 )
 from guardrail.inference.image.views import View, views
 from guardrail.types import Artifact, Kind
-from tests.checks.people import blank, photograph, real_models
+from tests.checks.people import Finds, Sees, blank, face, photograph, real_models
 from tests.inference.image.pictures import animation
 from tests.inference.image.test_bodies import Answers
 from tests.inference.image.test_search import Blind
@@ -233,6 +235,28 @@ def test_a_portrait_on_its_side_or_head_is_looked_at_upright_too(turn, looks):
     assert np.abs(inside(net.saw[-1]).astype(int) - upright).mean() < 12
 
 
+class Lean(ExposureMeter):
+    """A meter before whose nets stand a finder and bodies that say what they were told."""
+
+    def __init__(self, net: Net, found: Face, seen: Sees) -> None:
+        super().__init__(Cache(open_nsfw=net))
+        self._finder, self._bodies = Finds({"image[0]": [found]}), seen
+
+
+@pytest.mark.parametrize(("turn", "score", "looks"), [(50, SEEN, 1), (50, SEEN - 0.01, 2), (90, SEEN, 2)])
+def test_a_body_that_stands_below_a_head_that_leans_is_looked_at_as_it_stands(turn, score, looks):
+    net, standing = Net(0.5, 0.5), Body(0, score, (0.2, 0.1, 0.8, 1.0))
+    Lean(net, face(turn_deg=turn), Sees({"image[0]": [standing]})).exposure(blank())
+    assert len(net.saw) == looks
+
+
+@pytest.mark.parametrize(("turn", "asked"), [(0, 0), (44, 0), (46, 1), (314, 1), (90, 0), (180, 0)])
+def test_bodies_are_looked_for_only_where_a_sure_head_may_lean(turn, asked):
+    seen = Sees()
+    Lean(Net(0.5, 0.5), face(turn_deg=turn), seen).exposure(blank())
+    assert seen.asked == asked
+
+
 def plain(colour: tuple[int, int, int]) -> Artifact:
     written = io.BytesIO()
     Image.new("RGB", (64, 64), colour).save(written, "PNG")
@@ -293,6 +317,19 @@ def test_a_portrait_is_neutral_to_the_real_second_net():
     assert most.explicit < 0.2
     assert most.sexy < 0.2
     assert most.grade < 0.2
+
+
+def test_of_ten_looks_the_first_net_has_the_mirrored_ones_without_their_colours_and_the_second_in_them():
+    """A dress like skin is a bare body to the first net in its colour alone (models/exposure)."""
+    first, second = Net(0.5, 0.5), Net(0.0, 0.1, 0.2, 0.5, 0.2)
+    meter, picture_of_it = ExposureMeter(Cache(open_nsfw=first, nsfwjs=second)), plain((190, 90, 40))
+    meter.steady(picture_of_it)
+    spread = [float(np.ptp(inside(saw).astype(int), axis=2).mean()) for saw in first.saw[1:]]
+    assert min(spread[:5]) > 100
+    assert max(spread[5:]) < 5
+    assert [inside(saw).mean() for saw in first.saw[6:]] == pytest.approx([114] * 5, abs=3)  # as bright as it was
+    assert len(second.saw) == 11
+    assert all(saw[0, 50, 50].reshape(4, 4)[:, :3].tolist() == [[190, 90, 40]] * 4 for saw in second.saw)
 
 
 def test_the_exposure_of_some_frames_is_that_of_their_views_alone():

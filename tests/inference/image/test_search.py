@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from guardrail.inference.image import yunet
+from guardrail.inference.image.closeup import NEAR_SIDE
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.search import (
+    AGE_FACE,
     FAINTEST,
+    HINT,
     MIDDLE_SKIN,
+    MOST_CLOSER,
     MOST_SPOTS,
     MOST_WEAK,
     SPOT,
@@ -24,6 +28,7 @@ from guardrail.inference.image.search import (
 from guardrail.inference.image.skin import skin_share, skin_shares
 
 SKIN, GRASS = (205, 150, 125), (60, 120, 60)
+WIDE_LOOK = -(-NEAR_SIDE // 32) * 32  # as the net is shown it
 
 
 class Blind:
@@ -138,6 +143,50 @@ class Cells(Blind):
             heads[0][0, :2, 4 * at, 4] = np.log(score / (1 - score))
             heads[0][0, 4:6] = np.log(24 / yunet.STRIDES[0])
         return heads
+
+
+class Hints(Cells):
+    """A detector that sees a box of this score in its first look, and nothing in those after it."""
+
+    def run(self, wanted, feed):
+        answer = super().run(wanted, feed)
+        self.scores = ()
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("hint", "edge", "colour", "beside", "sides"),
+    [
+        (HINT + 0.01, 80.0, SKIN, 0.0, [WIDE_LOOK, SPOT_SIDE]),
+        (HINT - 0.01, 80.0, SKIN, 0.0, [WIDE_LOOK]),
+        (AGE_FACE + 0.01, 80.0, SKIN, 0.0, [WIDE_LOOK]),  # a face already
+        (HINT + 0.01, 38.0, SKIN, 0.0, [WIDE_LOOK]),  # looked at as closely before
+        (HINT + 0.01, 80.0, GRASS, 0.0, [WIDE_LOOK]),  # no skin tone
+        (HINT + 0.01, 80.0, SKIN, SURE, [WIDE_LOOK]),  # beside a face
+    ],
+    ids=["hint", "less", "face", "small", "grass", "beside"],
+)
+def test_a_spot_that_is_wider_than_the_face_in_it_is_looked_at_once_more_from_closer_by(
+    hint, edge, colour, beside, sides
+):
+    net = Hints(hint)
+    spot = row(0.15, edge)
+    spots = rows(row(beside, at=(100, 100)), spot) if beside else rows(spot)
+    _spots(net, Frame(ground(colour), scale=1.0), spots, rows())
+    assert net.shown == sides
+
+
+def test_the_number_of_looks_from_closer_by_is_bounded():
+    class Sees(Hints):
+        def run(self, wanted, feed):
+            self.scores = (HINT + 0.01,) if feed["x"].shape[3] == WIDE_LOOK else ()
+            return Cells.run(self, wanted, feed)
+
+    net = Sees()
+    spots = rows(*[row(0.15, 80.0)] * MOST_SPOTS, *[row(WEAK - 0.001)] * 20)
+    _spots(net, Frame(ground(SKIN), scale=1.0), spots, rows())
+    assert net.shown.count(WIDE_LOOK) == MOST_SPOTS
+    assert net.shown.count(SPOT_SIDE) == MOST_CLOSER + MOST_WEAK
 
 
 def test_the_first_look_tells_spots_from_what_is_fainter_and_drops_the_rest():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from guardrail.inference.image.bodies import SEEN, Body
 from guardrail.inference.image.faces import AGE_FACE
 from guardrail.inference.image.frame import Frame
 from guardrail.inference.image.skin import skin_share
@@ -109,6 +112,44 @@ def test_a_frame_is_looked_at_as_a_turned_face_stands_upright_too(turn, quarters
     for view in more:
         assert [len(view.looks), view.close] == [len(first.looks), first.close]
         assert (view.square == np.rot90(first.square, quarters)).all()
+
+
+LEANING = face(box=(0.38, 0.15, 0.72, 0.37), turn_deg=46)
+BELOW = Body(0, SEEN, (0.2, 0.05, 0.9, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("turn", "body", "looks"),
+    [
+        (46, BELOW, 1),
+        (314, BELOW, 1),
+        (67, BELOW, 1),
+        (68, BELOW, 2),  # nearer to lying than to leaning
+        (46, replace(BELOW, score=SEEN - 0.01), 2),
+        (46, replace(BELOW, box=(0.5, 0.05, 1.0, 1.0)), 2),  # the head is at a side of the body
+        (46, replace(BELOW, box=(0.2, 0.0, 0.9, 0.7)), 2),  # or too deep in it
+        (46, replace(BELOW, box=(0.0, 0.5, 1.0, 1.0)), 2),  # somebody else's
+    ],
+)
+def test_a_head_that_leans_on_a_body_that_stands_turns_nothing(turn, body, looks):
+    leaning = replace(LEANING, turn_deg=turn)
+    assert len(views(as_frame(plain(512, 512)), [leaning], bodies=[body])) == looks
+
+
+def test_whose_head_leans_is_told_by_the_surest_body_that_holds_it():
+    lying = Body(0, 0.9, (0.45, 0.1, 1.0, 0.6))
+    assert len(views(as_frame(plain(512, 512)), [LEANING], bodies=[BELOW, lying])) == 2
+    assert len(views(as_frame(plain(512, 512)), [LEANING], bodies=[BELOW, replace(lying, score=0.5)])) == 1
+
+
+def test_the_body_below_a_small_head_that_leans_is_looked_at_as_it_stands():
+    rgb = plain(1000, 1000)
+    rgb[400:800, 420:620] = SKIN
+    small = small_face(0.48, 0.4, 0.1)
+    (_, standing) = views(as_frame(rgb), [small])
+    body = Body(0, SEEN, (0.42, 0.36, 0.62, 0.95))
+    (_, leaning) = views(as_frame(rgb), [replace(small, turn_deg=50)], bodies=[body])
+    assert (leaning.whole == standing.whole).all()
 
 
 def test_where_somebody_is_suspected_and_no_face_is_sure_a_frame_is_looked_at_in_every_quarter_turn():
