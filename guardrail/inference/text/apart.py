@@ -14,7 +14,7 @@ from hashlib import sha256
 from importlib.resources import files
 from itertools import accumulate, islice
 
-from guardrail.inference.text import latin
+from guardrail.inference.text import latin, slang
 from guardrail.inference.text.abroad import Told, abroad
 from guardrail.inference.text.ages import GIRL_OR_BOY, counts_nothing, was_said
 from guardrail.inference.text.lexicon import Lexicon
@@ -227,7 +227,7 @@ def _clauses(text: str, naked: Sequence[Span], ages: Sequence[Span]) -> list[str
 
 def digest() -> str:
     """Eight hex digits that tell the lists of words from any others."""
-    return sha256(f"{_own().digest} {abroad().digest} {latin.digest()}".encode()).hexdigest()[:8]
+    return sha256(f"{_own().digest} {abroad().digest} {latin.digest()} {slang.digest()}".encode()).hexdigest()[:8]
 
 
 @cache

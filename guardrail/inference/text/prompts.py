@@ -31,6 +31,7 @@ from guardrail.inference.text.lexicon import Lexicon
 from guardrail.inference.text.mistyped import retyped, slipped
 from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
+from guardrail.inference.text.slang import bared
 from guardrail.inference.text.steps import SAID, asked, continued, conversation
 from guardrail.inference.text.wordlist import LONGEST_WORD, REMEMBERED
 
@@ -319,7 +320,7 @@ class PromptReader:
         spoken |= dict.fromkeys(self._unwanted(parts))
         for part in parts.asked:
             turns = sentences(part)
-            spoken |= dict.fromkeys((*self._said(part, turns), *latin.meant(part)))
+            spoken |= dict.fromkeys((*self._said(part, turns), *latin.meant(part), *bared(part, self.lexicon)))
             for one in [part] if len(part) <= _LONG_PART else chain.from_iterable(map(_slices, turns)):
                 spoken |= dict.fromkeys(readings(one, self.lexicon))
         yield from spoken
