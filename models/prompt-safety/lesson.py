@@ -17,8 +17,9 @@ SEED = 7
 ASIDE_FAMILY = ", 5"
 # Authors of whom the encoders learned nothing, and who had no heads at hand: all of theirs is kept from the heads that
 # are held out, since families of an author who taught the rest flatter the network over the encoders' own heads. Of
-# the fourteenth authors' lines, unseen by all, the network alone found 0.87 of the minors at 3 % of their twins, the
-# second encoder's head 0.96, both as they then counted 0.95, and as the others of these lines say they should 0.965.
+# the fourteenth authors' lines, unseen by all, the first opinion alone (the network, mostly) found 0.87 of the minors
+# at 3 % of their twins, the second encoder's head 0.96, all as they then counted 0.95, and as the others of these lines
+# say they should 0.965.
 STRANGERS = ("An eleventh", "A twelfth", "A fourteenth")
 ASIDE_SETS = frozenset(("coco_captions", "dpg_bench", "six_cd"))
 # A public set teaches with at most this many rows (the rest is measured): size is no merit.
