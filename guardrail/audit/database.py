@@ -108,14 +108,20 @@ def said(fault: Exception) -> str:
     """What the database said, in one line and without the statement or its values."""
     cause = fault.orig if isinstance(fault, DBAPIError) else fault
     lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
+    told = lines[0] if lines else type(cause).__name__
+    # SQLite says no more than "disk I/O error" where it cannot make its files beside the log for want of space.
+    return f"{told} (is the disk full, or does it fail?)" if _code(cause) == sqlite3.SQLITE_IOERR else told
 
 
 def is_broken(fault: Exception) -> bool:
     """Whether SQLite says that the file is damaged, or none of its own."""
     cause = fault.orig if isinstance(fault, DBAPIError) else fault
-    code = getattr(cause, "sqlite_errorcode", 0) or 0
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _code(cause) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(cause: object) -> int:
+    """The kind of fault that SQLite names, without what it adds to it; 0 for another's."""
+    return (getattr(cause, "sqlite_errorcode", 0) or 0) & 0xFF
 
 
 def _replacing(raw: bytes) -> str:

@@ -16,9 +16,21 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection
 
 from guardrail.audit.chain import LOG_ID_BYTES, Head, genesis, seal
-from guardrail.audit.database import BUSY_S, Damage, file_of, identity, is_broken, make_engine, make_file, said, where
+from guardrail.audit.database import (
+    BUSY_S,
+    SERVER_S,
+    Damage,
+    file_of,
+    identity,
+    is_broken,
+    make_engine,
+    make_file,
+    said,
+    where,
+)
 from guardrail.audit.entry import Row, Sealed
 from guardrail.audit.kept import KeptHead
+from guardrail.audit.patience import Patience
 from guardrail.audit.sync import Checkpointer
 from guardrail.audit.tables import REVISION, revision
 from guardrail.errors import AuditError, ConfigError
@@ -72,6 +84,8 @@ class Store:
         self._checkpointer: Checkpointer | None = None
         self._cursor: Any = None
         self._sent = False
+        # The server's own limits on a lock and a statement end before.
+        self._patience = Patience(BUSY_S + SERVER_S)
         file = file_of(url)
         self._file = None if file is None else str(file)
         self._server = server = file is None
@@ -159,6 +173,7 @@ class Store:
         if self._kept is not None:
             self._kept.close()
         self._drop()
+        self._patience.close()
         self._engine.dispose()
 
     def _append(self, cursor: Any, rows: Sequence[Row]) -> tuple[list[Sealed], Head]:
@@ -199,7 +214,7 @@ class Store:
 
     def _retried(self, work: Callable[[Any], T], wait: bool = True) -> T:
         for attempt in (1, 2):
-            self._sent = False
+            self._sent = self._patience.ran_out = False
             try:
                 done = self._transaction(work, wait)
                 self._step("committed")
@@ -210,6 +225,9 @@ class Store:
                 raise Duplicate(f"audit log {self._where}: {said(fault)}") from None
             except (*Damage, self._driver.Error) as fault:
                 self._drop()
+                if self._patience.ran_out:
+                    late = f"the server did not answer within {BUSY_S + SERVER_S:g} s"
+                    raise AuditError(f"audit log {self._where} cannot be written: {late}") from None
                 # A connection that broke while nothing was going on says nothing about the server now.
                 if self._server and not self._sent and attempt == 1:
                     continue
@@ -225,6 +243,13 @@ class Store:
                 self._conn.cursor().execute("PRAGMA busy_timeout=0")
             self._cursor = None if self._server else self._conn.cursor()
         cursor = self._cursor or self._conn.cursor()
+        if not self._server:
+            return self._within(cursor, work, wait)
+        with self._patience.waiting(cursor.connection.fileno()):
+            return self._within(cursor, work, wait)
+
+    def _within(self, cursor: Any, work: Callable[[Any], T], wait: bool) -> T:
+        assert self._conn is not None
         try:
             if not self._server:
                 self._begin(cursor, wait)

@@ -58,6 +58,13 @@ def run_verify(
         console.print(f"record {fault.seq}: {fault.what}" if fault.seq else f"log: {fault.what}", markup=False)
     if faults:
         progress.print(f"{len(faults)} fault{'s' * (len(faults) != 1)}: the log is not what was written", markup=False)
+        if {0, 1, 2} <= {fault.seq for fault in faults}:
+            # The head and the first records at once: that is seldom a tamperer, and often the key of another machine.
+            progress.print(
+                "the head and the first records do not hold: is this the key that the log was begun with? It is "
+                "GUARDRAIL_KEY, key_command, key_file, or the file key under home",
+                markup=False,
+            )
         raise typer.Exit(1)
     with reading(chosen) as reader:
         end = _end(reader)

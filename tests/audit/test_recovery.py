@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from guardrail.audit import AuditLog, Reader, verify
 from guardrail.errors import AuditError
@@ -158,3 +161,35 @@ def test_a_lost_server_refuses_and_the_log_goes_on_when_it_is_back(postgres, pos
         # The connection broke while nothing was going on: the first append after it is not refused for that.
         assert log.append_wait(entry("later")).seq == 3
     assert verify(postgres_url, KEY) == []
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_a_server_that_stands_still_is_given_up_and_the_log_goes_on_beside_it(postgres, postgres_url):
+    """A frozen process or a paused machine: what is sent to it arrives, and no answer ever comes."""
+    if not isinstance(postgres, Server):
+        pytest.skip("freezes a process of the server: unset GUARDRAIL_TEST_POSTGRES to have one made for it")
+    with AuditLog.open(postgres_url, KEY) as log:
+        log.append_wait(entry("before"))
+        frozen = backends(postgres_url)
+        assert frozen
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with pytest.raises(AuditError, match="the server did not answer within 15 s"):
+                log.append_wait(entry("lost"), timeout_s=60)
+            assert time.monotonic() - began < 25
+            assert log.append_wait(entry("after"), timeout_s=20).seq == 2
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+    assert verify(postgres_url, KEY) == []
+
+
+def backends(url: str) -> list[int]:
+    """The server's processes that hold the connections to this database, but for the one that asks."""
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    asked = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with engine.connect() as conn:
+        return [int(row[0]) for row in conn.execute(sa.text(asked))]

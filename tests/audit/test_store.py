@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 import guardrail.audit
 from guardrail.audit import AuditLog, Reader
-from guardrail.audit.database import parse
+from guardrail.audit.database import parse, said
 from guardrail.audit.tables import REVISION, VERSION_TABLE, metadata
 from guardrail.errors import AuditError, ConfigError
 
@@ -85,3 +86,10 @@ def test_the_short_names_of_postgresql_are_understood(postgres_url):
     for scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         with AuditLog.open(postgres_url.replace("postgresql", scheme, 1), KEY) as log:
             log.append_wait(entry(scheme))
+
+
+def test_a_disk_fault_says_what_to_look_at_and_others_are_left_as_they_are():
+    fault = sqlite3.OperationalError("disk I/O error")
+    fault.sqlite_errorcode = sqlite3.SQLITE_IOERR | 18 << 8
+    assert said(fault) == "disk I/O error (is the disk full, or does it fail?)"
+    assert said(sqlite3.OperationalError("database or disk is full")) == "database or disk is full"

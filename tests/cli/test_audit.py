@@ -92,8 +92,8 @@ def log(place):
 
 @pytest.fixture
 def audit(home):
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(app, ["--home", str(home), "audit", *words])
+    def run(*words: str, env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(app, ["--home", str(home), "audit", *words], env=env)
 
     return run
 
@@ -365,6 +365,18 @@ def test_verify_passes_a_whole_log_and_fails_one_that_was_changed(audit, log, pl
     assert shown.exit_code == 1
     assert "DOES NOT HOLD" in shown.stdout
     assert "record 1 is not what was written" in shown.stderr
+
+
+def test_verify_with_another_key_asks_whether_it_is_the_right_one_and_after_one_change_does_not(audit, log, place):
+    done = audit("verify", env={"GUARDRAIL_KEY": "ab" * 32})
+    assert done.exit_code == 1
+    assert "is this the key that the log was begun with? It is GUARDRAIL_KEY" in done.stderr
+    conn = sqlite3.connect(place.audit_url.removeprefix("sqlite:///"))
+    conn.execute("UPDATE guardrail_audit_records SET action = 'allow' WHERE seq = 1")
+    conn.commit()
+    done = audit("verify")
+    assert done.exit_code == 1
+    assert "is this the key" not in done.stderr
 
 
 @pytest.mark.parametrize(
