@@ -133,7 +133,7 @@ def run(
         guard = open_guard(configuration, observer=metrics)
         application = build_app(guard, upstreams, server, metrics)
         if chosen.policy.watch:
-            application.watch(guard.book.changed)
+            application.watch(guard.book.saved)
         listen_and_serve(
             application,
             chosen.server.host,

@@ -62,6 +62,7 @@ class PolicyBook:
         self._available: frozenset[str] | None = None
         # Looked at before the files are read: what is saved meanwhile reads as changed, once more than needed at worst.
         self._read_as = self._states()
+        self._looked: list[tuple[int, int, int] | None] | None = None
         self._pages = self._read(None)
 
     def require(self, available: Collection[str]) -> None:
@@ -105,6 +106,15 @@ class PolicyBook:
         By what stands under its name, so that an editor's rename and a swapped mount are seen as well as a write.
         """
         return self._states() != self._read_as
+
+    def saved(self) -> bool:
+        """Whether a file has changed and is as it was at the look before: for who looks again and again.
+
+        A save that takes its time is half a file for a while, and half a policy is often a policy too.
+        The first look has none before it, and says what `changed` says.
+        """
+        before, self._looked = self._looked, self._states()
+        return self._looked != self._read_as and before in (None, self._looked)
 
     def labels(self) -> list[str]:
         """The label, name@digest, of everything in force."""

@@ -132,6 +132,25 @@ def test_a_file_that_is_saved_while_it_is_read_again_is_not_taken_by_halves(fold
     assert [rule.id for rule in book.default.rules] == ["minor", "sexual"]
 
 
+def test_a_file_that_is_still_being_saved_is_left_until_it_rests(book, folder):
+    """A save over a slow line stops for longer than a reading takes; what is there by then may be a policy too."""
+    half, rest = DEFAULT.split("rules:\n")
+    assert not book.saved()
+    for text in (half, f"{half}rules:\n{rest}"):
+        (folder / "house.yaml").write_text(text)
+        assert not book.saved()
+    assert book.saved()
+    assert book.saved(), "until it is read"
+    book.reload()
+    assert not book.saved()
+
+
+def test_what_was_saved_before_the_first_look_is_read_at_once(book, folder):
+    """At the start: what was saved meanwhile holds as soon as requests are taken."""
+    (folder / "house.yaml").write_text(DEFAULT.replace("0.3", "0.25"))
+    assert book.saved()
+
+
 def test_all_broken_files_are_told_at_once(book, folder):
     (folder / "house.yaml").write_text("")
     (folder / "studio.yaml").write_text("x")
