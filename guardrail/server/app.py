@@ -29,7 +29,7 @@ from guardrail.server.passed import pass_call
 from guardrail.server.settings import TENANT, ServerSettings, Upstream
 from guardrail.server.sockets import POLICY, relay
 from guardrail.server.wire import RawHeaders, Receive, Scope, Send, send_reply
-from guardrail.upstream.dialect import Door
+from guardrail.upstream.dialect import Door, Foreseen
 
 log = logging.getLogger("guardrail.server")
 requests = logging.getLogger(REQUEST_LOG)
@@ -77,6 +77,9 @@ class App:
         asked = [(one, self.client.gate(one)) for one in named if one.base_url is not None]
         for _, gate in asked:
             metrics.watch_gate(gate)
+        for one in named:
+            if isinstance(one.dialect, Foreseen):
+                metrics.foresee(one.dialect.foreseen)
         self._mounts = mounts
         self._services = Services(guard, self.client, settings, metrics, self.admission)
         self._control = control(guard, metrics, asked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import accumulate
 
@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 from guardrail.server.connections import Full
 from guardrail.server.gate import TROUBLES, Gate, Trouble
 from guardrail.types import Action, Stage
+from guardrail.upstream.dialect import Statuses
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # From a cached verdict (well under 1 ms) to a slow generator (minutes).
@@ -126,6 +127,13 @@ class Metrics:
             self._upstream_errors.labels(kind)
         for limit in Full:
             self._connections_refused.labels(limit.value)
+
+    def foresee(self, routes: Mapping[str, Statuses]) -> None:
+        """Count the requests that may come from 0 as well: those that are let through and those that are refused."""
+        for route, ends in routes.items():
+            for action in Action:
+                for status in ends.refused if action.refuses else (ends.answered,):
+                    self._requests.labels(route, action.word, str(status))
 
     # What the pipeline says.
     def stage(self, name: str, seconds: float) -> None:

@@ -21,7 +21,19 @@ import pybase64
 
 from guardrail.errors import AuditError, BadRequest, CheckError, ConfigError, GuardrailError, Overloaded, UpstreamError
 from guardrail.types import Action, Decision, Kind, Reason, Receipt, Stage
-from guardrail.upstream.dialect import HOP_BY_HOP, Answer, Call, Dialect, Door, Event, Fetched, Headers, OneBad, Setup
+from guardrail.upstream.dialect import (
+    HOP_BY_HOP,
+    Answer,
+    Call,
+    Dialect,
+    Door,
+    Event,
+    Fetched,
+    Foreseen,
+    Headers,
+    OneBad,
+    Setup,
+)
 
 JSON: Headers = (("content-type", "application/json"),)
 SENT_ANEW = HOP_BY_HOP | {"host", "content-length", "accept-encoding", "expect"}
@@ -183,6 +195,24 @@ class DialectContract:
                     if at == entry or one_bad == "refuse-all":
                         assert not carries(reply.body, artifact.data or b""), (one_bad, entry)
                 assert reply.status not in RETRIED
+
+    def test_what_becomes_of_a_refused_call_is_foreseen(self, capture: Capture) -> None:
+        """Metrics count it from 0. A dialect need not say so, but what it says must hold."""
+        if not isinstance(self.dialect, Foreseen):
+            return
+        call = self.read(capture)
+        known = self.dialect.foreseen.get(call.route)
+        if known is None:
+            # Nothing can be refused of a call that asks for nothing and whose answer shows nothing.
+            assert call.request.texts == call.request.inputs == ()
+            assert not capture.outputs
+            return
+        for stage in Stage:
+            assert self.dialect.refuse(refusal(stage), stage, call).status in known.refused
+        if not capture.streamed:
+            answer = self.answer(capture)
+            for entry in set(answer.entries):
+                assert self.dialect.without(answer, {entry: refusal(Stage.OUTPUT)}, "replace").status in known.refused
 
     def test_a_picture_anywhere_in_an_answer_is_judged_or_does_not_leave(self, whole: Capture) -> None:
         passed = []

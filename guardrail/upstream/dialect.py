@@ -2,6 +2,7 @@
 
 The server knows only this. A dialect is a class with `open(setup)`, found by name (`upstream/registry.py`); what it
 can do beyond `Dialect` it says by its doors: ANSWERED needs `Answers`, SOCKET needs `Sockets`, HOOK needs `Hooks`.
+Where it says how its calls will end (`Foreseen`), they are counted from 0.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError
 from guardrail.types import Artifact, Decision, Evidence, Request, Stage
@@ -373,6 +374,26 @@ class Hooks(Protocol):
 
     def handed_on(self, news: News, reply: Reply) -> tuple[Headers, bytes]:
         """What is sent to the target: `reply` is what may leave of the news."""
+        ...
+
+
+class Statuses(NamedTuple):
+    """How calls of one route end, as far as that is known before the first one: HTTP statuses.
+
+    `refused` has `answered` too where a part of an answer can be refused, or one that has begun.
+    """
+
+    answered: int = 200
+    refused: tuple[int, ...] = (400,)
+
+
+@runtime_checkable
+class Foreseen(Protocol):
+    """A dialect that says under what its calls will be counted: of what begins with its first event, alerts miss it."""
+
+    @property
+    def foreseen(self) -> Mapping[str, Statuses]:
+        """What becomes of calls, by route as the metrics name it, for routes on which something can be refused."""
         ...
 
 

@@ -19,11 +19,13 @@ from guardrail.upstream.dialect import (
     Door,
     Fetch,
     FetchFile,
+    Foreseen,
     Headers,
     Judge,
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.openai import OpenAIImages
@@ -38,6 +40,9 @@ class Several:
     def __init__(self, name: str, parts: Sequence[Dialect]) -> None:
         self.name = name
         self._parts = tuple(parts)
+        self.foreseen: Mapping[str, Statuses] = {
+            route: statuses for part in parts if isinstance(part, Foreseen) for route, statuses in part.foreseen.items()
+        }
 
     def door(self, method: str, path: str) -> Door:
         """What the first part that knows the route does with it."""

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -19,9 +20,10 @@ from guardrail.server import Metrics, ServerSettings, build_app
 from guardrail.server.gate import TROUBLES
 from guardrail.server.metrics import BUCKETS
 from guardrail.server.process import SWITCH_S, listen
+from guardrail.upstream.dialect import Statuses
 from tests.server import upstream as script
 from tests.server.conftest import eventually
-from tests.server.stand_ins import WordGuard
+from tests.server.stand_ins import PlainDialect, WordGuard
 
 
 def test_alive_is_said_without_a_guard_that_is_ready(running):
@@ -113,6 +115,33 @@ def test_what_may_be_counted_is_counted_from_zero_so_that_the_first_of_a_kind_is
     ]
     expected.append(("guardrail_unknown_signals_total", {"signal": "prompt.minor"}))
     assert [one for one in expected if metrics.registry.get_sample_value(*one) != 0.0] == []
+
+
+class Foreseeing(PlainDialect):
+    foreseen: ClassVar = {"generate": Statuses(201, (400, 200)), "poll": Statuses()}
+
+
+def test_requests_that_may_come_are_counted_from_zero_where_the_dialect_foresees_them(start):
+    """The first refusal after a start would otherwise be in no rate, and no alert."""
+    running = start(dialect=Foreseeing())
+
+    def counts() -> dict[tuple[str, str, str], float]:
+        said = running.call("GET", "/metrics").body.decode()
+        line = re.compile(r'guardrail_requests_total\{decision="(.+)",route="(.+)",status="(.+)"\} (.+)')
+        return {found.groups()[:3]: float(found[4]) for found in map(line.fullmatch, said.splitlines()) if found}
+
+    refused = [(word, "generate", status) for word in ("hold", "block") for status in ("400", "200")]
+    refused += [(word, "poll", "400") for word in ("hold", "block")]
+    passed = [(word, *ends) for word in ("allow", "flag") for ends in (("generate", "201"), ("poll", "200"))]
+    assert counts() == dict.fromkeys(refused + passed, 0.0)
+    running.ask("forbidden")
+    assert counts() == {**dict.fromkeys(refused + passed, 0.0), ("block", "generate", "400"): 1.0}
+
+
+def test_what_took_no_time_yet_is_in_no_histogram(start):
+    """A count of 0 says that nothing came; a time of 0 would say that something was quick."""
+    running = start(dialect=Foreseeing())
+    assert b"guardrail_request_seconds_count" not in running.call("GET", "/metrics").body
 
 
 def documented(metric: str) -> set[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from guardrail.errors import BadRequest, ConfigError
-from guardrail.upstream.dialect import Door, Setup
+from guardrail.upstream.dialect import Door, Foreseen, Setup
 from guardrail.upstream.registry import BUILT_IN, installed, open_dialect
 
 
@@ -12,6 +12,19 @@ def test_each_opens_under_its_name(name):
     dialect = open_dialect(name, Setup())
     assert dialect.name == name
     assert dialect.door("POST", "/no-such-route") is Door.CLOSED
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_each_says_what_becomes_of_its_calls(name):
+    dialect = open_dialect(name, Setup())
+    assert isinstance(dialect, Foreseen)
+    assert dialect.foreseen
+    assert all(100 <= status < 600 for ends in dialect.foreseen.values() for status in (ends.answered, *ends.refused))
+
+
+def test_several_dialects_behind_one_address_foresee_what_each_does():
+    parts = [open_dialect(name, Setup()).foreseen for name in ("openai", "chat", "responses")]
+    assert open_dialect("openai-all", Setup()).foreseen == parts[0] | parts[1] | parts[2]
 
 
 def test_an_unknown_name_says_what_there_is():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from guardrail.errors import ConfigError, GuardrailError, UpstreamError
 from guardrail.types import Decision, Request, Stage
@@ -24,6 +24,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.headers import check_query
@@ -42,6 +43,7 @@ class A1111:
     """
 
     name = "a1111"
+    foreseen: ClassVar = {route.value: Statuses(refused=(400, 200)) for route in Route if route not in POLLS}
 
     def __init__(
         self, *, limits: Limits | None = None, rules: Rules | None = None, controls: frozenset[str] = frozenset()

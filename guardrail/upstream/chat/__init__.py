@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from guardrail.errors import GuardrailError
 from guardrail.types import Decision, Stage
@@ -23,6 +24,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.headers import check_query
@@ -38,6 +40,7 @@ class Chat:
     """Fulfils `Dialect` for chat completions. Holds its limits and nothing of any request."""
 
     name = "chat"
+    foreseen: ClassVar = {route.value: Statuses(refused=(400, 200)) for route in Route}
 
     def __init__(self, *, limits: Limits | None = None) -> None:
         self.limits = talking(limits or Limits())

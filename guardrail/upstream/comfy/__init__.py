@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError, UpstreamError
 from guardrail.types import Decision, Request, Stage
@@ -28,6 +29,7 @@ from guardrail.upstream.dialect import (
     Reply,
     Setup,
     Socket,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.headers import forward_headers
@@ -52,6 +54,11 @@ class Comfy:
     """
 
     name = "comfy"
+    foreseen: ClassVar = {
+        **{route.value: Statuses() for route in (Route.PROMPT, Route.UPLOAD, Route.UPLOAD_MASK)},
+        Route.HISTORY.value: Statuses(refused=(403, 200)),
+        Route.VIEW.value: Statuses(refused=(403,)),
+    }
 
     def __init__(
         self,

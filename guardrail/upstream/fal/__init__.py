@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from guardrail.errors import ConfigError, GuardrailError
@@ -20,6 +20,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.fal import answer as answers
@@ -43,6 +44,10 @@ class Fal:
     """Fulfils `Dialect` and `Hooks` for fal. Remembers requests in the queue and pictures, within bounds."""
 
     name = "fal"
+    foreseen: ClassVar = {
+        **{route.value: Statuses(refused=(422, 200)) for route in Route},
+        Route.NEWS.value: Statuses(refused=(200,)),
+    }
 
     def __init__(self, setup: Setup) -> None:
         options = setup.options

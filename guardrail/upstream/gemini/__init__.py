@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from guardrail.errors import GuardrailError
 from guardrail.types import Decision, Stage
@@ -18,6 +19,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.gemini import answer as answers
@@ -32,6 +34,10 @@ class Gemini:
     """Fulfils `Dialect` for generateContent. Remembers pictures that were uploaded, within bounds."""
 
     name = "gemini"
+    foreseen: ClassVar = {
+        **{route: Statuses(refused=(200,)) for route in ("generateContent", "streamGenerateContent")},
+        **{route: Statuses() for route in (files.START, files.SEND)},
+    }
 
     def __init__(self, *, limits: Limits | None = None, setup: Setup | None = None) -> None:
         self.limits = talking(limits or Limits())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError, UpstreamError
 from guardrail.types import Decision, Kind, Stage
@@ -21,6 +22,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.limits import Limits
@@ -35,6 +37,7 @@ class Moderation:
     """Fulfils `Dialect` and `Answers`. Nothing is ever sent on."""
 
     name = "moderation"
+    foreseen: ClassVar = {"answered": Statuses(refused=(200,))}
 
     def __init__(self, *, limits: Limits | None = None, pictures: Kind = Kind.INPUT) -> None:
         self.limits = limits or Limits()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from guardrail.errors import ConfigError, GuardrailError
 from guardrail.types import Decision, Stage
@@ -18,6 +19,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.headers import check_query, content_type
@@ -37,6 +39,11 @@ class OpenAIImages:
     """Fulfils `Dialect` for the OpenAI Images API. Holds its limits and nothing of any request."""
 
     name = "openai"
+    # 200 where some pictures of several are refused, or a stream that has begun; "answered" are moderations.
+    foreseen: ClassVar = {
+        **{route.value: Statuses(refused=(400, 200)) for route in routes.Route},
+        "answered": Statuses(refused=(200,)),
+    }
 
     def __init__(self, *, limits: Limits | None = None, errors: Form = Form.OPENAI) -> None:
         self.limits = limits or Limits()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from guardrail.errors import BadRequest, ConfigError, GuardrailError
@@ -21,6 +21,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.jobs import hooks as addresses
@@ -42,6 +43,11 @@ class Replicate:
     bounds."""
 
     name = "replicate"
+    foreseen: ClassVar = {
+        Route.CREATE.value: Statuses(201, (201, 200)),
+        Route.FILE.value: Statuses(201, (422,)),
+        **{route.value: Statuses(refused=(200,)) for route in (Route.POLL, Route.CANCEL, Route.STREAM, Route.NEWS)},
+    }
 
     def __init__(self, setup: Setup) -> None:
         self._state = State(setup, self.name, streams=_origins(setup.options))

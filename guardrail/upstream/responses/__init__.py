@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from guardrail.errors import GuardrailError
 from guardrail.types import Decision, Stage
@@ -18,6 +19,7 @@ from guardrail.upstream.dialect import (
     OneBad,
     Reply,
     Setup,
+    Statuses,
     StreamReader,
 )
 from guardrail.upstream.limits import Limits
@@ -32,6 +34,7 @@ class Responses:
     """Fulfils `Dialect` for the Responses API. Remembers responses for an hour, bounded by number and size."""
 
     name = "responses"
+    foreseen: ClassVar = {route.value: Statuses(refused=(400, 200)) for route in routes.Route}
 
     def __init__(self, *, limits: Limits | None = None, known: Remembered | None = None) -> None:
         self.limits = talking(limits or Limits())
