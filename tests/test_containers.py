@@ -169,6 +169,11 @@ def test_the_image_keeps_what_is_promised_of_it_on_an_engine():
     assert "which then ends in order" in done.stdout
 
 
+def test_the_project_of_compose_is_called_guardrail_and_not_like_the_folder():
+    """Otherwise it is `docker`, as is any other compose file in a folder of that name: `down` of one would end both."""
+    assert COMPOSE["name"] == "guardrail"
+
+
 def run_check(folder: Path, docker: str | None) -> subprocess.CompletedProcess[str]:
     """Run the check of the image with a `docker` that is this shell script, or with none."""
     if docker is not None:

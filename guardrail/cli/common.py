@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
+import os
 import re
 import sys
 import time
@@ -36,6 +38,7 @@ _WIDE = Console(highlight=False, width=100_000, color_system=None)
 
 R = TypeVar("R")
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -79,12 +82,24 @@ def run(command: Callable[[], R]) -> R:
         sys.stderr.write(f"guardrail: {error}\n")
         raise SystemExit(2) from None
     except OSError as error:
+        if error.errno in _NO_ROOM and error.filename is None:
+            # Nothing here writes to a file without its name but to standard output.
+            sys.stderr.write(f"guardrail: the output cannot be written: {error.strerror}; what is there is not whole\n")
+            _drop_output()
+            raise SystemExit(2) from None
         if error.filename is None:
             raise  # no file that the operator could mend
         sys.stderr.write(f"guardrail: {error.filename}: {error.strerror}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to standard output go nowhere: it would fail once more at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def point_in_time(given: str | None) -> float | None:

@@ -275,3 +275,22 @@ def wait_until(so):
     while not so():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("command", [("policy", "show", "default"), ("config", "show"), ("eval", "--help")])
+def test_an_output_that_has_no_room_is_said_and_not_quoted_as_a_crash(tmp_path, command):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from guardrail.cli import main; main()", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "GUARDRAIL_HOME": str(tmp_path)},
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.stderr == (
+        "guardrail: the output cannot be written: No space left on device; what is there is not whole\n"
+    )
+    assert done.returncode == 2
