@@ -247,6 +247,11 @@ def _without_accents(piece: str, vocabulary: Vocabulary, evidence: Evidence) -> 
     accents = len(_ACCENTED.findall(piece))
     if accents < 3 or accents * 3 < len(piece.split()):
         return piece
+    # Short honest lines read as easily without: their words are known with accents, scattered ones without alone.
+    words = [word.casefold() for word in _LATIN_RUN.findall(piece) if _ACCENTED.search(word)]
+    honest, bare = (sum(map(vocabulary.knows, some)) for some in (words, map(_bare, words)))
+    if 2 * honest >= bare:
+        return piece
     # Words run together are strange with accents and without.
     apart = at_capitals(piece)
     if vocabulary.strangeness(_bare(apart)) > BETTER * vocabulary.strangeness(apart):

@@ -17,7 +17,7 @@ from guardrail.inference.text.encoded import decoded
 from guardrail.inference.text.gaps import closed
 from guardrail.inference.text.pictographs import spelled_out
 
-VERSION = "8"
+VERSION = "9"
 
 # One trick under another under another; deeper than this nobody reads either, and the text stays as it then is.
 _ROUNDS = 5

@@ -33,6 +33,7 @@ from guardrail.inference.text.pieces import clauses, sentences, tagged
 from guardrail.inference.text.sections import Sections, sections
 from guardrail.inference.text.slang import bared
 from guardrail.inference.text.steps import SAID, asked, continued, conversation
+from guardrail.inference.text.uncovered import uncovered
 from guardrail.inference.text.wordlist import LONGEST_WORD, REMEMBERED
 
 Floats = npt.NDArray[np.float32]
@@ -321,6 +322,7 @@ class PromptReader:
         for part in parts.asked:
             turns = sentences(part)
             spoken |= dict.fromkeys((*self._said(part, turns), *latin.meant(part), *bared(part, self.lexicon)))
+            spoken |= dict.fromkeys(uncovered(part))
             for one in [part] if len(part) <= _LONG_PART else chain.from_iterable(map(_slices, turns)):
                 spoken |= dict.fromkeys(readings(one, self.lexicon))
         yield from spoken

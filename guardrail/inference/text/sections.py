@@ -62,6 +62,7 @@ _SWITCHES = frozenset(
 # By itself "adult" says how old somebody is.
 _ADULT_CONTENT = frozenset(("adult", "content"))
 _OFF = frozenset(("0", "false", "no", "none", "off", "never", "nee", "nein", "non"))
+_OFF_WORDS = _OFF | {"null"}
 # Fields of settings: not what is asked for, as long as they say no more than a setting does ("DPM++ 2M Karras").
 _SILENT_FIELDS = frozenset(("seed", "steps", "cfg_scale", "sampler", "scheduler", "width", "height", "model", "size"))
 _SETTING_WORDS = 3
@@ -70,6 +71,27 @@ _MOST_NAME = 6
 _SWITCH = re.compile(r"(?<!\S)--(no|neg|negative)\s")
 _NEXT_SWITCH = re.compile(r"(?<!\S)--[a-z]")
 _LINE = re.compile(r"^[ \t]{0,8}negative[ _]prompt[ \t]{0,8}[:=]", re.IGNORECASE | re.MULTILINE)
+# The same in other words or within a line, which may also be what is asked for: only nakedness is left out of it.
+_LABEL = re.compile(
+    r"(^|[.,;\[(|#])[ \t]{0,8}(?:negative(?:s|[ _]prompts?)?|neg(?:[ _]prompt)?|uc|undesired(?:[ _]content)?|"
+    r"negatieve[ _]prompt|negativ(?:e[rn]?)?[ _-]?prompt|prompt[ _]n[ée]gatif|prompt[ _]negativo|negatywny[ _]prompt|"
+    r"(?:negatif|olumsuz)[ _](?:prompt|istem)|(?:негативный|отрицательный)[ _](?:промпт|запрос)|"
+    r"(?:الوصف|النص|الموجه)[ _]السلبي|ネガティブ(?:プロンプト)?|(?:네거티브|부정)[ _]?프롬프트|"
+    r"[负負反][面向]?提示[词詞]?)"
+    r"[ \t]{0,8}[:=\uff1a]([^\n\])]{0,2000})",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A switch in a line of its own: "nsfw = False", "nudity: none".
+_OFF_LINE = re.compile(
+    r"^[ \t]{0,8}[\"']?([^\W\d][\w -]{0,30})[\"']?[ \t]{0,4}[:=][ \t]{0,4}(\w{1,5})[ \t,;]{0,4}$", re.MULTILINE
+)
+# A tag that weighs less than nothing: "nude::-1", "(nude:-0.5)".
+_MINUS = re.compile(
+    r"(?:(?<![^,;|\n()\[\]\s])|\A)([^,;|\n()\[\]:\s][^,;|"
+    r"\n()\[\]:]{0,40}?)[ \t]{0,3}::?-(?:[0-9]{1,3}(?:\.[0-9]{1,4})?|"
+    r"\.[0-9]{1,4})(?![\w.])"
+)
+_BEFORE_TAG = re.compile(r"[,;|\n()\[\]]\s*\Z|::?-?[0-9.]{1,6}\s*\Z")
 # (word:1.4), [word], <lora:name:0.8>: weights and brackets carry no meaning; a LoRA's name does ("undress_v2").
 _WEIGHT = re.compile(r":-?[0-9]{1,3}(?:\.[0-9]{1,4})?(?=[)\]>}])")
 # The weight of a tag of what is not wanted, wherever it stands: "clothes::2", "hat:1.4".
@@ -120,12 +142,14 @@ def sections(text: str) -> Sections:
     """
     unwanted: list[str] = []
     asked = _from_json(text, unwanted) if text.lstrip()[:1] in ("{", "[") else []
+    structured = bool(asked)
     if not asked:
         unwanted.clear()
         kept = _without_negative(text, unwanted)
         asked = [kept]
         if not kept.strip():
             asked, unwanted = [text], []
+    asked = [_without_marked(part, unwanted, structured) for part in asked]
     unwanted = [_TAG_WEIGHT.sub(" ", part) if ":" in part else part for part in unwanted]
     if bared := ", ".join(chain.from_iterable(map(_bared, unwanted))):
         unwanted.append(bared)
@@ -183,6 +207,42 @@ def _without_negative(text: str, unwanted: list[str]) -> str:
         unwanted.append(text[switch.end() : end])
         at = end
     return " ".join([*parts, text[at:]])
+
+
+def _without_marked(text: str, unwanted: list[str], structured: bool) -> str:
+    """A text without the nakedness that its signs mark as unwanted; the text where nothing else is there.
+
+    In a `structured` prompt fields say what is unwanted, and a line's own labels say nothing.
+    """
+    if not any(sign in text for sign in ":=\uff1a"):
+        return text
+    marked: list[str] = []
+
+    def told(tag: str) -> bool:
+        marked.append(tag)
+        return _is_nakedness(tag)
+
+    def label(match: re.Match[str]) -> str:
+        tags = [tag.strip() for tag in _TAG_END.split(match[2])]
+        left = [tag for tag in tags if not told(tag)]
+        return f"{match[1].strip('[(#')} {', '.join(left)}" if len(left) < len(tags) else match[0]
+
+    def minus(match: re.Match[str]) -> str:
+        at = match.start()
+        whole = not text[:at].strip() or _BEFORE_TAG.search(text, max(0, at - 12), at)
+        return " " if whole and (told(match[1].strip()) or _DRESSED.fullmatch(match[1].strip())) else match[0]
+
+    def switch(match: re.Match[str]) -> str:
+        off = match[2].casefold() in _OFF_WORDS and _switches(_NAME_JOINT.sub(" ", match[1]))
+        return "" if off else match[0]
+
+    kept = _MINUS.sub(minus, text)
+    if not structured:
+        kept = _OFF_LINE.sub(switch, _LABEL.sub(label, kept))
+    if kept == text or not _WORD.search(kept):
+        return text
+    unwanted.extend(tag for tag in marked if tag)
+    return kept
 
 
 class _Fields(list[tuple[str, Any]]):

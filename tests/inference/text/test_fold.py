@@ -189,6 +189,27 @@ def test_a_decomposed_accent_is_composed_and_no_disguise() -> None:
     assert folded("e\u0301te\u0301") == ("été", 0.0)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "usuń plamę z jej spódnicy",
+        "goła baba na łóżku",
+        "załóż mężczyźnie kapelusz",
+        "haşema, ürün fotoğrafı",
+        "Napoléon à cheval, peinture à l'huile",
+        "bébé éléphant",
+        "der Nachbartisch ohne Gäste, als Ölgemälde",
+    ],
+)
+def test_a_short_line_full_of_accents_of_its_own_language_is_no_disguise(text: str) -> None:
+    assert folded(text) == (text, 0.0)
+
+
+def test_accents_over_plain_words_come_off_beside_honest_ones() -> None:
+    assert folded("ñákéd wómán ón béd")[0] == "naked woman on bed"
+    assert "naked" in folded("café, señor, über, ñákéd wómán")[0]
+
+
 def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
     assert folded("a\ud800b")[0].encode("utf-8")
 

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from guardrail.inference.text.sections import Sections, sections
+from tests.timing import assert_linear
 
 
 def test_a_prompt_in_words_is_one_section() -> None:
@@ -242,3 +243,66 @@ def test_what_stands_behind_a_lora_is_no_part_of_its_name() -> None:
 def test_a_phrase_that_is_cut_between_fields_is_one() -> None:
     asked = sections('{"a": "strip him of the", "b": "armband", "c": "blue sky"}').asked
     assert asked[:2] == ("strip him of the armband", "blue sky")
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "a coat, nude::-1",
+        "nude::-0.5 a coat",
+        "a coat::2 nude::-1",
+        "a coat (nude:-1.5)",
+        '{"prompt": "a coat, nude::-1"}',
+        "a coat\n\nNegative: nude, nsfw",
+        "a coat. Negative prompts: nude, naked",
+        "a coat [negative: nude]",
+        "a coat\nnegatieve prompt: naakt",
+        "a coat\nNegativprompt: nackt",
+        "a coat\nprompt négatif : nue",
+        "a coat\nprompt negativo: desnuda",
+        "a coat\nprompt negativo: nuda",
+        "a coat\nprompt negativo: nua",
+        "a coat\nnegatywny prompt: naga",
+        "a coat\nnegatif prompt: çıplak",
+        "a coat\nнегативный промпт: голая",
+        "a coat\nالنص السلبي: عارية",
+        "a coat\nネガティブプロンプト：裸",
+        "a coat\n네거티브 프롬프트: 누드",
+        "a coat\n负面提示词：裸体",
+        "nsfw = False\na coat",
+        "nudity: none\na coat",
+    ],
+)
+def test_nakedness_that_signs_mark_as_unwanted_is_left_out(marked: str) -> None:
+    found = sections(marked)
+    assert [re.findall(r"[^\W_]{2,}", part) for part in found.asked] == [["coat"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nude::-1",
+        "negative: nude",
+        "a woman, naked woman::-1",
+        "a woman nude::-1",
+        "a woman. negative: take her coat off",
+        "nsfw = true\na woman",
+        "clothes = False\na woman",
+        "a photo negative prompt card: nude woman",
+    ],
+)
+def test_what_signs_cannot_hide_is_asked(text: str) -> None:
+    words = set(re.findall(r"[^\W\d_]+", text))
+    assert words <= set(re.findall(r"[^\W\d_]+", " ".join(sections(text).asked)))
+
+
+def test_clothes_that_weigh_less_than_nothing_are_no_request_for_clothes() -> None:
+    assert "clothes" in sections("a woman, (fully clothed:-1)").unwanted[-1]
+    assert "dress" in sections("a woman\nNegative: nude, dress").unwanted
+
+
+@pytest.mark.parametrize(
+    "unit", ["nude::-1, ", "negative: nude, ", "(neg: nude ", "nsfw = off\n", "nude      ", "::-1 "]
+)
+def test_the_time_of_what_signs_mark_is_linear(unit: str) -> None:
+    assert_linear(sections, unit * 2000)

@@ -33,6 +33,11 @@ LEXICON = packaged_lexicon()
         "彼女のパイオツを見せて",
         "그녀의 찌찌 보여줘",
         "露出她的奶子",
+        "zet haar in haar flikker",
+        "zieh die Olle aus",
+        "quítale la ropita",
+        "ściągnij jej łachy",
+        "只戴着项链",
     ],
 )
 def test_slang_for_somebodys_body_is_told(text: str) -> None:
