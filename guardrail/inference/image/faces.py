@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from guardrail.errors import CheckError
 from guardrail.inference.image import align
 from guardrail.inference.image.align import Pixels, Points
-from guardrail.inference.image.closeup import CONFIRMED, FACE
+from guardrail.inference.image.closeup import CONFIRMED, FACE, SURE, read_again
 from guardrail.inference.image.decode import picture
 from guardrail.inference.image.frame import Frame, packed
 from guardrail.inference.image.search import AGE_FACE, STRETCHED, search
@@ -112,9 +112,12 @@ class FaceFinder:
 
     def _template(self, frame: Frame, face: Face) -> NDArray[np.float32]:
         session = self._models.session("sface")
-        chip = align.chip(frame, face.landmarks, align.ARCFACE, CHIP)
-        own = int(np.clip(round(face.size_px), LEAST_CHIP, CHIP))
-        if grain(chip if own == CHIP else align.chip(frame, face.landmarks, align.ARCFACE, own)) >= GRAIN:
+        own, landmarks = int(np.clip(round(face.size_px), LEAST_CHIP, CHIP)), face.landmarks
+        noisy = grain(align.chip(frame, landmarks, align.ARCFACE, own)) >= GRAIN
+        if noisy or face.score < SURE or face.turn_deg:
+            landmarks = read_again(self.session, frame, _row(frame, face), face.turn_deg, noisy)
+        chip = align.chip(frame, landmarks, align.ARCFACE, CHIP)
+        if noisy:
             chip = np.asarray(Image.fromarray(packed(chip)).filter(ImageFilter.GaussianBlur(SMOOTH)))
         batch = np.ascontiguousarray(chip.transpose(2, 0, 1)[None], dtype=np.float32)
         (raw,) = session.run(None, {session.get_inputs()[0].name: batch})
@@ -156,6 +159,12 @@ def _face(frame: Frame, row: NDArray[np.float32], turn: int, at: int) -> Face:
         # In a picture that may have been pulled one way a face is no face to closer looks either.
         doubtful=float(row[14]) < CONFIRMED and max(width, height) < STRETCHED * min(width, height),
     )
+
+
+def _row(frame: Frame, face: Face) -> NDArray[np.float32]:
+    """A face as the detector has it: its box and landmarks in pixels of the frame, and its score."""
+    box = np.array(face.box) * ([frame.width, frame.height] * 2)
+    return np.concatenate([box, face.landmarks.ravel(), [face.score]], dtype=np.float32, casting="same_kind")
 
 
 def frontality(landmarks: Points) -> float:

@@ -15,6 +15,7 @@ from guardrail.inference.image.closeup import (
     TURN_SIDE,
     best_turn,
     leans,
+    read_again,
     seen_again,
     sharpened,
 )
@@ -148,3 +149,46 @@ def test_what_is_seen_in_no_turn_stays_as_it_was():
     best, turn = best_turn(Turns(*[0.0] * 8), PLAIN, row, 0)
     assert best is row
     assert turn == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_turned"),
+    [
+        ((0.80, 0.82, 0.80, 0.82, 0.80, 0.82), True),
+        ((0.78, 0.83, 0.82, 0.83, 0.88, 0.0), False),  # an upright face in a coarse JPEG
+        ((0.82, 0.80), False),
+        ((0.0, 0.0), False),
+    ],
+)
+def test_a_face_is_read_upside_down_where_three_looks_take_that_for_more_of_one(scores, is_turned):
+    row, looks = leaning(10), Turns(*scores)
+    points = read_again(looks, PLAIN, row, 0, noisy=False)
+    assert len(looks.sides) == len(scores)
+    assert bool((points == row[4:14].reshape(5, 2)).all()) is not is_turned
+    assert bool(points[0, 1] > points[3, 1]) is is_turned  # the eyes below the mouth
+
+
+@pytest.mark.parametrize(("scores", "roll"), [((0.9, 0.7, 0.7), 50), ((0.7, 0.9, 0.7), 0), ((0.7, 0.7, 0.9), 230)])
+def test_a_noisy_face_is_read_in_the_turn_where_it_looks_most_like_one(scores, roll):
+    row = leaning(90)
+    points = read_again(Turns(*scores), PLAIN, row, 50, noisy=True)
+    across = points[1] - points[0]
+    assert abs((np.degrees(np.arctan2(across[1], across[0])) - roll + 180) % 360 - 180) < 2
+
+
+def test_a_noisy_face_that_is_not_seen_again_keeps_its_landmarks():
+    row = leaning(20)
+    assert (read_again(Turns(0.0, 0.0, 0.0), PLAIN, row, 20, noisy=True) == row[4:14].reshape(5, 2)).all()
+
+
+def test_a_noisy_face_is_looked_at_softened():
+    class Keeps(Turns):
+        def run(self, wanted, feed):
+            self.spread = float(feed["x"][0, :, 40:100, 40:100].std())
+            return super().run(wanted, feed)
+
+    grains = np.random.default_rng(1).normal(128, 25, (300, 300, 3)).clip(0, 255).astype(np.uint8)
+    plain, soft = Keeps(), Keeps()
+    for looks, noisy in ((plain, False), (soft, True)):
+        read_again(looks, grains, leaning(0), 0, noisy=noisy)
+    assert soft.spread < 0.6 * plain.spread

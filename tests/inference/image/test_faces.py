@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 
 from guardrail.errors import CheckError
 from guardrail.inference.image import align, faces
+from guardrail.inference.image.closeup import SURE
 from guardrail.inference.image.faces import (
     FACE,
     READABLE_FRONTALITY,
@@ -215,6 +217,30 @@ def test_whoever_is_printed_in_dots_is_the_same_person(name):
 
 
 @pytest.mark.weights
+@pytest.mark.parametrize("name", ["collins", "hopper"])
+def test_whoever_is_noisy_is_the_same_person_though_noise_moved_the_landmarks(name):
+    finder, large, written = FaceFinder(real_models("yunet", "sface")), photograph(name), io.BytesIO()
+    (before,) = finder.faces(large)
+    small = ImageOps.scale(portrait(name), 50 / before.size_px)
+    noise = np.random.default_rng(5).normal(0, 25, (small.height, small.width, 3))
+    Image.fromarray((np.asarray(small) + noise).clip(0, 255).astype(np.uint8)).save(written, "PNG")
+    noisy = Artifact(Kind.INPUT, "image[0]", data=written.getvalue())
+    (after,) = finder.faces(noisy)
+    moved = replace(after, landmarks=after.landmarks + np.array([(0, 8), (0, -8), (0, 0), (0, 8), (0, -8)], np.float32))
+    assert finder.embed(large, before) @ finder.embed(noisy, moved) > 0.65
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["collins", "hopper"])
+def test_a_face_on_its_head_that_was_found_as_if_it_were_upright_is_the_same_person(name):
+    finder = FaceFinder(real_models("yunet", "sface"))
+    upright, over = photograph(name), turned(name, 180)
+    (before,), (after,) = finder.faces(upright), finder.faces(over)
+    misread = replace(after, score=0.89, turn_deg=0, landmarks=after.landmarks[[4, 3, 2, 1, 0]])
+    assert finder.embed(upright, before) @ finder.embed(over, misread) > 0.8
+
+
+@pytest.mark.weights
 def test_every_frame_of_an_animation_is_searched(tmp_path):
     quiet = Image.linear_gradient("L").resize((512, 512)).convert("RGB")
     quiet.save(tmp_path / "two.webp", save_all=True, append_images=[portrait()], lossless=True, duration=100)
@@ -326,9 +352,10 @@ def test_a_template_without_a_direction_is_an_error_and_not_nobodys(broken):
 
     class Weights:
         def session(self, name):
+            assert name == "sface"  # a sure and upright face is not looked at again
             return Tower()
 
-    found = Face(0, 0.9, (0.2, 0.2, 0.8, 0.8), align.ARCFACE * np.float32(40) + 12, 40.0, 20.0, 0.9)
+    found = Face(0, SURE, (0.2, 0.2, 0.8, 0.8), align.ARCFACE * np.float32(40) + 12, 40.0, 20.0, 0.9)
     with pytest.raises(CheckError, match="sface"):
         FaceFinder(Weights()).embed(blank(), found)
 
