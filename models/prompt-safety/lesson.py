@@ -20,7 +20,7 @@ ASIDE_FAMILY = ", 5"
 # the fourteenth authors' lines, unseen by all, the first opinion alone (the network, mostly) found 0.87 of the minors
 # at 3 % of their twins, the second encoder's head 0.96, all as they then counted 0.95, and as the others of these lines
 # say they should 0.965.
-STRANGERS = ("An eleventh", "A twelfth", "A fourteenth")
+STRANGERS = ("A fourteenth", "A sixteenth")
 ASIDE_SETS = frozenset(("coco_captions", "dpg_bench", "six_cd"))
 # A public set teaches with at most this many rows (the rest is measured): size is no merit.
 AT_MOST = 2000

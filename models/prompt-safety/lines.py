@@ -22,6 +22,9 @@ SEED = 7
 OF_SET = 2000
 # The first authors' lines are learned soonest: in each pass half of them are shown.
 SOON, SHOWN = ("early", "A third"), 0.5
+# Authors of whom the encoders knew nothing when `on.py` let them go on; those of whom they still know nothing are
+# STRANGERS of `lesson`.
+NEWER = ("An eleventh", "A twelfth", "A thirteenth", "A fifteenth", "A seventeenth", "An eighteenth")
 Array = npt.NDArray[Any]
 
 
@@ -29,13 +32,13 @@ class Lines:
     """Pieces that teach, as arrays.
 
     `y` and `weights` are (pieces, factors), `own` is true for what was written here, `template` numbers the line of a
-    grammar that a piece was made from, `soon` is true for the first authors'.
+    grammar that a piece was made from, `soon` is true for the first authors', `newer` for those of NEWER.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays = arrays
         self.y, self.weights, self.own = arrays["y"], arrays["weights"], arrays["own"]
-        self.template, self.soon = arrays["template"], arrays["soon"]
+        self.template, self.soon, self.newer = arrays["template"], arrays["soon"], arrays["newer"]
 
     def rows(self, kind: str, longest: int, filler: int) -> tuple[Array, Array]:
         """The tokens of each piece for the encoder of a kind, marks included, and how many it has.
@@ -109,6 +112,7 @@ def main() -> None:
         own=lessons.origins[owner] == "grammar",
         template=np.unique(template, return_inverse=True)[1].astype(np.int32),
         soon=np.array([rows[i].group.startswith(SOON) for i in owner]),
+        newer=np.array([rows[i].group.startswith(NEWER) for i in owner]),
         **flat("first", [[BEGIN, *read.ids(i), END] for i in pieces]),
         **flat("second", [second.ids(read.texts[i]) for i in pieces]),
     )

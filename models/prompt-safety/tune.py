@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,7 @@ SURE = 8.0
 FILLER = {"first": 0, "second": 1}
 PUBLISHED = {"first": "weights.npz", "second": "e5-small-q4.bin"}
 Array = npt.NDArray[np.int64]
+Draw = Callable[[np.random.Generator], Array]
 
 
 @dataclass(frozen=True)
@@ -158,25 +160,22 @@ class Learner:
         self.tower.spread.copy_(seen.std(0))
 
     @torch.no_grad()
-    def scores(self) -> Tensor:
-        """The logits of all lines: (lines, factors)."""
+    def scores(self, some: Array | None = None) -> Tensor:
+        """The logits of all lines, or of some and nan for the rest: (lines, factors)."""
         self.tower.eval()
         out = torch.full((len(self.lengths), FACTORS), torch.nan, device=self.device)
-        for batch, length in self._each(np.arange(len(self.lengths))):
+        for batch, length in self._each(np.arange(len(self.lengths)) if some is None else some):
             out[batch] = self.tower.judge(self.pooled(batch, length))
         return out
 
-    def learn(self, plan: Plan, scores: Tensor | None = None) -> None:
+    def learn(self, plan: Plan, scores: Tensor | None = None, draw: Draw | None = None) -> None:
         """Train by a plan: on labels, and beside them on what teachers say of each line: (lines, factors).
 
-        Prints the loss as it goes.
+        `draw` gives the lines of a pass, else all templates are drawn from. Prints the loss as it goes.
         """
         chance = np.random.default_rng([plan.seed, 0])
-        steps = [
-            batch
-            for _ in range(plan.passes)
-            for batch in batches(self.kind, self.lengths, self.lines.draw(chance), chance)
-        ]
+        draw = self.lines.draw if draw is None else draw
+        steps = [batch for _ in range(plan.passes) for batch in batches(self.kind, self.lengths, draw(chance), chance)]
         if not steps:
             raise SystemExit(
                 f"{self.kind}: too few lines to learn from: none of their lengths fills a step, "
