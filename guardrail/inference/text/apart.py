@@ -57,6 +57,7 @@ _JOINED = re.compile(
 )
 # What is called bare or nude and undresses nobody.
 _THING = "barething"
+_NUDE = re.compile(r"\bnude\b", re.IGNORECASE)
 # A field that says that nothing is worn, which the heads do not read as nakedness.
 _NO_FIELD = "nofield"
 _A_CHILD, _CODED_MEANS = "child", ("pornography", "child")
@@ -116,6 +117,22 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
         meant += [_A_CHILD, _BARE_MEANS] if fields or near else [_A_CHILD]
     meant += _told_abroad(text, abroad().told(text), bare, lexicon)
     return [*halves, *dict.fromkeys(meant)]
+
+
+def coloured(text: str) -> str:
+    """The text with "beige" for the colour nude of shoes and make-up, which says nothing about anybody's clothes.
+
+    Linear in the text.
+    """
+    if "nude" not in text.casefold():
+        return text
+    out, at = [], 0
+    for span in _own().spans(text, (_THING,), whole=True):
+        if span.start < at or _PARTED.search(text, span.start, span.end):
+            continue
+        out += [text[at : span.start], _NUDE.sub("beige", text[span.start : span.end])]
+        at = span.end
+    return "".join([*out, text[at:]])
 
 
 def _told_abroad(text: str, told: Told, bare: Sequence[Span], lexicon: Lexicon) -> Sequence[str]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from guardrail.errors import ConfigError
 from guardrail.inference.text import dense, latin
-from guardrail.inference.text.apart import readings
+from guardrail.inference.text.apart import coloured, readings
 from guardrail.inference.text.cut import untagged
 from guardrail.inference.text.encoder import WIDTH, TextEncoder
 from guardrail.inference.text.fold import Folded, fold
@@ -191,7 +191,7 @@ class PromptReader:
         waiting: list[tuple[Folded, list[_Piece]]] = []
         for text in texts:
             folded = fold(text, self)
-            parts = sections(self._mended(folded.text))
+            parts = sections(coloured(self._mended(folded.text)))
             pieces = self._fitting(parts, len(text))
             if pieces is not None:
                 waiting.append((folded, pieces))

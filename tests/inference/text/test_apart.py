@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrail.inference.text.apart import readings
+from guardrail.inference.text.apart import coloured, readings
 from guardrail.inference.text.prompts import packaged_lexicon
 from tests.timing import assert_linear
 
@@ -179,3 +179,29 @@ def test_small_ones_by_other_names_are_children(text: str) -> None:
 )
 def test_what_only_sounds_like_a_child_is_none(text: str) -> None:
     assert readings(text, LEXICON) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("nude ballet flats, girl 11 years", "beige ballet flats, girl 11 years"),
+        ("Nude lipstick and NUDE heels", "beige lipstick and beige heels"),
+        ("vrouw met nude pumps en nude nagellak", "vrouw met beige pumps en beige nagellak"),
+        ("rouge à lèvres nude", "rouge à lèvres beige"),
+        ("sapatos nude", "sapatos beige"),
+    ],
+)
+def test_the_colour_of_shoes_and_make_up_is_read_as_a_colour(text: str, meant: str) -> None:
+    assert coloured(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nude, heels, woman", "she is nude. heels on the floor", "nude woman in heels", "nudes, heels", "naked lips"],
+)
+def test_nakedness_beside_shoes_is_no_colour(text: str) -> None:
+    assert coloured(text) == text
+
+
+def test_colours_are_read_in_linear_time() -> None:
+    assert_linear(coloured, "nude heels and nude, lips " * 1200)
