@@ -57,6 +57,8 @@ _JOINED = re.compile(
 )
 # What is called bare or nude and undresses nobody.
 _THING = "barething"
+# A letter by itself speaks of one thing at most.
+_ONE_LETTER = re.compile(r"\s?\w[\s.,;!?\u3001\u3002\uff0c]{0,3}")
 _NUDE = re.compile(r"\bnude\b", re.IGNORECASE)
 # A field that says that nothing is worn, which the heads do not read as nakedness.
 _NO_FIELD = "nofield"
@@ -105,6 +107,8 @@ def readings(text: str, lexicon: Lexicon) -> list[str]:
     None where it does not speak of both. Beside them "child" where it is sure that somebody is under 18, and what names
     and languages that were not taught mean, in words that the encoders know. Linear in the text.
     """
+    if _ONE_LETTER.fullmatch(text):
+        return []
     things = [
         span for span in _own().spans(text, (_THING,), whole=True) if not _PARTED.search(text, span.start, span.end)
     ]
