@@ -2,10 +2,10 @@
 
     python models/prompt-safety/on.py --lines FILE --published FOLDER [--out FOLDER] [--only first|second]
 
-Newer authors' templates are shown beside as many again of the earlier ones'. What ships of the second is the mean of
-what it was and what it became, which forgets less and finds more than either; of the first, the mean of two that went
-on: one learned labels, the other what the second, as it was, says as well. Each passes in an hour on two cores, most
-of it the second's. Needs torch (the extra `export`). Seeded.
+Newer authors' templates are shown beside some of the earlier ones'. What is written of the second is the mean of what
+it was and what it became, which loses less of earlier authors' lines than what it became; of the first, the mean of
+two that went on: one learned labels, the other what the second, as it was, says as well. The card has figures. Needs
+torch (the extra `export`). Seeded.
 """
 
 from __future__ import annotations
