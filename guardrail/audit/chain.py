@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -58,8 +57,7 @@ def seal(key: bytes, prev: bytes, seq: int, row: Row) -> bytes:
     return _mac(key, b"".join(parts))
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """The end of the chain, signed: how many records there are and the digest of the last.
 
     Written in the transaction of the records it counts. A copy kept elsewhere (`token`) later shows that the whole

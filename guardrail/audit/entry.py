@@ -112,6 +112,8 @@ def to_entry(row: Row) -> Entry:
 
 
 def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

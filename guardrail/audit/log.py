@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,9 @@ from guardrail.audit.store import Busy, Duplicate, Step, Store
 from guardrail.audit.sync import WalSyncer
 from guardrail.errors import AuditError
 
+if sys.platform == "linux":
+    from resource import RUSAGE_THREAD, getrusage
+
 # A write this recent is proof enough that the log can be written; the probe need not write another.
 FRESH_S = 1.0
 # What an event loop writes itself, at most: rows, and bytes of their bodies. About 1 ms.
@@ -34,7 +38,7 @@ SPOT_BYTES = 256 << 10
 # An event loop that writes held up twice for longer than SLOW_S each leaves the writing to the thread for SPARED times
 # as long, so that slow writes never take more than a twentieth of its time. Once is no sign of a slow disk: the core
 # may have gone to somebody else meanwhile, and the thread costs several times as much. It is twice when the second
-# comes within SPARED times the first.
+# comes within SPARED times the first, and the loop waited for something in it, which one whose core was taken did not.
 SLOW_S = 0.005
 SPARED = 20
 
@@ -42,6 +46,13 @@ SPARED = 20
 log = logging.getLogger("guardrail.audit")
 
 T = TypeVar("T")
+
+
+def _waits() -> int | None:
+    """How often this thread has let go of its core to wait for something; None where the system does not count."""
+    if sys.platform != "linux":
+        return None
+    return getrusage(RUSAGE_THREAD).ru_nvcsw or None  # an event loop has waited before
 
 
 class _Settle(Protocol):
@@ -77,6 +88,7 @@ class AuditLog:
         queue_rows: int,
         step: Step,
         clock: Callable[[], float],
+        waits: Callable[[], int | None],
     ) -> None:
         self._store = store
         self._reader = reader
@@ -85,6 +97,7 @@ class AuditLog:
         self._queue_rows = queue_rows
         self._step = step
         self._clock = clock
+        self._waits = waits
         # What waits, in order: entries, probes, and None as the last of all. The queue of C costs a tenth of a
         # Condition and a deque.
         self._queue: SimpleQueue[_Waiting | Future[bool] | None] = SimpleQueue()
@@ -111,13 +124,15 @@ class AuditLog:
         queue_rows: int = 10_000,
         step: Step = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
+        waits: Callable[[], int | None] = _waits,
     ) -> AuditLog:
         """Open the log at `url` (`sqlite:///FILE` or `postgresql://...`), making or migrating its tables.
 
         `key` signs it: at least 32 bytes, the same for as long as the log lives. `window_s` is how long after a
         commit SQLite's records reach the disk, so what a power cut can take; 0 syncs each group before it is
         acknowledged. `max_rows` bounds a group, `queue_rows` the entries that wait. `step` is told each step of the
-        writing; tests stop there. `clock` (seconds) says how long an event loop was held up.
+        writing; tests stop there. `clock` (seconds) says how long an event loop was held up, `waits` how
+        often its thread has waited for something.
 
         Raises ConfigError when the URL or key is wrong, or the log was written by a newer version; AuditError when
         it cannot be opened, of which Unfit when its file is broken, its head was not signed with this key, or the head
@@ -133,7 +148,16 @@ class AuditLog:
             if path is not None and window_s > 0
             else None
         )
-        opened = cls(store, Reader(place), syncer, max_rows=max_rows, queue_rows=queue_rows, step=step, clock=clock)
+        opened = cls(
+            store,
+            Reader(place),
+            syncer,
+            max_rows=max_rows,
+            queue_rows=queue_rows,
+            step=step,
+            clock=clock,
+            waits=waits,
+        )
         if store.unkept:
             # Not a reason to stand still: a copy that was put back has none. But not silently either.
             body = {"file": "the head kept beside the log", "why": store.unkept}
@@ -254,18 +278,20 @@ class AuditLog:
     def _on_the_spot(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit what this turn of the loop has gathered; what would have to wait is left to the writer thread."""
         with self._door:
-            group = self._gathered.pop(loop, ())
-        if not group:
+            group = self._gathered.pop(loop, None)
+        if group is None:
             return  # the log was closed meanwhile, and writes it by the way out
         began = self._clock()
+        watched = began < self._watched_until
+        waited = self._waits() if watched else None
         if not self._quick(group) or not self._written_by_loop(group):
             for waiting in group:
                 try:
                     self._put(waiting)
                 except AuditError as error:
-                    _tell([(waiting.future, error)])
+                    _tell(waiting.future, error)
         now = self._clock()
-        if now - began > SLOW_S:
+        if now - began > SLOW_S and (waited is None or self._waits() != waited):
             self._held_up(began, now)
 
     def _held_up(self, began: float, now: float) -> None:
@@ -280,20 +306,28 @@ class AuditLog:
 
     def _quick(self, group: Sequence[_Waiting]) -> bool:
         """Whether writing this group keeps nobody waiting."""
-        size = sum(len(waiting.row.body) for waiting in group)
-        late = self._syncer is None or self._syncer.failed
-        return not late and len(group) <= SPOT_ROWS and size <= SPOT_BYTES
+        if self._syncer is None or self._syncer.failed or len(group) > SPOT_ROWS:
+            return False
+        size = 0
+        for waiting in group:
+            size += len(waiting.row.body)
+        return size <= SPOT_BYTES
 
     def _written_by_loop(self, group: Sequence[_Waiting]) -> bool:
-        outcome = self._guarded(lambda: self._store.write([waiting.row for waiting in group], wait=False), wait=False)
-        if isinstance(outcome, Busy) or (isinstance(outcome, Duplicate) and len(group) > 1):
-            return False
-        if isinstance(outcome, AuditError):
-            self._failed(outcome)
-            _tell([(waiting.future, outcome) for waiting in group])
+        try:
+            self._step("taken")
+            sealed = self._store.write([waiting.row for waiting in group], wait=False)
+        except Exception as fault:
+            if isinstance(fault, Busy) or (isinstance(fault, Duplicate) and len(group) > 1):
+                return False
+            error = _told(fault)
+            self._failed(error)
+            for waiting in group:
+                _tell(waiting.future, error)
         else:
             self._committed()
-            _tell([(waiting.future, sealed) for waiting, sealed in zip(group, outcome, strict=True)])
+            for waiting, one in zip(group, sealed, strict=True):
+                _tell(waiting.future, one)
         self._step("acknowledged")
         return True
 
@@ -333,16 +367,14 @@ class AuditLog:
             return [self._write([waiting])[0] for waiting in group]
         return [outcome] * len(group)
 
-    def _guarded(self, work: Callable[[], T], *, wait: bool = True) -> T | AuditError:
+    def _guarded(self, work: Callable[[], T]) -> T | AuditError:
         try:
             self._step("taken")
-            if wait and self._syncer is not None:
+            if self._syncer is not None:
                 self._syncer.wait()
             return work()
-        except AuditError as error:
-            return error
-        except Exception as error:  # the writer must outlive whatever a driver throws; nobody is acknowledged
-            return AuditError(f"audit log cannot be written: {type(error).__name__}")
+        except Exception as fault:
+            return _told(fault)
 
     def _probe(self) -> bool:
         if time.monotonic() - self._written_at < FRESH_S:
@@ -373,22 +405,33 @@ class AuditLog:
         by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.loop is None:
-                _tell([(waiting.future, outcome)])
+                _tell(waiting.future, outcome)
             else:
                 by_loop.setdefault(waiting.loop, []).append((waiting.future, outcome))
         for loop, told in by_loop.items():
             try:
-                loop.call_soon_threadsafe(_tell, told)
+                loop.call_soon_threadsafe(_tell_each, told)
             except RuntimeError:
                 continue  # the loop has ended, and with it whoever waited
         self._step("acknowledged")
 
 
-def _tell(told: Sequence[_Outcome]) -> None:
+def _told(fault: Exception) -> AuditError:
+    """What those who wait are told: a writer must outlive whatever a driver throws, and acknowledges nobody then."""
+    if isinstance(fault, AuditError):
+        return fault
+    return AuditError(f"audit log cannot be written: {type(fault).__name__}")
+
+
+def _tell(future: _Settle, outcome: Sealed | AuditError) -> None:
+    if future.done():
+        return  # cancelled: the caller went away
+    if isinstance(outcome, AuditError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _tell_each(told: Sequence[_Outcome]) -> None:
     for future, outcome in told:
-        if future.done():
-            continue  # cancelled: the caller went away
-        if isinstance(outcome, AuditError):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+        _tell(future, outcome)

@@ -42,11 +42,15 @@ Step = Callable[[str], None]
 _LOCK = int.from_bytes(b"guardaud", "big") >> 1
 
 _READ = "SELECT log_id, seq, digest, mac FROM guardrail_audit_head WHERE one = 1"
-_INSERT = (
+INSERT = (
     "INSERT INTO guardrail_audit_records (seq, kind, id, at, tenant, action, body, prev, digest)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_MOVE = "UPDATE guardrail_audit_head SET seq = ?, digest = ?, mac = ? WHERE one = 1"
+# Says in one statement whether the head is the one that was known, and moves it.
+_MOVE = (
+    "UPDATE guardrail_audit_head SET seq = ?, digest = ?, mac = ?"
+    " WHERE one = 1 AND log_id = ? AND seq = ? AND digest = ? AND mac = ?"
+)
 _GENESIS = "INSERT INTO guardrail_audit_head (one, log_id, seq, digest, mac) VALUES (1, ?, ?, ?, ?)"
 _BALLAST = "INSERT INTO guardrail_audit_probe (one, ballast) VALUES (1, ?)"
 _TOUCH = "UPDATE guardrail_audit_probe SET ballast = ? WHERE one = 1"
@@ -90,7 +94,7 @@ class Store:
         self._file = None if file is None else str(file)
         self._server = server = file is None
         self._is = identity(self._file)
-        # What this process wrote last: a head that reads the same needs no second look at its signature.
+        # What this process wrote last: a head that is the same still need not be read, nor its signature looked at.
         self.tip: Head | None = None
         self._kept = None if file is None else KeptHead(file)
         self._keeps_each = False
@@ -100,7 +104,7 @@ class Store:
         # The row lock on the head is what BEGIN IMMEDIATE is in SQLite: one writer at a time reads it and writes.
         self._read = _READ + " FOR UPDATE" if server else _READ
         mark = "%s" if server else "?"
-        self._insert, self._move, self._touched = (text.replace("?", mark) for text in (_INSERT, _MOVE, _TOUCH))
+        self._insert, self._move, self._touched = (text.replace("?", mark) for text in (INSERT, _MOVE, _TOUCH))
         self._mark = mark
 
     @classmethod
@@ -178,8 +182,26 @@ class Store:
 
     def _append(self, cursor: Any, rows: Sequence[Row]) -> tuple[list[Sealed], Head]:
         self._step("begun")
-        head = self._head(cursor)
-        self._step("head read")
+        head = self.tip or self._head(cursor)
+        self._step("head known")
+        values, sealed, end = self._chained(head, rows)
+        if not self._moved(cursor, head, end):
+            # Another process wrote meanwhile; or somebody changed the head, which does not hold then.
+            head = self._head(cursor)
+            values, sealed, end = self._chained(head, rows)
+            if not self._moved(cursor, head, end):
+                raise AssertionError("unreachable: what was read is locked")
+        self._step("head written")
+        self._sent = True
+        if len(values) == 1:
+            cursor.execute(self._insert, values[0])
+        else:
+            cursor.executemany(self._insert, values)
+        self._step("inserted")
+        return sealed, end
+
+    def _chained(self, head: Head, rows: Sequence[Row]) -> tuple[list[tuple[Any, ...]], list[Sealed], Head]:
+        """The rows as records that follow `head`: what is stored of each, its place in the chain, and the head then."""
         seq, prev = head.seq, head.digest
         values, sealed = [], []
         for row in rows:
@@ -188,16 +210,12 @@ class Store:
             values.append((seq, *row, prev, digest))
             sealed.append(Sealed(seq, digest.hex()))
             prev = digest
-        self._sent = True
-        if len(values) == 1:
-            cursor.execute(self._insert, values[0])
-        else:
-            cursor.executemany(self._insert, values)
-        self._step("inserted")
-        moved = Head.signed(self._key, head.log_id, seq, prev)
-        cursor.execute(self._move, (moved.seq, moved.digest, moved.mac))
-        self._step("head written")
-        return sealed, moved
+        return values, sealed, Head.signed(self._key, head.log_id, seq, prev)
+
+    def _moved(self, cursor: Any, head: Head, to: Head) -> bool:
+        """Move the head in the table to `to`. False, and nothing is changed, when it is not `head`."""
+        cursor.execute(self._move, (to.seq, to.digest, to.mac, *head))
+        return bool(cursor.rowcount)
 
     def _touch(self, cursor: Any) -> None:
         self._head(cursor)
@@ -300,7 +318,7 @@ class Store:
                 f"audit log {self._where}: its signed head is gone; nothing is appended to a log that was tampered "
                 "with: see guardrail audit verify, and restore it from a copy or name a new one"
             )
-        if self.tip is not None and found == (self.tip.log_id, self.tip.seq, self.tip.digest, self.tip.mac):
+        if self.tip is not None and found == self.tip:
             return self.tip
         head = Head(*found)
         if not head.holds(self._key):

@@ -3,17 +3,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import sys
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from guardrail.audit import AuditLog, Reader, Sealed, verify
-from guardrail.audit.log import SLOW_S, SPARED, SPOT_BYTES, SPOT_ROWS
+from guardrail.audit.log import SLOW_S, SPARED, SPOT_BYTES, SPOT_ROWS, _waits
 from guardrail.errors import AuditError, ConfigError
 
 from .support import KEY, entry
+
+WRITER = "guardrail-audit-write"
 
 
 class Steps:
@@ -283,8 +287,40 @@ def test_an_event_loop_that_a_write_held_up_leaves_the_next_ones_to_the_thread(s
         await log.append(entry("later"))
         assert steps.threads["committed"] == {"MainThread"}
 
-    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock) as log:
+    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock, waits=count().__next__) as log:
         asyncio.run(one_after_another(log))
+
+
+@pytest.mark.parametrize(
+    ("waits", "by"), [(lambda: 7, "MainThread"), (count().__next__, WRITER), (lambda: None, WRITER)]
+)
+def test_a_loop_whose_core_was_taken_away_goes_on_writing(sqlite_url, waits, by):
+    """It waited for nothing in the writes that took long, so the disk is not slow. Where nobody counts it may be."""
+    clock, steps = Clock(), Steps()
+
+    def step(name: str) -> None:
+        steps(name)
+        if name == "begun":
+            clock.now += 2 * SLOW_S
+
+    async def one_after_another(log: AuditLog) -> None:
+        for n in range(4):
+            steps.forget()
+            await log.append(entry(f"r{n}"))
+        assert steps.threads["committed"] == {by}
+
+    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock, waits=waits) as log:
+        asyncio.run(one_after_another(log))
+
+
+def test_a_thread_that_waited_is_told_from_one_that_worked():
+    before = _waits()
+    time.sleep(0.001)
+    after = _waits()
+    if sys.platform != "linux":
+        assert before is after is None
+    elif before is not None and after is not None:
+        assert after > before
 
 
 @pytest.mark.parametrize(("apart", "by"), [(0.99, "guardrail-audit-write"), (1.01, "MainThread")])
@@ -310,7 +346,7 @@ def test_a_write_that_is_slow_once_in_a_while_leaves_nothing_to_the_thread(sqlit
         await log.append(entry("next"))
         assert steps.threads["committed"] == {by}
 
-    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock) as log:
+    with AuditLog.open(sqlite_url, KEY, step=step, clock=clock, waits=count().__next__) as log:
         asyncio.run(one_after_another(log))
 
 
@@ -401,7 +437,7 @@ def test_whatever_a_step_of_the_writing_throws_is_an_audit_error_and_leaves_noth
     steps = Steps()
     with AuditLog.open(url, KEY, step=steps) as log:
         log.append_wait(entry("before"))
-        for name in ("taken", "begun", "head read", "inserted", "head written"):
+        for name in ("taken", "begun", "head known", "head written", "inserted"):
             steps.broken = {name: MemoryError()}
             with pytest.raises(AuditError, match="MemoryError"):
                 log.append_wait(entry(name))

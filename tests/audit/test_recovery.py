@@ -20,7 +20,7 @@ from .support import KEY, Server, entry
 
 CHILD = Path(__file__).with_name("child.py")
 OPENING = ("locked", "migrated", "begun with", "opened")
-WRITING = ("taken", "begun", "head read", "inserted", "head written", "committed", "acknowledged")
+WRITING = ("taken", "begun", "head known", "head written", "inserted", "committed", "acknowledged")
 FILE_ONLY = ("file made", "journal set", "syncing", "synced")
 
 
