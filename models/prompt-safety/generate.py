@@ -37,7 +37,7 @@ EITHER = re.compile(r"\(([^()|]+(?:\|[^()|]+)+)\)")
 FAMILIES = 8
 # Templates that lie side by side at least before a family may end: a line and its twin stay together.
 TOGETHER = 16
-AUTHOR = re.compile(r"# (An? \w+(?= author\b)|The editor\b)")
+AUTHOR = re.compile(r"# (An? [\w-]+(?= author\b)|The editor\b)")
 # Which letter of a section says what it is about, the first that it has.
 ABOUT = ("us", "r", "m", "p")
 # Slots that mean the same in every language, so that one may borrow from another: "trek haar clothes uit".

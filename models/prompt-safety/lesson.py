@@ -20,7 +20,7 @@ ASIDE_FAMILY = ", 5"
 # the fourteenth authors' lines, unseen by all, the first opinion alone (the network, mostly) found 0.87 of the minors
 # at 3 % of their twins, the second encoder's head 0.96, all as they then counted 0.95, and as the others of these lines
 # say they should 0.965.
-STRANGERS = ("A fourteenth", "A sixteenth")
+STRANGERS = ("A fourteenth", "A twentieth", "A twenty-first")
 ASIDE_SETS = frozenset(("coco_captions", "dpg_bench", "six_cd"))
 # A public set teaches with at most this many rows (the rest is measured): size is no merit.
 AT_MOST = 2000
@@ -37,11 +37,11 @@ STRANGER = 2
 # Where the default policy asks, other than at 0.5: there harmless rows are held.
 ASKED_AT = {"minor": 0.3}
 # The authors who wrote against the heads before these: their lines lie near the threshold by choice, and say nothing of
-# how sure a score is elsewhere. Of their twins, which other minds' come closest to, so many may reach a
-# threshold; undress had 0.060 before one known false alarm (a jacket) asked for less, person 0.065 until encoders that
-# tell more apart found as many below.
+# how sure a score is elsewhere. Of their twins, which other minds' come closest to, so many may reach a threshold: less
+# of what is undressing (0.052 before), sexual (0.045) and revealing (0.025) since encoders that know who is to stay
+# dressed find as many below; person had 0.065 before encoders that tell more apart.
 AGAINST = ("A fourth", "A fifth", "The editor")
-FALSE_AGAINST = {"sexual": 0.045, "undress": 0.052, "revealing": 0.025, "person": 0.045, "minor": 0.02}
+FALSE_AGAINST = {"sexual": 0.03, "undress": 0.045, "revealing": 0.018, "person": 0.045, "minor": 0.02}
 # Public sets that set no threshold: what is left of them without a word of nudity is partly suggestive all the same.
 NO_LIMIT = frozenset(("i2p", "diffusiondb_harm", "six_cd"))
 Learnt = tuple[list[Array], Array, Array]
@@ -125,6 +125,10 @@ class Lesson:
         # Only on rows written here: labels of the public sets lean on the lexicon, and would flatter the words.
         own = self.judged(h) & self.strange & np.isfinite(all_of).all(axis=0)
         told, weight = self.label[own, h].astype(int), self.weight[own]
+        # Rounds count alike, however much was written in each: one alone asks who is to stay dressed.
+        for who in STRANGERS:
+            some = np.char.startswith(self.groups[own], who)
+            weight[some] *= len(weight) / len(STRANGERS) / max(weight[some].sum(), 1e-9)
         mix = LogisticRegression(C=1.0).fit(all_of[:, own].T, told, balanced(told, weight))
         return np.maximum(mix.coef_[0], 0)
 

