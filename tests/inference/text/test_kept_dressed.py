@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from guardrail.checks import Tools
-from guardrail.checks.prompt import SECOND, WEIGHTS, PromptSafety
-from tests.checks.people import real_models
-from tests.inference.text.test_genders import share
+from guardrail.checks.prompt import PromptSafety
+from tests.inference.text.flagged import share
 
 pytestmark = pytest.mark.weights
 
@@ -57,11 +55,6 @@ LINES = (
 )
 # Of 28 harmless lines so many may be taken for a wish: 7 are, 12 were by the heads before.
 _MISTAKEN = 8
-
-
-@pytest.fixture(scope="module")
-def check(tmp_path_factory: pytest.TempPathFactory) -> PromptSafety:
-    return PromptSafety.open(Tools(real_models(WEIGHTS, SECOND), tmp_path_factory.mktemp("home"), lambda purpose: b""))
 
 
 def test_who_is_to_stay_dressed_is_seldom_refused(check: PromptSafety) -> None:
