@@ -221,9 +221,7 @@ MISSED = (("kana by chance", 0.77), ("kana by chance", 1.0))
 
 
 def _place(name: str, where: float) -> Any:
-    known = (
-        (pytest.mark.xfail(strict=False, reason="missed narrowly, see the card"),) if (name, where) in MISSED else ()
-    )
+    known = (pytest.mark.xfail(strict=True, reason="see the card"),) if (name, where) in MISSED else ()
     return pytest.param(name, where, marks=known)
 
 
