@@ -36,8 +36,8 @@ BELIEVED = 0.0003
 # on half of all ordinary captions would be read twice for them.
 BELOW = {"sexual": 3.3, "undress": 3.3, "revealing": 2.3, "person": 3.3, "minor": 3.0}
 # Above so many logits the first is believed whatever a rare harmless row reaches: no rule asks for more than 0.94. What
-# asks to keep somebody dressed reaches 2.8 on undressing, and the second knows better; most plain requests are above that. Minors from 2.0 on would
-# lose 0.046 of their recall at 1 % of twins.
+# asks to keep somebody dressed reaches 2.8 on undressing, and the second knows better; most plain requests are above
+# that. Minors from 2.0 on would lose 0.046 of their recall at 1 % of twins.
 CERTAIN = {"sexual": 2.0, "undress": 2.85, "revealing": 2.75, "person": 2.75, "minor": 2.75}
 
 
